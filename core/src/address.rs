@@ -1,0 +1,197 @@
+//! Where a connection comes from or goes to: one text form, parsed once.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// Longest host name that DNS can carry, in bytes (RFC 1035 §2.3.4, without the root's dot).
+const HOST_NAME_MAX: usize = 253;
+/// Longest path that a Unix socket address holds on Linux, in bytes (`sun_path` less its NUL).
+const UNIX_PATH_MAX: usize = 107;
+/// Longest name of an in-memory listener, in bytes.
+const MEM_NAME_MAX: usize = 255;
+
+/// A place to listen on or to connect to.
+///
+/// ```text
+/// tcp://127.0.0.1:80   tcp://[::1]:80   tcp://db.internal:5432     TCP; port 0 listens on a free port
+/// unix:/run/app.sock   unix:@app                                   Unix socket; `@` is Linux's abstract namespace
+/// mem:app                                                          in-memory pipe, within this process
+/// ```
+///
+/// The scheme is always written: an address says by itself what it reaches.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP at a literal IP address.
+    Tcp(SocketAddr),
+    /// TCP at a host name, resolved when it is dialled.
+    TcpName {
+        /// ASCII name of at most 253 bytes.
+        host: Box<str>,
+        /// Port, 0 only for listening.
+        port: u16,
+    },
+    /// Unix socket at a file system path of at most 107 bytes.
+    Unix(PathBuf),
+    /// Unix socket in Linux's abstract namespace, without its leading NUL.
+    Abstract(Box<str>),
+    /// In-memory listener of this process.
+    Mem(Box<str>),
+}
+
+/// A text that is no [`Address`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid address {text:?}: {reason}")]
+pub struct AddressError {
+    text: Box<str>,
+    reason: &'static str,
+}
+
+impl Address {
+    /// The path of a Unix socket that lives in the file system.
+    pub fn unix_path(&self) -> Option<&Path> {
+        match self {
+            Self::Unix(path) => Some(path),
+            Self::Tcp(_) | Self::TcpName { .. } | Self::Abstract(_) | Self::Mem(_) => None,
+        }
+    }
+
+    /// The socket address, where no name has to be resolved first.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::TcpName { .. } | Self::Unix(_) | Self::Abstract(_) | Self::Mem(_) => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::TcpName { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{name}"),
+            Self::Mem(name) => write!(f, "mem:{name}"),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let parsed = if let Some(rest) = text.strip_prefix("tcp://") {
+            parse_tcp(rest)
+        } else if let Some(rest) = text.strip_prefix("unix:") {
+            parse_unix(rest)
+        } else if let Some(rest) = text.strip_prefix("mem:") {
+            parse_mem(rest)
+        } else {
+            Err("expected tcp://host:port, unix:/path, unix:@name or mem:name")
+        };
+        parsed.map_err(|reason| AddressError { text: text.into(), reason })
+    }
+}
+
+fn parse_tcp(text: &str) -> Result<Address, &'static str> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Address::Tcp(address));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
+    if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("the port is not a number");
+    }
+    let port = port.parse().map_err(|_| "the port is above 65535")?;
+    if host.contains(':') || host.starts_with('[') {
+        return Err("an IPv6 address is written as [address]:port");
+    }
+    let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if host.is_empty() || host.len() > HOST_NAME_MAX || !host.bytes().all(name_byte) {
+        return Err("the host is no IP address and no host name");
+    }
+    Ok(Address::TcpName { host: host.into(), port })
+}
+
+fn parse_unix(text: &str) -> Result<Address, &'static str> {
+    if text.bytes().any(|byte| byte == 0) {
+        return Err("the path holds a NUL byte");
+    }
+    if text.len() > UNIX_PATH_MAX {
+        return Err("the path is longer than 107 bytes");
+    }
+    match text.strip_prefix('@') {
+        Some("") => Err("the abstract name is empty"),
+        Some(name) => Ok(Address::Abstract(name.into())),
+        None if text.is_empty() => Err("the path is empty"),
+        None => Ok(Address::Unix(text.into())),
+    }
+}
+
+fn parse_mem(text: &str) -> Result<Address, &'static str> {
+    if text.is_empty() || text.len() > MEM_NAME_MAX {
+        return Err("a name in memory has 1 to 255 bytes");
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("a name in memory has no spaces and no control characters");
+    }
+    Ok(Address::Mem(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_form_survives_a_round_trip() {
+        for text in [
+            "tcp://127.0.0.1:80",
+            "tcp://[::1]:0",
+            "tcp://db.internal:5432",
+            "unix:/run/app.sock",
+            "unix:@app",
+            "mem:app",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("127.0.0.1:80", "expected tcp://"),
+            ("tcp://127.0.0.1", "port is missing"),
+            ("tcp://host:http", "not a number"),
+            ("tcp://host:65536", "above 65535"),
+            ("tcp://::1:80", "[address]:port"),
+            ("tcp://ho st:80", "no host name"),
+            ("unix:", "path is empty"),
+            ("unix:@", "name is empty"),
+            ("mem:", "1 to 255"),
+            ("mem:a b", "no spaces"),
+        ] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_is_total_and_what_parses_prints_as_the_same_address(text in ".{0,300}") {
+            if let Ok(address) = text.parse::<Address>() {
+                prop_assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+            }
+        }
+    }
+}

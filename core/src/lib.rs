@@ -1,0 +1,5 @@
+//! core
+pub mod address;
+pub mod context;
+pub mod error;
+pub mod fork;
