@@ -327,7 +327,9 @@ impl fmt::Display for ConnectionError {
             write!(f, " to {destination}")?;
         }
         match self {
-            Self::LimitExceeded { what, limit, .. } => write!(f, ": limit of {limit} {what} reached"),
+            Self::LimitExceeded { what, limit, .. } => {
+                write!(f, ": limit of {limit} {what} reached")
+            }
             Self::Timeout { waited: Some(waited), .. } => write!(f, ": timed out after {waited:?}"),
             Self::Timeout { waited: None, .. } => f.write_str(": timed out"),
             Self::Broken { .. } => f.write_str(": connection broken"),

@@ -1,5 +1,7 @@
 //! core
 pub mod address;
+pub mod budget;
 pub mod context;
 pub mod error;
 pub mod fork;
+mod sync;
