@@ -1,8 +1,10 @@
 //! core
 pub mod address;
+pub mod backoff;
 pub mod budget;
 pub mod completion;
 pub mod context;
+pub mod duration;
 pub mod error;
 pub mod fork;
 mod sync;
