@@ -3,6 +3,7 @@ pub mod address;
 pub mod backoff;
 pub mod budget;
 pub mod completion;
+pub mod config;
 pub mod context;
 pub mod duration;
 pub mod error;

@@ -1,0 +1,63 @@
+//! How a TCP connection manager limits, relays and drains.
+
+use super::{
+    Config, TcpConfig, TimeLimit,
+    check::{self, LONGEST, SHORTEST},
+};
+use crate::error::ConnectionError;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How a TCP connection manager limits, relays and drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TcpManagerConfig {
+    /// Connections at one time, accepted and dialled together; those above wait in the listener's
+    /// backlog. Default: 1024. Limits: 1 to 1,000,000. Cost: a relayed one takes two descriptors.
+    pub max_connections: u32,
+    /// Time without a byte either way after which a relayed connection is closed. Default: 1 h.
+    /// Limits: 1 ms to 365 days, or never. Cost: never keeps what a vanished peer left behind,
+    /// unless TCP keepalive finds it.
+    pub idle_timeout: TimeLimit,
+    /// Time without a byte for the second side to finish after the first has. Default: 60 s. Limits:
+    /// zero (both end with the first) to 365 days, or never.
+    pub half_close_timeout: TimeLimit,
+    /// Bytes that a relay holds for each direction at most. Default: 64 KiB. Limits: 1 KiB to
+    /// 16 MiB. Cost: up to twice as much memory per connection; smaller means more system calls.
+    pub buffer_size: u32,
+    /// Time that a drain gives connections to finish before it closes them. Default: 30 s. Limits:
+    /// zero (at once) to 365 days, or never.
+    pub drain_timeout: TimeLimit,
+    /// Pause of accepting when the process has no file descriptor or no memory left. Default:
+    /// 100 ms. Limits: 1 ms to 365 days. Cost: shorter burns CPU while nothing can be accepted.
+    #[serde(with = "crate::duration::text")]
+    pub accept_pause: Duration,
+    /// How connections are made and what their sockets are told.
+    pub tcp: TcpConfig,
+}
+
+impl Default for TcpManagerConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            idle_timeout: TimeLimit::secs(3600),
+            half_close_timeout: TimeLimit::secs(60),
+            buffer_size: 64 << 10,
+            drain_timeout: TimeLimit::secs(30),
+            accept_pause: Duration::from_millis(100),
+            tcp: TcpConfig::default(),
+        }
+    }
+}
+
+impl Config for TcpManagerConfig {
+    fn validate(&self) -> Result<(), ConnectionError> {
+        check::number("max_connections", self.max_connections, 1..=1_000_000)?;
+        check::limit("idle_timeout", self.idle_timeout, SHORTEST..=LONGEST)?;
+        check::limit("half_close_timeout", self.half_close_timeout, Duration::ZERO..=LONGEST)?;
+        check::number("buffer_size", self.buffer_size, 1 << 10..=16 << 20)?;
+        check::limit("drain_timeout", self.drain_timeout, Duration::ZERO..=LONGEST)?;
+        check::duration("accept_pause", self.accept_pause, SHORTEST..=LONGEST)?;
+        check::within("tcp", self.tcp.validate())
+    }
+}

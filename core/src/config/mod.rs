@@ -1,0 +1,59 @@
+//! What a user may set: plain data with documented units, defaults, limits and costs.
+//!
+//! Three things are never mixed up, here and in every binding:
+//!
+//! | | in Rust | in JSON |
+//! |---|---|---|
+//! | not set: the documented default | `..Default::default()` | key absent, or `null` |
+//! | zero | `Duration::ZERO`, `0` | `"0s"`, `0` |
+//! | never | [`TimeLimit::Never`] | `"never"` |
+//!
+//! Every default is finite. Nothing here acts: drivers take a checked configuration.
+
+mod backoff;
+mod check;
+mod connection;
+mod json;
+mod manager;
+mod pool;
+mod retry;
+mod transport;
+
+pub use crate::{backoff::BackoffConfig, duration::TimeLimit};
+pub use connection::{ConnectionConfig, KeepaliveParams, PoolingConfig, Preset};
+pub use manager::TcpManagerConfig;
+pub use pool::{FullPolicy, PoolConfig};
+pub use retry::{RetryPolicy, ServiceConfig, StatusCode};
+pub use transport::{PipeConfig, TcpConfig, TcpKeepalive};
+
+use crate::error::ConnectionError;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// What every configuration can do: check itself, read and write JSON.
+pub trait Config: Default + Serialize + DeserializeOwned {
+    /// Checks every field, and fields against each other.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] for the first field that is out of its range, with its path,
+    /// such as `keepalive.time`, the allowed range and the value.
+    fn validate(&self) -> Result<(), ConnectionError>;
+
+    /// Reads and checks one JSON object. Keys that are absent or `null` keep their default.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] naming the path of a key that is unknown, of another type
+    /// or out of its range; naming `json` for a text that is no JSON.
+    fn from_json(text: &str) -> Result<Self, ConnectionError> {
+        json::read(text, |_| Ok(Self::default()))
+    }
+
+    /// Writes every field as JSON, for [`from_json`](Self::from_json) to read back unchanged.
+    fn to_json(&self) -> String {
+        json::write(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

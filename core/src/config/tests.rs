@@ -1,0 +1,216 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::{process::Command, time::Duration};
+
+/// The field and the reason that `from_json` complains about.
+fn complaint<C: Config + std::fmt::Debug>(text: &str) -> (String, String) {
+    match C::from_json(text).unwrap_err() {
+        ConnectionError::InvalidConfig { field, reason, .. } => (field.into(), reason.into()),
+        other => panic!("{other}"),
+    }
+}
+
+fn round_trips<C: Config + std::fmt::Debug + PartialEq>(config: &C) {
+    config.validate().unwrap();
+    assert_eq!(&C::from_json(&config.to_json()).unwrap(), config);
+}
+
+#[test]
+fn every_default_and_preset_is_valid_and_survives_json() {
+    for preset in [Preset::Production, Preset::Development, Preset::HighThroughput] {
+        round_trips(&preset.config());
+        assert_eq!(preset.name().parse::<Preset>().unwrap(), preset);
+    }
+    round_trips(&TcpConfig::default());
+    round_trips(&TcpManagerConfig::default());
+    round_trips(&PoolConfig::default());
+    round_trips(&PipeConfig::default());
+}
+
+#[test]
+fn production_has_the_documented_figures() {
+    let written: Value = serde_json::from_str(&ConnectionConfig::default().to_json()).unwrap();
+    let expected = json!({
+        "connect_timeout": "30s",
+        "backoff": {"base_delay": "1s", "multiplier": 1.6, "jitter": 0.2, "max_delay": "2m"},
+        "keepalive": {"time": "10s", "timeout": "5s", "permit_without_stream": true},
+        "idle_timeout": "30m",
+        "max_message_size": 4_194_304,
+        "pooling": {"enabled": false, "size": 5},
+        "service_config": {"retry_policy": {
+            "max_attempts": 5, "initial_backoff": "1s", "max_backoff": "30s", "backoff_multiplier": 2.0,
+            "retryable_status_codes": ["UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"],
+        }},
+    });
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn development_has_the_documented_figures() {
+    let expected = ConnectionConfig::from_json(
+        r#"{
+            "connect_timeout": "5s", "idle_timeout": "5m",
+            "backoff": {"base_delay": "500ms", "max_delay": "10s"},
+            "service_config": {"retry_policy": {
+                "max_attempts": 3, "initial_backoff": "500ms", "max_backoff": "5s",
+                "backoff_multiplier": 1.5, "retryable_status_codes": ["UNAVAILABLE"]}}
+        }"#,
+    );
+    assert_eq!(expected.unwrap(), ConnectionConfig::development());
+}
+
+#[test]
+fn high_throughput_has_the_documented_figures() {
+    let expected = ConnectionConfig::from_json(
+        r#"{
+            "connect_timeout": "10s", "idle_timeout": "never", "max_message_size": 16777216,
+            "keepalive": {"time": "30s", "timeout": "10s"},
+            "pooling": {"enabled": true, "size": 10},
+            "service_config": {"retry_policy": {
+                "max_attempts": 3, "initial_backoff": "2s", "max_backoff": "60s",
+                "retryable_status_codes": ["UNAVAILABLE", "DEADLINE_EXCEEDED"]}}
+        }"#,
+    );
+    assert_eq!(expected.unwrap(), ConnectionConfig::high_throughput());
+}
+
+#[test]
+fn unset_zero_and_never_are_three_values() {
+    let idle = |text| ConnectionConfig::from_json(text).unwrap().idle_timeout;
+    assert_eq!(idle("{}"), TimeLimit::secs(1800));
+    assert_eq!(idle(r#"{"idle_timeout": null}"#), TimeLimit::secs(1800));
+    assert_eq!(idle(r#"{"idle_timeout": "0s"}"#), TimeLimit::After(Duration::ZERO));
+    assert_eq!(idle(r#"{"idle_timeout": "never"}"#), TimeLimit::Never);
+}
+
+#[test]
+fn an_unset_key_means_the_default_of_the_preset_that_the_document_names() {
+    let config = ConnectionConfig::from_json(
+        r#"{"preset": "high-throughput", "keepalive": {"time": "5m", "timeout": null}, "pooling": null}"#,
+    );
+    let keepalive = KeepaliveParams {
+        time: TimeLimit::secs(300),
+        ..ConnectionConfig::high_throughput().keepalive
+    };
+    assert_eq!(
+        config.unwrap(),
+        ConnectionConfig { keepalive, ..ConnectionConfig::high_throughput() }
+    );
+}
+
+#[test]
+fn a_key_that_is_unknown_or_of_another_type_is_named_with_its_path() {
+    for (text, field, reason) in [
+        (r#"{"idle_timeuot": "1s"}"#, "idle_timeuot", "unknown field `idle_timeuot`"),
+        (r#"{"keepalive": {"tmie": "1s"}}"#, "keepalive.tmie", "unknown field `tmie`"),
+        (r#"{"idle_timeout": 5}"#, "idle_timeout", "expected a duration such as"),
+        (r#"{"backoff": {"base_delay": "never"}}"#, "backoff.base_delay", "is no duration"),
+        (r#"{"keepalive": []}"#, "keepalive", "must be an object"),
+        (r#"{"max_message_size": -1}"#, "max_message_size", "expected u32"),
+        (
+            r#"{"service_config": {"retry_policy": {"retryable_status_codes": ["MAYBE"]}}}"#,
+            "service_config.retry_policy.retryable_status_codes[0]",
+            "unknown variant `MAYBE`",
+        ),
+        (
+            r#"{"preset": "staging"}"#,
+            "preset",
+            "must be production, development or high_throughput",
+        ),
+        (r#"{"preset": 1}"#, "preset", "must be a string"),
+        (r#"{"idle_timeuot": null}"#, "idle_timeuot", "unknown field `idle_timeuot`"),
+        ("[]", "json", "expected a map"),
+        ("{", "json", "EOF while parsing"),
+    ] {
+        let (found, why) = complaint::<ConnectionConfig>(text);
+        assert_eq!(found, field, "{text}: {why}");
+        assert!(why.contains(reason), "{text}: {why}");
+    }
+}
+
+#[test]
+fn a_value_out_of_range_is_named_with_its_path_and_the_range() {
+    for (text, field, reason) in [
+        (
+            r#"{"keepalive": {"time": "1s"}}"#,
+            "keepalive.time",
+            "must be within 10s and 8760h, or never; is 1s",
+        ),
+        (r#"{"connect_timeout": "0s"}"#, "connect_timeout", "must be within 1ms and 8760h, is 0s"),
+        (r#"{"max_message_size": 0}"#, "max_message_size", "must be within 1 and 2147483647, is 0"),
+        (r#"{"backoff": {"jitter": 1.5}}"#, "backoff.jitter", "must be within 0 and 1, is 1.5"),
+        (
+            r#"{"backoff": {"base_delay": "3m"}}"#,
+            "backoff.base_delay",
+            "must be within 1ms and 2m, is 3m",
+        ),
+        (r#"{"pooling": {"size": 0}}"#, "pooling.size", "must be within 1 and 100, is 0"),
+        (
+            r#"{"service_config": {"retry_policy": {"max_attempts": 6}}}"#,
+            "service_config.retry_policy.max_attempts",
+            "must be within 1 and 5, is 6",
+        ),
+        (
+            r#"{"service_config": {"retry_policy": {"retryable_status_codes": []}}}"#,
+            "service_config.retry_policy.retryable_status_codes",
+            "must name at least one",
+        ),
+    ] {
+        assert_eq!(complaint::<ConnectionConfig>(text), (field.into(), reason.into()), "{text}");
+    }
+    assert_eq!(
+        complaint::<TcpManagerConfig>(r#"{"tcp": {"keepalive": {"count": 0}}}"#),
+        ("tcp.keepalive.count".into(), "must be within 1 and 127, is 0".into()),
+    );
+}
+
+#[test]
+fn a_figure_that_is_no_number_is_out_of_range() {
+    let backoff = BackoffConfig { jitter: f64::NAN, ..BackoffConfig::default() };
+    let config = ConnectionConfig { backoff, ..ConnectionConfig::default() };
+    assert!(config.validate().unwrap_err().to_string().starts_with("backoff.jitter:"));
+}
+
+#[test]
+fn the_environment_chooses_the_preset() {
+    const CHILD: &str = "config::tests::the_child_prints_its_config";
+    let test_binary = std::env::current_exe().unwrap();
+    for (value, expected) in [
+        (None, ConnectionConfig::production()),
+        (Some("development"), ConnectionConfig::development()),
+        (Some("production"), ConnectionConfig::production()),
+        (Some("high-throughput"), ConnectionConfig::high_throughput()),
+        (Some("Development"), ConnectionConfig::production()),
+        (Some(""), ConnectionConfig::production()),
+    ] {
+        let mut child = Command::new(&test_binary);
+        child.args(["--exact", CHILD, "--nocapture"]).env_remove("ENVIRONMENT");
+        child.envs(value.map(|value| ("ENVIRONMENT", value)));
+        let output = String::from_utf8(child.output().unwrap().stdout).unwrap();
+        assert!(output.contains(&expected.to_json()), "{value:?}: {output}");
+    }
+}
+
+/// Run by the test above in processes of its own: a process has one environment.
+#[test]
+fn the_child_prints_its_config() {
+    println!("{}", ConnectionConfig::from_env().to_json());
+}
+
+proptest! {
+    #[test]
+    fn any_valid_backoff_survives_json(
+        base in 1u64..100_000, more in 0u64..100_000, multiplier in 1.0f64..=10.0, jitter in 0.0f64..=1.0,
+    ) {
+        let base_delay = Duration::from_millis(base);
+        let max_delay = base_delay + Duration::from_millis(more);
+        let backoff = BackoffConfig { base_delay, multiplier, jitter, max_delay };
+        prop_assert_eq!(BackoffConfig::from_json(&backoff.to_json()).unwrap(), backoff);
+    }
+
+    #[test]
+    fn reading_json_never_panics(text in r#"[{}\[\]":,a-z_0-9 .-]{0,80}"#) {
+        let _ = ConnectionConfig::from_json(&text);
+    }
+}
