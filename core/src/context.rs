@@ -62,6 +62,16 @@ pub enum Direction {
     Dialled,
 }
 
+impl Direction {
+    /// Lower-case name, as in metric labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Dialled => "dialled",
+        }
+    }
+}
+
 /// Everything about a connection that stays the same while it lives.
 #[derive(Clone, Debug)]
 pub struct ConnectionContext {
