@@ -8,4 +8,5 @@ pub mod context;
 pub mod duration;
 pub mod error;
 pub mod fork;
+pub mod metrics;
 mod sync;
