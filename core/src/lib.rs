@@ -7,6 +7,7 @@ pub mod config;
 pub mod context;
 pub mod duration;
 pub mod error;
+pub mod events;
 pub mod fork;
 pub mod metrics;
 mod sync;
