@@ -74,7 +74,7 @@ impl Budget {
     /// Takes a permit if one is free now. Never overtakes a waiter.
     pub fn try_acquire(&self) -> Option<Permit> {
         let taken = self.ledger.state.lock().take();
-        taken.then(|| self.ledger.permit())
+        taken.then(|| Permit::counted(&self.ledger))
     }
 
     /// Takes a permit, waiting for one to be given back.
@@ -89,6 +89,13 @@ impl Budget {
     /// moment goes to the next waiter.
     pub async fn acquire(&self) -> Permit {
         Acquire { ledger: &self.ledger, ticket: None }.await
+    }
+}
+
+impl Permit {
+    /// The guard of a place that is already counted.
+    fn counted(ledger: &Arc<Ledger>) -> Self {
+        Self { ledger: Arc::clone(ledger) }
     }
 }
 
@@ -115,11 +122,6 @@ struct State {
 }
 
 impl Ledger {
-    /// Turns a place that is already counted into its guard.
-    fn permit(self: &Arc<Self>) -> Permit {
-        Permit { ledger: Arc::clone(self) }
-    }
-
     fn give_back(&self) {
         let next = self.state.lock().give_back();
         if let Some(waker) = next {
@@ -177,7 +179,7 @@ impl Future for Acquire<'_> {
             return Poll::Pending;
         }
         self.ticket = None;
-        Poll::Ready(self.ledger.permit())
+        Poll::Ready(Permit::counted(self.ledger))
     }
 }
 

@@ -1,0 +1,18 @@
+//! loom's lock and shared pointer under the names that core's `sync` gives to the real ones.
+
+pub(crate) use loom::sync::Arc;
+use loom::sync::MutexGuard;
+
+/// loom's mutex with the signatures of parking_lot's.
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().expect("loom ends a model at its first panic")
+    }
+}
