@@ -11,3 +11,4 @@ pub mod events;
 pub mod fork;
 pub mod metrics;
 mod sync;
+pub mod transport;

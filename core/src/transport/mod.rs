@@ -1,0 +1,76 @@
+//! Byte streams and listeners: TCP, Unix sockets, in-memory pipes, and any of them with faults.
+//!
+//! ```text
+//!   Network ── connect ──▶ Stream ──▶ dyn Transport   tcp, unix, pipe, faults
+//!      └────── listen ───▶ Listener ─▶ dyn Accept     tcp, unix, mem names
+//! ```
+//!
+//! Everything here has the *readiness* form: an operation is tried, and where it would block the
+//! caller waits for readiness and tries again. Nothing holds a caller's buffer across a wait, so
+//! a wait can be dropped at any moment without losing a byte.
+
+use crate::address::Address;
+use std::{
+    fmt, io,
+    io::IoSlice,
+    net::Shutdown,
+    task::{Context, Poll},
+};
+
+/// One end of a byte stream in readiness form. Dropping it closes it.
+///
+/// Implementations need not serve several tasks at once per direction: [`Stream`] does that for
+/// all of them.
+pub trait Transport: Send + Sync + fmt::Debug + 'static {
+    /// Reads what is there, at most `buf.len()` bytes; 0 with a non-empty `buf` is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` while nothing is there; anything else ends the stream.
+    fn try_read(&self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes as much of `bufs` as fits now, which may be a part.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` while nothing fits; anything else ends the stream.
+    fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Ready when [`try_read`](Self::try_read) is worth a try; may be ready for nothing.
+    ///
+    /// Keeps the waker of the last call only. What failed is told by `try_read`.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Ready when [`try_write`](Self::try_write) is worth a try; may be ready for nothing.
+    ///
+    /// Keeps the waker of the last call only. What failed is told by `try_write`.
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Ends one direction or both, in order: what was written before still arrives.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says; `NotConnected` where the peer is gone already.
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+
+    /// Makes the close that follows a reset: the peer sees `ECONNRESET` instead of an end.
+    fn abort(&self);
+}
+
+/// A listening end in readiness form. Dropping it closes it.
+pub(crate) trait Accept: Send + Sync + fmt::Debug + 'static {
+    /// Ready when [`try_accept`](Self::try_accept) is worth a try. Keeps the waker of the last call only.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Takes the next connection; `WouldBlock` while there is none.
+    fn try_accept(&self) -> io::Result<Accepted>;
+}
+
+/// A connection just taken from a listener.
+pub(crate) struct Accepted {
+    pub(crate) transport: Box<dyn Transport>,
+    /// The peer's address, where it has one.
+    pub(crate) source: Option<Address>,
+    /// The address that the peer asked for: more exact than a wildcard that is listened on.
+    pub(crate) destination: Option<Address>,
+}
