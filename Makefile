@@ -1,0 +1,137 @@
+# `make test` and `make demo` set up all they need. `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+CARGO := cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# Tools of .venv come first; a Go of its own is there only if the machine has none that is new enough.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+GO_IS_NEW_ENOUGH := $(shell GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p' | awk '$$1 >= 25')
+GO_READY := $(if $(GO_IS_NEW_ENOUGH),,.venv/.go)
+
+# No tool fetches another version of itself.
+export GOTOOLCHAIN := local
+export RUSTUP_AUTO_INSTALL := 0
+
+# Go and C find the library that cargo built, under the name that its users load it by.
+DEBUG := $(CURDIR)/target/debug
+export CGO_CFLAGS := -I$(CURDIR)/include
+
+# What is there to test; each part can also be run by itself.
+PARTS := $(strip test-rust \
+	$(if $(wildcard models/Cargo.toml),test-loom) \
+	$(if $(wildcard python/pyproject.toml),test-python) \
+	$(if $(wildcard go/go.mod),test-go))
+
+RUST_SOURCES := $(shell git ls-files '*.rs' '*.toml' Cargo.lock 2>/dev/null)
+PYTHON_SOURCES := $(shell git ls-files python 2>/dev/null)
+
+##@ Every day
+
+.PHONY: demo
+demo: tools .venv/.wheel $(GO_READY) ## Relay, pool and pipe traffic from five languages, in one table
+	$(CARGO) build --locked --release
+	$(call soname_link,target/release)
+	examples/demo/run
+
+.PHONY: test
+test: $(PARTS) ## Everything, in every language
+	@echo "all parts passed: $(PARTS)"
+
+.PHONY: lint
+lint: tools .venv/.ready $(GO_READY) ## Formatting, warnings, docs, licences
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	$(MAKE) deny
+	ruff check .
+	ruff format --check .
+ifneq ($(wildcard go/go.mod),)
+	unformatted=$$(gofmt -l go); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	$(MAKE) library
+	cd go && $(GO_ENV) go vet ./...
+endif
+
+##@ Parts of the test
+
+.PHONY: test-rust
+test-rust: tools ## Rust: units, docs, and what users see across crates, C and C++ programs included
+	$(CARGO) test --locked
+
+.PHONY: test-c
+test-c: tools ## Only the C and C++ programs of test-rust
+	$(CARGO) test --locked --test c_programs
+
+.PHONY: test-loom
+test-loom: tools ## Every interleaving of the small protocols
+	$(CARGO) test --locked -p trunkline-models
+
+.PHONY: test-python
+test-python: tools .venv/.wheel ## The installed wheel: tests, types, stubs
+	cd python && python -m pytest
+	cd python && python -m mypy --strict trunkline
+	cd python && python -m mypy.stubtest trunkline
+
+.PHONY: test-go
+test-go: tools $(GO_READY) library ## The Go package, under the race detector
+	cd go && $(GO_ENV) go test -race -count=1 ./...
+	if [ -f go/interop/go.mod ]; then cd go/interop && $(GO_ENV) go test -race -count=1 ./...; fi
+
+##@ Now and then
+
+.PHONY: header
+header: tools ## Render include/trunkline.h anew
+	TRUNKLINE_WRITE_HEADER=1 $(CARGO) test --locked --test header
+
+.PHONY: install
+install: tools ## Header, libraries and pkg-config file into $(DESTDIR)$(PREFIX)
+	$(CARGO) build --locked --release -p trunkline-ffi
+	scripts/install "$(PREFIX)" "$(DESTDIR)"
+
+.PHONY: deny
+deny: ## Licences, bans and sources of every dependency
+	command -v cargo-deny >/dev/null || test -x .tools/bin/cargo-deny \
+		|| $(CARGO) install --locked --quiet --root .tools cargo-deny@0.20.2
+	PATH="$$PATH:$(CURDIR)/.tools/bin" cargo-deny --locked check bans licenses sources
+
+.PHONY: clean
+clean: ## Remove all that was built or set up, except the tools under .tools
+	rm -rf target .venv
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+# What the rest stands on.
+
+.PHONY: tools
+tools:
+	@scripts/setup tools
+
+.venv/.ready: python/requirements-dev.txt scripts/setup | tools
+	scripts/setup venv
+
+.venv/.go: | .venv/.ready
+	scripts/setup go
+
+# As users install it, but with the build tools that are pinned, and so without network.
+.venv/.wheel: $(RUST_SOURCES) $(PYTHON_SOURCES) | .venv/.ready
+	MATURIN_PEP517_ARGS=--locked python -m pip install --quiet --no-build-isolation --no-deps --force-reinstall ./python
+	touch $@
+
+.PHONY: library
+library: tools
+	$(CARGO) build --locked -p trunkline-ffi
+	$(call soname_link,target/debug)
+
+# $(1): folder of the library. Programs load it by its soname, cargo does not make that name.
+soname_link = soname=$$(objdump -p $(1)/libtrunkline.so | awk '/SONAME/ { print $$2 }'); \
+	test -z "$$soname" || ln -sf libtrunkline.so $(1)/$$soname
+
+GO_ENV = CGO_LDFLAGS="-L$(DEBUG) -Wl,-rpath,$(DEBUG)"
