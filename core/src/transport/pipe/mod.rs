@@ -1,4 +1,4 @@
-//! In-memory duplex streams: a socket pair without a kernel.
+//! In-memory duplex streams: a socket pair without a kernel, and listeners on names.
 //!
 //! ```text
 //!   PipeEnd ── write ──▶ Flow (≤ capacity) ── read ──▶ PipeEnd
@@ -11,7 +11,9 @@
 //!
 //! No file descriptor, no thread, no task and no timer is used.
 
+mod backlog;
 mod end;
+mod names;
 mod ring;
 mod state;
 mod waiter;
@@ -22,6 +24,7 @@ mod testing;
 mod tests;
 
 pub use end::PipeEnd;
+pub use names::{Names, PipeListener};
 
 use crate::{
     config::{Config, PipeConfig},
