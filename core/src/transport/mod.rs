@@ -9,6 +9,7 @@
 //! caller waits for readiness and tries again. Nothing holds a caller's buffer across a wait, so
 //! a wait can be dropped at any moment without losing a byte.
 
+pub mod faults;
 pub mod pipe;
 
 use crate::address::Address;

@@ -16,10 +16,10 @@ mod end;
 mod names;
 mod ring;
 mod state;
-mod waiter;
+pub(super) mod waiter;
 
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 
