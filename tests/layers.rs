@@ -1,4 +1,5 @@
 //! The layers of core as a table: a module names modules of lower rows only. Anything else fails here.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::{
     collections::BTreeSet,

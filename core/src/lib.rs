@@ -1,4 +1,34 @@
-//! core
+//! Connections that every language of a system shares: one backoff, one pool, one set of metrics.
+//!
+//! ```text
+//!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains
+//!   pool       DashMapConnectionPool: keyed, bounded, expiring
+//!   relay      copies both ways, counts, half-closes
+//!   transport  Network ─▶ Stream, Listener over tcp, unix, mem; faults on any of them
+//!   config · metrics · events · completion
+//!   error · context · backoff · budget · fork
+//!   address · duration
+//! ```
+//!
+//! A module uses those below it, never its own row or above; a test holds it to that.
+//!
+//! # Rules that always hold
+//!
+//! 1. A permit is taken before work starts (before `accept`, before `connect`) and is a guard that gives
+//!    itself back. Nothing else changes a count. No limit is exceeded by one, under any interleaving.
+//! 2. Dropping any future of ours is a supported way to cancel it; each doc says what remains.
+//! 3. No callback, waker or destructor of a user's value runs under a lock of ours, and no lock is held
+//!    across an await.
+//! 4. Every queue has a bound. Backpressure reaches the sender; what a protocol permits to be dropped is
+//!    counted under a named reason.
+//! 5. Handles own, background tasks only watch: any order of drop is right. Closing is idempotent and
+//!    returns when every file descriptor of the object is gone.
+//! 6. Unset, zero and never are three values. Every default is finite.
+//! 7. Time is monotonic and logic takes `now`. Jitter never vanishes at a ceiling.
+//! 8. This crate starts no runtime and no thread, reads no environment except in
+//!    [`ConnectionConfig::from_env`], and has no global state but the source of connection numbers.
+//! 9. `unsafe` lives in the files that the tests name.
+
 pub mod address;
 pub mod backoff;
 pub mod budget;
@@ -12,3 +42,16 @@ pub mod fork;
 pub mod metrics;
 mod sync;
 pub mod transport;
+
+pub use address::{Address, AddressError};
+pub use backoff::{Backoff, BackoffConfig};
+pub use budget::{Budget, Permit};
+pub use config::{ConnectionConfig, PipeConfig, PoolConfig, TcpConfig, TcpManagerConfig};
+pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
+pub use error::{ConnectionError, Place, Step, UdpCase};
+pub use events::{Event, Events};
+pub use metrics::{ConnectionMetrics, Metrics};
+pub use transport::{
+    CloseHandle, ConnectOptions, ListenOptions, Listener, ListenerReady, Network, Stream,
+    StreamReady, Transport, pipe::Names,
+};

@@ -9,10 +9,24 @@
 //! caller waits for readiness and tries again. Nothing holds a caller's buffer across a wait, so
 //! a wait can be dropped at any moment without losing a byte.
 
+mod async_io;
 pub mod faults;
+mod listener;
+mod network;
 pub mod pipe;
+mod stream;
+mod tcp;
+mod unix;
+mod waiters;
 
-use crate::address::Address;
+pub use listener::{Listener, ListenerReady};
+pub use network::{ConnectOptions, ListenOptions, Network};
+pub use stream::{CloseHandle, Stream, StreamReady};
+
+use crate::{
+    address::Address,
+    error::{ConnectionError, Place},
+};
 use std::{
     fmt, io,
     io::IoSlice,
@@ -76,4 +90,14 @@ pub(crate) struct Accepted {
     pub(crate) source: Option<Address>,
     /// The address that the peer asked for: more exact than a wildcard that is listened on.
     pub(crate) destination: Option<Address>,
+}
+
+/// Whether this process, or the whole system, may open no more files.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+fn out_of_files(error: io::Error, at: Place) -> ConnectionError {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    ConnectionError::limit_exceeded("open files", limit.unwrap_or(0), at.because(error))
 }

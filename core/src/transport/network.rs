@@ -1,0 +1,308 @@
+//! The way in: connects to an address and listens on one, whatever carries the bytes.
+
+use super::{
+    Accept, Listener, Stream, Transport, is_out_of_files, out_of_files, pipe::Names, tcp, unix,
+};
+use crate::{
+    address::Address,
+    budget::Budget,
+    config::{PipeConfig, TcpConfig},
+    context::{ConnectionContext, ConnectionId, Direction, Protocol},
+    error::{ConnectionError, Place, Step},
+    events::Events,
+    metrics::{ConnectionMetrics, Metrics},
+};
+use std::{future::Future, io, net::SocketAddr, time::Instant};
+use tokio::runtime::Handle;
+
+/// What connecting and listening need from the process: the runtime, and where counts, events and
+/// `mem:` names live. Cheap to clone; every clone is the same network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    runtime: Handle,
+    metrics: Metrics,
+    events: Events,
+    names: Names,
+}
+
+/// How to dial: the socket options of TCP and the size of a pipe.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// For `tcp://` addresses.
+    pub tcp: TcpConfig,
+    /// For `mem:` addresses: the pipe is made by the side that connects.
+    pub pipe: PipeConfig,
+}
+
+/// How to listen.
+#[derive(Clone, Debug, Default)]
+pub struct ListenOptions {
+    /// Socket options of what is accepted, and the backlog of every kind of listener.
+    pub tcp: TcpConfig,
+    /// Takes a permit before each accept; excess waits in the backlog. `None` limits nothing.
+    pub budget: Option<Budget>,
+}
+
+impl Network {
+    /// A network of its own: new metrics, new events, no names.
+    pub fn new(runtime: Handle) -> Self {
+        Self {
+            runtime,
+            metrics: Metrics::new(),
+            events: Events::default(),
+            names: Names::default(),
+        }
+    }
+
+    /// Shares the `mem:` names of another network.
+    #[must_use]
+    pub fn with_names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// The runtime that everything made here runs on.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// The registry that everything made here counts in.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The ring that everything made here records its life in.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The in-memory listeners of this network.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Connects with the default options.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_with`](Self::connect_with).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt and closes its sockets.
+    pub async fn connect(
+        &self,
+        address: &Address,
+        deadline: Option<Instant>,
+    ) -> Result<Stream, ConnectionError> {
+        self.connect_with(address, deadline, &ConnectOptions::default()).await
+    }
+
+    /// Connects to `address` until `deadline`, or for the config's connect timeout where there is none.
+    ///
+    /// A host name may have several addresses: they are tried in turn, each begun when the one
+    /// before failed or took longer than the stagger, and the first that answers wins.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::ConnectionFailed`] if the name is unknown or nobody listens,
+    /// [`ConnectionError::Timeout`] once the deadline has passed,
+    /// [`ConnectionError::LimitExceeded`] if the process may open no more files,
+    /// [`ConnectionError::InvalidConfig`] for port 0.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt and closes its sockets.
+    #[expect(clippy::disallowed_methods, reason = "a timeout is counted from the call")]
+    pub async fn connect_with(
+        &self,
+        address: &Address,
+        deadline: Option<Instant>,
+        options: &ConnectOptions,
+    ) -> Result<Stream, ConnectionError> {
+        let started = Instant::now();
+        let deadline = deadline.unwrap_or(started + options.tcp.connect_timeout);
+        match tokio::time::timeout_at(deadline.into(), self.dial(address, options)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let at = Place::at(Step::Connect).to(Some(address.clone()));
+                Err(ConnectionError::timeout(Some(started.elapsed()), at))
+            }
+        }
+    }
+
+    async fn dial(
+        &self,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> Result<Stream, ConnectionError> {
+        let failed = |step| {
+            move |error: io::Error| {
+                connect_failure(error, Place::at(step).to(Some(address.clone())))
+            }
+        };
+        match address {
+            Address::Tcp(literal) => {
+                check_port(literal.port())?;
+                let tcp = tcp::connect(vec![*literal], &options.tcp);
+                Ok(self.tcp_stream(tcp.await.map_err(failed(Step::Connect))?, address))
+            }
+            Address::TcpName { host, port } => {
+                check_port(*port)?;
+                let found = tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?;
+                let tcp = tcp::connect(found, &options.tcp);
+                Ok(self.tcp_stream(tcp.await.map_err(failed(Step::Connect))?, address))
+            }
+            Address::Unix(_) | Address::Abstract(_) => {
+                let unix = unix::connect(address).await.map_err(failed(Step::Connect))?;
+                Ok(self.dialled(Protocol::Unix, Box::new(unix), None, address))
+            }
+            Address::Mem(name) => {
+                let pipe = self.names.connect(name, &options.pipe).await?;
+                Ok(self.dialled(Protocol::Pipe, Box::new(pipe), None, address))
+            }
+        }
+    }
+
+    fn tcp_stream(&self, tcp: tokio::net::TcpStream, address: &Address) -> Stream {
+        let source = tcp.local_addr().ok().map(Address::from);
+        let reached = tcp.peer_addr().map_or_else(|_| address.clone(), Address::from);
+        self.dialled(Protocol::Tcp, Box::new(tcp), source, &reached)
+    }
+
+    fn dialled(
+        &self,
+        protocol: Protocol,
+        transport: Box<dyn Transport>,
+        source: Option<Address>,
+        destination: &Address,
+    ) -> Stream {
+        self.stream(protocol, Direction::Dialled, transport, source, Some(destination.clone()))
+    }
+
+    /// Puts a transport of the caller's own under management: counted, listed in events, closed once.
+    #[expect(clippy::disallowed_methods, reason = "a connection's life begins when it stands")]
+    pub fn stream(
+        &self,
+        protocol: Protocol,
+        direction: Direction,
+        transport: Box<dyn Transport>,
+        source: Option<Address>,
+        destination: Option<Address>,
+    ) -> Stream {
+        let context = ConnectionContext {
+            id: ConnectionId::next(),
+            protocol,
+            direction,
+            source,
+            destination,
+            created: Instant::now(),
+        };
+        let metrics = ConnectionMetrics::open(&self.metrics, &context);
+        Stream::new(transport, context, metrics, self.events.clone())
+    }
+
+    /// Both ends of a new pipe that has no name.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] for a capacity out of range.
+    pub fn pipe(&self, config: &PipeConfig) -> Result<(Stream, Stream), ConnectionError> {
+        let (a, b) = super::pipe::pair(config)?;
+        let dialled = self.stream(Protocol::Pipe, Direction::Dialled, Box::new(a), None, None);
+        let accepted = self.stream(Protocol::Pipe, Direction::Accepted, Box::new(b), None, None);
+        Ok((dialled, accepted))
+    }
+
+    /// Listens with the default options and without a limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_with`](Self::listen_with).
+    pub async fn listen(&self, address: &Address) -> Result<Listener, ConnectionError> {
+        self.listen_with(address, &ListenOptions::default()).await
+    }
+
+    /// Listens on `address`; port 0 means a free port, told by [`Listener::address`].
+    ///
+    /// A Unix socket file gets mode 0600 and goes away with the listener. On an abstract name only
+    /// processes of the same user are let in. A host name is looked up and its first address taken.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::BindFailed`] if the address is taken, not local or not permitted.
+    pub async fn listen_with(
+        &self,
+        address: &Address,
+        options: &ListenOptions,
+    ) -> Result<Listener, ConnectionError> {
+        let failed = |step| {
+            move |cause: io::Error| ConnectionError::BindFailed {
+                at: Place::at(step).to(Some(address.clone())).because(cause),
+            }
+        };
+        match address {
+            Address::Tcp(literal) => self.listen_tcp(*literal, options).map_err(failed(Step::Bind)),
+            Address::TcpName { host, port } => {
+                let found = tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?;
+                self.listen_tcp(found[0], options).map_err(failed(Step::Bind))
+            }
+            Address::Unix(_) | Address::Abstract(_) => {
+                let _entered = self.runtime.enter();
+                let socket =
+                    unix::listen(address, options.tcp.backlog).map_err(failed(Step::Bind))?;
+                Ok(self.listener(address.clone(), Protocol::Unix, Box::new(socket), options))
+            }
+            Address::Mem(name) => {
+                let listener = self.names.listen(name, options.tcp.backlog)?;
+                Ok(self.listener(address.clone(), Protocol::Pipe, Box::new(listener), options))
+            }
+        }
+    }
+
+    fn listen_tcp(&self, address: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
+        let _entered = self.runtime.enter();
+        let (bound, socket) = tcp::listen(address, &options.tcp)?;
+        Ok(self.listener(bound.into(), Protocol::Tcp, Box::new(socket), options))
+    }
+
+    fn listener(
+        &self,
+        address: Address,
+        protocol: Protocol,
+        source: Box<dyn Accept>,
+        options: &ListenOptions,
+    ) -> Listener {
+        let sinks = (self.metrics.clone(), self.events.clone());
+        Listener::new(address, protocol, source, sinks, options.budget.clone())
+    }
+
+    /// Starts a task on this network's runtime.
+    pub fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.runtime.spawn(task)
+    }
+}
+
+fn check_port(port: u16) -> Result<(), ConnectionError> {
+    if port == 0 {
+        return Err(ConnectionError::invalid_config(
+            "address",
+            "the port to connect to is 1 to 65535",
+        ));
+    }
+    Ok(())
+}
+
+fn connect_failure(error: io::Error, at: Place) -> ConnectionError {
+    if is_out_of_files(&error) {
+        return out_of_files(error, at);
+    }
+    match error.kind() {
+        io::ErrorKind::TimedOut => ConnectionError::timeout(None, at.because(error)),
+        _ => ConnectionError::ConnectionFailed { at: at.because(error) },
+    }
+}

@@ -1,0 +1,454 @@
+//! A connection: a transport with its context, its counts, its waiters and one way to end.
+
+use super::{
+    Transport,
+    waiters::{WaiterKey, Waiters},
+};
+use crate::{
+    budget::Permit,
+    context::{CloseReason, ConnectionContext},
+    error::{ConnectionError, Place, Step},
+    events::{Event, Events},
+    metrics::ConnectionMetrics,
+};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    fmt,
+    future::Future,
+    io::{self, IoSlice},
+    net::Shutdown,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+    time::Instant,
+};
+// A stream that is always ready must not keep its task from letting others run.
+use tokio::task::consume_budget;
+
+/// A byte stream that may be used from any number of tasks and threads at once.
+///
+/// Bytes are counted as they pass. Dropping the stream closes it; so does [`close`](Self::close),
+/// which wakes whoever still waits.
+pub struct Stream {
+    inner: Arc<Inner>,
+    /// Places in line of the task that uses the stream through tokio's traits.
+    read_key: Option<WaiterKey>,
+    write_key: Option<WaiterKey>,
+}
+
+/// Ends a [`Stream`] from elsewhere without keeping it alive.
+#[derive(Clone)]
+pub struct CloseHandle {
+    inner: Weak<Inner>,
+}
+
+struct Inner {
+    context: ConnectionContext,
+    metrics: ConnectionMetrics,
+    events: Events,
+    /// `None` once closed. Read-locked for the length of one non-blocking call, never across a wait.
+    transport: RwLock<Option<Box<dyn Transport>>>,
+    readers: Waiters,
+    writers: Waiters,
+    progress: Mutex<Progress>,
+}
+
+/// How far each direction has come, and what the stream owes when it ends.
+#[derive(Default)]
+struct Progress {
+    read_ended: bool,
+    write_ended: bool,
+    broken: Option<ConnectionError>,
+    permit: Option<Permit>,
+}
+
+impl Progress {
+    fn close_reason(&self) -> CloseReason {
+        match (&self.broken, self.read_ended && self.write_ended) {
+            (Some(_), _) => CloseReason::Reset,
+            (None, true) => CloseReason::Finished,
+            (None, false) => CloseReason::Local,
+        }
+    }
+}
+
+/// One direction of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
+}
+
+impl Way {
+    fn step(self) -> Step {
+        match self {
+            Self::In => Step::Read,
+            Self::Out => Step::Write,
+        }
+    }
+}
+
+impl Stream {
+    /// Puts a transport under management: counted from now on, closed when dropped.
+    pub(crate) fn new(
+        transport: Box<dyn Transport>,
+        context: ConnectionContext,
+        metrics: ConnectionMetrics,
+        events: Events,
+    ) -> Self {
+        tracing::debug!(
+            connection = context.id.get(),
+            protocol = context.protocol.name(),
+            source = context.source.as_ref().map(tracing::field::display),
+            destination = context.destination.as_ref().map(tracing::field::display),
+            "connection opened"
+        );
+        events.record(Event::opened(&context));
+        let inner = Inner {
+            context,
+            metrics,
+            events,
+            transport: RwLock::new(Some(transport)),
+            readers: Waiters::default(),
+            writers: Waiters::default(),
+            progress: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner), read_key: None, write_key: None }
+    }
+
+    /// Keeps `permit` until the stream is closed and its file descriptor is gone.
+    #[must_use]
+    pub fn holding(self, permit: Permit) -> Self {
+        self.inner.progress.lock().permit = Some(permit);
+        self
+    }
+
+    /// Id, protocol, both addresses, time of creation.
+    pub fn context(&self) -> &ConnectionContext {
+        &self.inner.context
+    }
+
+    /// The counts of this connection, exact at any moment.
+    pub fn metrics(&self) -> &ConnectionMetrics {
+        &self.inner.metrics
+    }
+
+    /// A way to end this stream that does not keep it alive.
+    pub fn close_handle(&self) -> CloseHandle {
+        CloseHandle { inner: Arc::downgrade(&self.inner) }
+    }
+
+    /// Reads what is there into `buf`. `Ready(Ok(0))` with a non-empty `buf` is the end of the stream;
+    /// `Pending` says that nothing is there now, and registers nobody.
+    pub fn try_read(&self, buf: &mut [u8]) -> Poll<Result<usize, ConnectionError>> {
+        let length = buf.len();
+        let answer = self.inner.attempt(Way::In, |transport| transport.try_read(buf));
+        if let Poll::Ready(Ok(n)) = answer {
+            self.inner.metrics.add_received(n as u64);
+            if n == 0 && length > 0 {
+                self.inner.progress.lock().read_ended = true;
+            }
+        }
+        answer
+    }
+
+    /// Writes as much of `bufs` as fits now. `Pending` says that nothing fits, and registers nobody.
+    pub fn try_write(&self, bufs: &[IoSlice<'_>]) -> Poll<Result<usize, ConnectionError>> {
+        let answer = self.inner.attempt(Way::Out, |transport| transport.try_write(bufs));
+        if let Poll::Ready(Ok(n)) = answer {
+            self.inner.metrics.add_sent(n as u64);
+        }
+        answer
+    }
+
+    /// Waits until a read is worth a try, or the stream is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is consumed; dropping the future leaves nothing behind.
+    pub fn readable(&self) -> StreamReady {
+        StreamReady { inner: Arc::clone(&self.inner), way: Way::In, key: None }
+    }
+
+    /// Waits until a write is worth a try, or the stream is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is consumed; dropping the future leaves nothing behind.
+    pub fn writable(&self) -> StreamReady {
+        StreamReady { inner: Arc::clone(&self.inner), way: Way::Out, key: None }
+    }
+
+    /// Reads at least one byte, or 0 at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Broken`] if the peer reset the stream, [`ConnectionError::Closed`] once
+    /// this side closed it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no byte.
+    pub async fn read(&self, buf: &mut [u8]) -> Result<usize, ConnectionError> {
+        consume_budget().await;
+        loop {
+            match self.try_read(buf) {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending => self.readable().await,
+            }
+        }
+    }
+
+    /// Writes at least one byte of a non-empty `buf`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing was written.
+    pub async fn write(&self, buf: &[u8]) -> Result<usize, ConnectionError> {
+        consume_budget().await;
+        loop {
+            match self.try_write(&[IoSlice::new(buf)]) {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending => self.writable().await,
+            }
+        }
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read); a part may have been written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a dropped future may have written a part.
+    pub async fn write_all(&self, mut buf: &[u8]) -> Result<(), ConnectionError> {
+        while !buf.is_empty() {
+            let n = self.write(buf).await?;
+            buf = &buf[n..];
+        }
+        Ok(())
+    }
+
+    /// Ends one direction or both in order: what was written before still arrives.
+    ///
+    /// Ending a direction twice, or after the peer has gone, is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Closed`] once this side closed the stream.
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), ConnectionError> {
+        let answer = match &*self.inner.transport.read() {
+            Some(transport) => transport.shutdown(how),
+            None => return Err(ConnectionError::closed(Step::Shutdown)),
+        };
+        match answer {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+            Err(error) => {
+                let at = self.inner.place(Step::Shutdown);
+                return Err(ConnectionError::from_io(error, at));
+            }
+        }
+        let mut progress = self.inner.progress.lock();
+        progress.write_ended |= how != Shutdown::Read;
+        progress.read_ended |= how != Shutdown::Write;
+        Ok(())
+    }
+
+    /// Closes with a reset: the peer sees `ECONNRESET` instead of an end. Idempotent.
+    pub fn abort(&self, reason: CloseReason) {
+        if let Some(transport) = &*self.inner.transport.read() {
+            transport.abort();
+        }
+        self.inner.close(Some(reason));
+    }
+
+    /// Closes the stream; its file descriptor is gone when this returns. Idempotent.
+    ///
+    /// Whoever waits on it is woken and sees [`ConnectionError::Closed`]. The close reason is
+    /// [`Reset`](CloseReason::Reset) after a failure, [`Finished`](CloseReason::Finished) if both
+    /// directions had ended, else [`Local`](CloseReason::Local).
+    pub fn close(&self) {
+        self.inner.close(None);
+    }
+
+    /// Closes as [`close`](Self::close) does, with a reason that the caller knows better.
+    pub fn close_because(&self, reason: CloseReason) {
+        self.inner.close(Some(reason));
+    }
+
+    /// Whether this side has closed the stream.
+    pub fn is_closed(&self) -> bool {
+        self.inner.transport.read().is_none()
+    }
+
+    /// As [`readable`](Self::readable), for tokio's traits: the place in line is the stream's own.
+    pub(super) fn poll_readable(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.inner.poll_ready(Way::In, &mut self.read_key, cx)
+    }
+
+    /// As [`writable`](Self::writable), for tokio's traits: the place in line is the stream's own.
+    pub(super) fn poll_writable(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.inner.poll_ready(Way::Out, &mut self.write_key, cx)
+    }
+
+    /// What broke the stream, if anything did.
+    pub fn error(&self) -> Option<ConnectionError> {
+        self.inner.progress.lock().broken.clone()
+    }
+}
+
+impl Inner {
+    fn attempt(
+        &self,
+        way: Way,
+        call: impl FnOnce(&dyn Transport) -> io::Result<usize>,
+    ) -> Poll<Result<usize, ConnectionError>> {
+        let answer = match &*self.transport.read() {
+            Some(transport) => call(transport.as_ref()),
+            None => return Poll::Ready(Err(ConnectionError::closed(way.step()))),
+        };
+        match answer {
+            Ok(n) => Poll::Ready(Ok(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) => {
+                let error = ConnectionError::from_io(error, self.place(way.step()));
+                self.progress.lock().broken.get_or_insert_with(|| error.clone());
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn place(&self, step: Step) -> Place {
+        Place::at(step).from(self.context.source.clone()).to(self.context.destination.clone())
+    }
+
+    fn poll_ready(&self, way: Way, key: &mut Option<WaiterKey>, cx: &Context<'_>) -> Poll<()> {
+        let waiters = match way {
+            Way::In => &self.readers,
+            Way::Out => &self.writers,
+        };
+        waiters.poll(key, cx, |cx| match &*self.transport.read() {
+            Some(transport) if way == Way::In => transport.poll_read_ready(cx),
+            Some(transport) => transport.poll_write_ready(cx),
+            None => Poll::Ready(()),
+        })
+    }
+
+    fn close(&self, reason: Option<CloseReason>) {
+        let transport = self.transport.write().take();
+        if transport.is_none() {
+            return;
+        }
+        drop(transport);
+        let (reason, permit) = {
+            let mut progress = self.progress.lock();
+            (reason.unwrap_or_else(|| progress.close_reason()), progress.permit.take())
+        };
+        let now = clock();
+        self.metrics.close_at(reason, now);
+        drop(permit);
+        let (received, sent) = (self.metrics.bytes_received(), self.metrics.bytes_sent());
+        self.events.record(Event::closed(&self.context, reason, received, sent, now));
+        tracing::debug!(
+            connection = self.context.id.get(),
+            reason = reason.name(),
+            received,
+            sent,
+            "connection closed"
+        );
+        self.readers.wake_all();
+        self.writers.wake_all();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a connection ends when its descriptor is gone")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.inner.readers.leave(&mut self.read_key);
+        self.inner.writers.leave(&mut self.write_key);
+        self.close();
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("context", &self.inner.context)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for CloseHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.inner.upgrade().map(|inner| inner.context.id);
+        f.debug_struct("CloseHandle").field("id", &id).finish()
+    }
+}
+
+impl CloseHandle {
+    /// Closes the stream if it still lives, as [`Stream::close_because`] does.
+    pub fn close(&self, reason: CloseReason) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.close(Some(reason));
+        }
+    }
+
+    /// Whether the stream is closed or gone.
+    pub fn is_closed(&self) -> bool {
+        self.inner.upgrade().is_none_or(|inner| inner.transport.read().is_none())
+    }
+}
+
+/// Waits for one direction of a [`Stream`]; made by [`Stream::readable`] and [`Stream::writable`].
+///
+/// It does not keep the stream open: closing the stream ends the wait.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct StreamReady {
+    inner: Arc<Inner>,
+    way: Way,
+    key: Option<WaiterKey>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.context.fmt(f)
+    }
+}
+
+impl StreamReady {
+    /// Whether this side has closed the stream.
+    pub fn is_closed(&self) -> bool {
+        self.inner.transport.read().is_none()
+    }
+}
+
+impl Future for StreamReady {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { inner, way, key } = self.get_mut();
+        inner.poll_ready(*way, key, cx)
+    }
+}
+
+impl Drop for StreamReady {
+    fn drop(&mut self) {
+        match self.way {
+            Way::In => self.inner.readers.leave(&mut self.key),
+            Way::Out => self.inner.writers.leave(&mut self.key),
+        }
+    }
+}
