@@ -1,1 +1,44 @@
+//! Trunkline's C ABI: the same objects for C, C++, Go and Python.
+//!
+//! ```text
+//!   extern "C" fn ──▶ enter ──▶ process ──▶ handle table ──▶ object of trunkline-core
+//!   (one file per      NULL, panic,    per process,    typed, generational,
+//!    concept)          fork, errors    new after fork  stale = an error
+//! ```
+//!
+//! Every exported function returns a status, writes its outputs always, and reports details in an
+//! optional error object. No panic leaves, and nothing inherited over a fork is touched.
+#![allow(non_camel_case_types, reason = "the names are those of the C header")]
 
+mod arm;
+mod buf;
+mod call;
+mod completion;
+mod debug;
+mod error;
+mod handle;
+mod input;
+mod listener;
+mod op;
+mod pipe;
+mod process;
+mod queue;
+mod runtime;
+mod status;
+mod stream;
+mod version;
+
+pub use buf::*;
+pub use completion::*;
+pub use debug::*;
+pub use error::*;
+pub use handle::*;
+pub use input::*;
+pub use listener::*;
+pub use op::*;
+pub use pipe::*;
+pub use queue::*;
+pub use runtime::*;
+pub use status::*;
+pub use stream::*;
+pub use version::*;

@@ -1,0 +1,11 @@
+/* An absolute deadline that never comes. A deadline of 0, or any in the past, tries once. */
+#define TRUNKLINE_DEADLINE_NONE INT64_MAX
+/* A duration in an options struct that never ends; 0 there means the documented default. */
+#define TRUNKLINE_NEVER INT64_MAX
+
+/* How option structs and structs for results start: `trunkline_pipe_options_t o = TRUNKLINE_PIPE_OPTIONS_INIT;` */
+#define TRUNKLINE_RUNTIME_OPTIONS_INIT { sizeof(trunkline_runtime_options_t), 0, 0, { NULL, 0 } }
+#define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0 }
+#define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
+#define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0 }

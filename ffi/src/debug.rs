@@ -1,0 +1,83 @@
+//! What tests of a host need: how many objects are alive, and every error on demand.
+#![allow(unsafe_code, reason = "a struct of results comes by pointer")]
+
+use crate::{
+    call::{enter_plain, enter_unit},
+    error::{Failure, trunkline_error_t},
+    handle::{
+        Handle, trunkline_cq_t, trunkline_listener_t, trunkline_op_t, trunkline_runtime_t,
+        trunkline_stream_t,
+    },
+    input::{Sized_, fill},
+    process::Process,
+    status::*,
+};
+use std::mem::MaybeUninit;
+
+/// Live objects of this process, by type. Start from TRUNKLINE_DEBUG_COUNTS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct trunkline_debug_counts_t {
+    /// In: sizeof(trunkline_debug_counts_t). Out: bytes filled.
+    pub size: usize,
+    /// Runtimes, without the default one.
+    pub runtimes: u64,
+    /// Completion queues.
+    pub queues: u64,
+    /// Operations whose completion has not been sent.
+    pub operations: u64,
+    /// Streams that were not freed.
+    pub streams: u64,
+    /// Listeners that were not freed.
+    pub listeners: u64,
+}
+
+// SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
+unsafe impl Sized_ for trunkline_debug_counts_t {}
+
+/// Counts the objects that are alive, for tests that look for leaks. Walks the whole table.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, VERSION. Since 0.1.
+///
+/// # Safety
+///
+/// `counts` points to a struct made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_debug_counts(
+    counts: *mut trunkline_debug_counts_t,
+) -> trunkline_status_t {
+    enter_plain(|| {
+        let table = Process::current().table();
+        let value = trunkline_debug_counts_t {
+            size: size_of::<trunkline_debug_counts_t>(),
+            runtimes: table.count(trunkline_runtime_t::TAG) as u64,
+            queues: table.count(trunkline_cq_t::TAG) as u64,
+            operations: table.count(trunkline_op_t::TAG) as u64,
+            streams: table.count(trunkline_stream_t::TAG) as u64,
+            listeners: table.count(trunkline_listener_t::TAG) as u64,
+        };
+        // SAFETY: the caller's promise is the same.
+        unsafe { fill(counts, &value) }
+    })
+}
+
+/// Fails with the status that is asked for, as a real failure would: for tests of error handling in a host.
+/// PANIC really panics inside.
+///
+/// Ownership: the error is the caller's. Blocks: no. Threads: any. Errors: the one asked for;
+/// INVALID_ARGUMENT for a number that is no status. Since 0.1.
+#[unsafe(no_mangle)]
+#[expect(clippy::panic, reason = "the caller asks for a panic, to see that it is caught")]
+pub extern "C" fn trunkline_debug_fail(
+    status: trunkline_status_t,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter_unit(err, |_| match status {
+        TRUNKLINE_OK => Ok(()),
+        TRUNKLINE_E_PANIC => panic!("asked for by trunkline_debug_fail"),
+        TRUNKLINE_E_INVALID_ARGUMENT..=TRUNKLINE_E_UDP => {
+            Err(Failure::new(status, "asked for by trunkline_debug_fail"))
+        }
+        _ => Err(Failure::argument("status: is none of TRUNKLINE_E_*")),
+    })
+}

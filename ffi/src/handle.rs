@@ -1,0 +1,344 @@
+//! Typed generational handles: what a stale number is, is known, and never undefined behaviour.
+
+use crate::{
+    error::Failure, listener::ListenerObject, op::Op, process::Process, queue::Queue,
+    runtime::Runtime, status::*, stream::StreamObject,
+};
+use parking_lot::RwLock;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+use trunkline_core::Permit;
+
+/// A runtime: threads, metrics, limits. {0} is the process's default runtime, made on first use.
+///
+/// Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_runtime_t {
+    /// Opaque; 0 is the default runtime.
+    pub h: u64,
+}
+
+/// A completion queue. Any thread may submit to it; one thread at a time may wait.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_cq_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
+/// An operation under way, for trunkline_op_cancel. Needs no free: it is gone with its completion.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_op_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
+/// A byte stream: TCP, Unix socket or pipe. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_stream_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
+/// A listener on tcp:, unix: or mem:. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_listener_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
+/// A typed handle and the object that it names.
+pub(crate) trait Handle: Copy {
+    /// The upper 8 bits: a handle of another type is refused by them.
+    const TAG: u8;
+    /// As in "the stream is closed".
+    const NAME: &'static str;
+    type Object: Send + Sync + 'static;
+
+    fn new(h: u64) -> Self;
+    fn raw(self) -> u64;
+    fn wrap(object: Arc<Self::Object>) -> Object;
+    fn unwrap(object: &Object) -> Option<&Arc<Self::Object>>;
+}
+
+/// Whatever a slot of the table holds.
+#[derive(Clone)]
+pub(crate) enum Object {
+    Runtime(Arc<Runtime>),
+    Queue(Arc<Queue>),
+    Op(Arc<Op>),
+    Stream(Arc<StreamObject>),
+    Listener(Arc<ListenerObject>),
+}
+
+macro_rules! handle {
+    ($handle:ident, $variant:ident, $object:ty, $tag:literal, $name:literal) => {
+        impl Handle for $handle {
+            const TAG: u8 = $tag;
+            const NAME: &'static str = $name;
+            type Object = $object;
+
+            fn new(h: u64) -> Self {
+                Self { h }
+            }
+
+            fn raw(self) -> u64 {
+                self.h
+            }
+
+            fn wrap(object: Arc<$object>) -> Object {
+                Object::$variant(object)
+            }
+
+            fn unwrap(object: &Object) -> Option<&Arc<$object>> {
+                match object {
+                    Object::$variant(object) => Some(object),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+handle!(trunkline_runtime_t, Runtime, Runtime, 1, "runtime");
+handle!(trunkline_cq_t, Queue, Queue, 2, "completion queue");
+handle!(trunkline_op_t, Op, Op, 3, "operation");
+handle!(trunkline_stream_t, Stream, StreamObject, 4, "stream");
+handle!(trunkline_listener_t, Listener, ListenerObject, 5, "listener");
+
+/// ```text
+///  63      56 55          32 31            0
+/// ┌──────────┬──────────────┬───────────────┐
+/// │ type tag │  generation  │     index     │
+/// └──────────┴──────────────┴───────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    tag: u8,
+    generation: u32,
+    index: u32,
+}
+
+/// A slot whose generation reaches this is retired: a number that wrapped would name another object.
+const LAST_GENERATION: u32 = (1 << 24) - 1;
+const SHARDS: u32 = 16;
+
+impl Parts {
+    fn of(raw: u64) -> Self {
+        Self {
+            tag: (raw >> 56) as u8,
+            generation: (raw >> 32) as u32 & LAST_GENERATION,
+            index: raw as u32,
+        }
+    }
+
+    fn raw(self) -> u64 {
+        u64::from(self.tag) << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+}
+
+/// All objects of a process that have a handle.
+pub(crate) struct Table {
+    /// Indices below this belong to the process that forked us.
+    inherited: u32,
+    shards: [RwLock<Shard>; SHARDS as usize],
+    /// One above the highest index in use; what a forked child inherits.
+    end: AtomicU32,
+    next_shard: AtomicU32,
+}
+
+#[derive(Default)]
+struct Shard {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+struct Slot {
+    generation: u32,
+    /// The object, and its place under the runtime's limit of handles.
+    entry: Option<(Object, Option<Permit>)>,
+}
+
+impl Table {
+    /// A table whose handles never coincide with those below `inherited`.
+    pub(crate) fn new(inherited: u32) -> Self {
+        let inherited = inherited.next_multiple_of(SHARDS);
+        Self {
+            inherited,
+            shards: Default::default(),
+            end: AtomicU32::new(inherited),
+            next_shard: AtomicU32::new(0),
+        }
+    }
+
+    /// One above the highest index that was ever given out.
+    pub(crate) fn end(&self) -> u32 {
+        self.end.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn insert<H: Handle>(&self, object: Arc<H::Object>, permit: Option<Permit>) -> H {
+        let shard_number = self.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        let mut shard = self.shards[shard_number as usize].write();
+        let place = shard.free.pop().unwrap_or(shard.slots.len() as u32);
+        if place as usize == shard.slots.len() {
+            shard.slots.push(Slot { generation: 1, entry: None });
+        }
+        let slot = &mut shard.slots[place as usize];
+        slot.entry = Some((H::wrap(object), permit));
+        let generation = slot.generation;
+        let index = self.inherited + place * SHARDS + shard_number;
+        self.end.fetch_max(index + 1, Ordering::Relaxed);
+        H::new(Parts { tag: H::TAG, generation, index }.raw())
+    }
+
+    pub(crate) fn get<H: Handle>(&self, handle: H) -> Result<Arc<H::Object>, Failure> {
+        let (shard, place, generation) = self.locate(handle)?;
+        let shard = self.shards[shard].read();
+        let slot = shard.slots.get(place).filter(|slot| slot.generation == generation);
+        let entry = slot.and_then(|slot| slot.entry.as_ref());
+        entry.and_then(|(object, _)| H::unwrap(object)).cloned().ok_or_else(invalid::<H>)
+    }
+
+    /// Takes the object out; the number is stale from then on.
+    pub(crate) fn remove<H: Handle>(&self, handle: H) -> Result<Arc<H::Object>, Failure> {
+        let (shard_number, place, generation) = self.locate(handle)?;
+        let entry = {
+            let mut shard = self.shards[shard_number].write();
+            let slot = shard.slots.get_mut(place).filter(|slot| slot.generation == generation);
+            let entry = slot.and_then(|slot| {
+                let entry = slot.entry.take();
+                slot.generation += u32::from(entry.is_some());
+                entry
+            });
+            if entry.is_some() && generation + 1 < LAST_GENERATION {
+                shard.free.push(place as u32);
+            }
+            entry
+        };
+        let (object, permit) = entry.ok_or_else(invalid::<H>)?;
+        drop(permit);
+        H::unwrap(&object).cloned().ok_or_else(invalid::<H>)
+    }
+
+    /// How many objects of one type are alive.
+    pub(crate) fn count(&self, tag: u8) -> usize {
+        let is_counted =
+            |slot: &&Slot| slot.entry.as_ref().is_some_and(|(object, _)| object.tag() == tag);
+        self.shards.iter().map(|shard| shard.read().slots.iter().filter(is_counted).count()).sum()
+    }
+
+    fn locate<H: Handle>(&self, handle: H) -> Result<(usize, usize, u32), Failure> {
+        let parts = Parts::of(handle.raw());
+        if parts.tag != H::TAG {
+            return Err(invalid::<H>());
+        }
+        let Some(own) = parts.index.checked_sub(self.inherited) else {
+            return Err(Failure::new(
+                TRUNKLINE_E_FORKED,
+                format!("the {} was inherited over a fork; make a new one in the child", H::NAME),
+            ));
+        };
+        Ok(((own % SHARDS) as usize, (own / SHARDS) as usize, parts.generation))
+    }
+}
+
+impl Object {
+    fn tag(&self) -> u8 {
+        match self {
+            Self::Runtime(_) => trunkline_runtime_t::TAG,
+            Self::Queue(_) => trunkline_cq_t::TAG,
+            Self::Op(_) => trunkline_op_t::TAG,
+            Self::Stream(_) => trunkline_stream_t::TAG,
+            Self::Listener(_) => trunkline_listener_t::TAG,
+        }
+    }
+}
+
+fn invalid<H: Handle>() -> Failure {
+    Failure::new(
+        TRUNKLINE_E_INVALID_HANDLE,
+        format!(
+            "not a handle of a live {}: freed already, never made, or of another type",
+            H::NAME
+        ),
+    )
+}
+
+/// Removes a handle the way every `_free` does: nothing of an inherited object is touched.
+pub(crate) fn free<H: Handle>(handle: H) -> trunkline_status_t {
+    crate::call::enter_plain(|| match Process::current().table().remove(handle) {
+        Ok(object) => {
+            drop(object);
+            Ok(())
+        }
+        Err(failure) if failure.status() == TRUNKLINE_E_FORKED => Ok(()),
+        Err(failure) => Err(failure),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op() -> Arc<Op> {
+        Arc::new(Op::default())
+    }
+
+    #[test]
+    fn a_handle_is_good_until_it_is_removed_and_never_again() {
+        let table = Table::new(0);
+        let handle: trunkline_op_t = table.insert(op(), None);
+        assert!(table.get(handle).is_ok());
+        assert!(table.remove(handle).is_ok());
+        for answer in [table.get(handle), table.remove(handle)] {
+            assert_eq!(answer.err().unwrap().status(), TRUNKLINE_E_INVALID_HANDLE);
+        }
+        for _ in 0..100 {
+            assert_ne!(table.insert::<trunkline_op_t>(op(), None), handle);
+        }
+    }
+
+    #[test]
+    fn a_handle_of_another_type_or_from_nowhere_is_refused() {
+        let table = Table::new(0);
+        let handle: trunkline_op_t = table.insert(op(), None);
+        let foreign = trunkline_stream_t { h: handle.h };
+        assert_eq!(table.get(foreign).err().unwrap().status(), TRUNKLINE_E_INVALID_HANDLE);
+        for h in [0, u64::MAX, 3 << 56 | 0xffff] {
+            let status = table.get(trunkline_op_t { h }).err().unwrap().status();
+            assert_eq!(status, TRUNKLINE_E_INVALID_HANDLE);
+        }
+    }
+
+    #[test]
+    fn what_was_inherited_over_a_fork_is_told_from_what_is_stale() {
+        let parent = Table::new(0);
+        let inherited: trunkline_op_t = parent.insert(op(), None);
+        let child = Table::new(parent.end());
+        assert_eq!(child.get(inherited).err().unwrap().status(), TRUNKLINE_E_FORKED);
+        let own: trunkline_op_t = child.insert(op(), None);
+        assert!(child.get(own).is_ok());
+        assert_ne!(own, inherited);
+    }
+
+    #[test]
+    fn a_slot_is_retired_before_its_generation_wraps() {
+        let table = Table::new(0);
+        let first: trunkline_op_t = table.insert(op(), None);
+        let place = Parts::of(first.h);
+        table.shards[(place.index % SHARDS) as usize].write().slots[0].generation =
+            LAST_GENERATION - 1;
+        let last = trunkline_op_t::new(Parts { generation: LAST_GENERATION - 1, ..place }.raw());
+        assert!(table.remove(last).is_ok());
+        for _ in 0..3 * SHARDS {
+            let next: trunkline_op_t = table.insert(op(), None);
+            assert_ne!(Parts::of(next.h).index, place.index);
+        }
+    }
+}

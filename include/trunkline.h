@@ -1,0 +1,1205 @@
+/*
+ * Trunkline: connections, pools and pipes that every language of a process shares.
+ *
+ * Every function returns a status: TRUNKLINE_OK (0) or one of TRUNKLINE_E_*. Details, where they are wanted,
+ * come in an error object through the last parameter `err`; NULL asks for none. Outputs are always written:
+ * 0 or NULL when the call fails.
+ *
+ * Handles ({ uint64_t h; }) name shared objects: pass them by value, use them from any thread at any time. A
+ * handle that was freed is TRUNKLINE_E_INVALID_HANDLE ever after, never undefined behaviour. Pointers to
+ * trunkline_error_t, trunkline_buf_t and the like are values with one owner: one thread at a time.
+ *
+ * Texts and bytes come in as pointer and length, UTF-8 where they are text; NULL only with length 0. Texts that
+ * come out are NUL-terminated as well.
+ *
+ * Deadlines are absolute nanoseconds of CLOCK_MONOTONIC; TRUNKLINE_DEADLINE_NONE never comes, 0 or a past one
+ * tries once. Option structs begin with their size and are set up by their INIT macro; 0 means the default.
+ *
+ * After a fork the child must not use what it inherited: such handles answer TRUNKLINE_E_FORKED, freeing them
+ * does nothing, and new objects work. Callbacks run on threads of the library: they must not block or unwind.
+ *
+ * Each function's comment says who owns what, whether it blocks, on which threads it may be called, which
+ * errors it gives and since which version it is there.
+ *
+ * Generated from the sources of the library; do not edit.
+ */
+
+#ifndef TRUNKLINE_H
+#define TRUNKLINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* An absolute deadline that never comes. A deadline of 0, or any in the past, tries once. */
+#define TRUNKLINE_DEADLINE_NONE INT64_MAX
+/* A duration in an options struct that never ends; 0 there means the documented default. */
+#define TRUNKLINE_NEVER INT64_MAX
+
+/* How option structs and structs for results start: `trunkline_pipe_options_t o = TRUNKLINE_PIPE_OPTIONS_INIT;` */
+#define TRUNKLINE_RUNTIME_OPTIONS_INIT { sizeof(trunkline_runtime_options_t), 0, 0, { NULL, 0 } }
+#define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0 }
+#define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
+#define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0 }
+
+/**
+ * The operation produced nothing but its status.
+ */
+#define TRUNKLINE_EV_DONE 0
+
+/**
+ * trunkline_connect_async: `handle` is the stream, the receiver's to free.
+ */
+#define TRUNKLINE_EV_CONNECTED 1
+
+/**
+ * trunkline_stream_arm: a read is worth a try.
+ */
+#define TRUNKLINE_EV_READABLE 2
+
+/**
+ * trunkline_stream_arm: a write is worth a try.
+ */
+#define TRUNKLINE_EV_WRITABLE 3
+
+/**
+ * trunkline_listener_arm: an accept is worth a try.
+ */
+#define TRUNKLINE_EV_ACCEPTABLE 4
+
+/**
+ * A drain has ended; `value` is how many connections had to be cut.
+ */
+#define TRUNKLINE_EV_DRAINED 5
+
+/**
+ * A keyed pool gave a value up; `value` is the value, `handle` the reason, one of TRUNKLINE_POOL_CLOSE_*.
+ */
+#define TRUNKLINE_EV_POOL_CLOSED 6
+
+/**
+ * The call did what it says.
+ */
+#define TRUNKLINE_OK 0
+
+/**
+ * An argument or a configuration is out of its range; a required pointer is NULL. The message names it.
+ */
+#define TRUNKLINE_E_INVALID_ARGUMENT 1
+
+/**
+ * The handle is stale, freed already, or of another type.
+ */
+#define TRUNKLINE_E_INVALID_HANDLE 2
+
+/**
+ * The object, or the runtime below it, was closed by this process.
+ */
+#define TRUNKLINE_E_CLOSED 3
+
+/**
+ * The deadline passed; the error object says at which step.
+ */
+#define TRUNKLINE_E_TIMEOUT 4
+
+/**
+ * The caller cancelled the operation.
+ */
+#define TRUNKLINE_E_CANCELLED 5
+
+/**
+ * Nothing to do right now; wait for readiness and try again.
+ */
+#define TRUNKLINE_E_WOULD_BLOCK 6
+
+/**
+ * A call that waits was made on a thread of the library or inside a callback.
+ */
+#define TRUNKLINE_E_WOULD_DEADLOCK 7
+
+/**
+ * The handle was inherited over a fork. Make new objects in the child.
+ */
+#define TRUNKLINE_E_FORKED 8
+
+/**
+ * A limit is reached: connections, handles, outstanding operations, open files.
+ */
+#define TRUNKLINE_E_LIMIT_EXCEEDED 9
+
+/**
+ * The destination refused, or could not be reached.
+ */
+#define TRUNKLINE_E_CONNECTION_FAILED 10
+
+/**
+ * The local address could not be bound.
+ */
+#define TRUNKLINE_E_BIND_FAILED 11
+
+/**
+ * The connection was reset, aborted or lost.
+ */
+#define TRUNKLINE_E_BROKEN 12
+
+/**
+ * TLS or identity failed.
+ */
+#define TRUNKLINE_E_TLS 13
+
+/**
+ * The peer broke the protocol.
+ */
+#define TRUNKLINE_E_PROTOCOL 14
+
+/**
+ * A call ended with a gRPC status; trunkline_error_rpc_code has it.
+ */
+#define TRUNKLINE_E_RPC 15
+
+/**
+ * A callback of the host failed.
+ */
+#define TRUNKLINE_E_CALLBACK 16
+
+/**
+ * This build or platform cannot do it.
+ */
+#define TRUNKLINE_E_UNSUPPORTED 17
+
+/**
+ * The caller's header and this library do not fit together.
+ */
+#define TRUNKLINE_E_VERSION 18
+
+/**
+ * A bug: a panic was caught at the border.
+ */
+#define TRUNKLINE_E_PANIC 19
+
+/**
+ * Memory ran out.
+ */
+#define TRUNKLINE_E_NO_MEMORY 20
+
+/**
+ * A failure that only datagrams know; the message says which.
+ */
+#define TRUNKLINE_E_UDP 21
+
+/**
+ * The same operation may be tried again without risk of being applied twice.
+ */
+#define TRUNKLINE_ERR_RETRYABLE 1
+
+/**
+ * It is certain that no byte of the operation left this process.
+ */
+#define TRUNKLINE_ERR_NOT_SENT 2
+
+/**
+ * What was being done when an operation failed: configuring or checking an argument.
+ */
+#define TRUNKLINE_STEP_CONFIGURE 1
+
+/**
+ * Looking a host name up.
+ */
+#define TRUNKLINE_STEP_RESOLVE 2
+
+/**
+ * Reaching the destination.
+ */
+#define TRUNKLINE_STEP_CONNECT 3
+
+/**
+ * Binding the local address.
+ */
+#define TRUNKLINE_STEP_BIND 4
+
+/**
+ * Taking a connection from a listener.
+ */
+#define TRUNKLINE_STEP_ACCEPT 5
+
+/**
+ * Taking a connection or a place from a pool.
+ */
+#define TRUNKLINE_STEP_ACQUIRE 6
+
+/**
+ * Reading.
+ */
+#define TRUNKLINE_STEP_READ 7
+
+/**
+ * Writing.
+ */
+#define TRUNKLINE_STEP_WRITE 8
+
+/**
+ * Ending one direction or the whole connection.
+ */
+#define TRUNKLINE_STEP_SHUTDOWN 9
+
+/**
+ * Waiting for connections to finish.
+ */
+#define TRUNKLINE_STEP_DRAIN 10
+
+/**
+ * Waiting for an event.
+ */
+#define TRUNKLINE_STEP_WAIT 11
+
+/**
+ * Interest in reading, for trunkline_stream_arm; the read side, for trunkline_stream_shutdown.
+ */
+#define TRUNKLINE_READABLE 1
+
+/**
+ * Interest in writing, for trunkline_stream_arm; the write side, for trunkline_stream_shutdown.
+ */
+#define TRUNKLINE_WRITABLE 2
+
+/**
+ * The near end, for trunkline_stream_address.
+ */
+#define TRUNKLINE_LOCAL 0
+
+/**
+ * The far end, for trunkline_stream_address.
+ */
+#define TRUNKLINE_PEER 1
+
+/**
+ * A TCP socket, in trunkline_stream_stats_t.
+ */
+#define TRUNKLINE_PROTOCOL_TCP 1
+
+/**
+ * A Unix stream socket.
+ */
+#define TRUNKLINE_PROTOCOL_UNIX 2
+
+/**
+ * An in-memory pipe.
+ */
+#define TRUNKLINE_PROTOCOL_PIPE 3
+
+/**
+ * Both sides had said all they wanted to: an orderly end.
+ */
+#define TRUNKLINE_CLOSE_FINISHED 1
+
+/**
+ * Closed by the local program while it could still have been used.
+ */
+#define TRUNKLINE_CLOSE_LOCAL 2
+
+/**
+ * The peer reset it, or the network broke it.
+ */
+#define TRUNKLINE_CLOSE_RESET 3
+
+/**
+ * No byte moved for the idle timeout.
+ */
+#define TRUNKLINE_CLOSE_IDLE_TIMEOUT 4
+
+/**
+ * One side had finished and the other stayed silent for the half-close timeout.
+ */
+#define TRUNKLINE_CLOSE_HALF_CLOSE_TIMEOUT 5
+
+/**
+ * The destination could not be reached.
+ */
+#define TRUNKLINE_CLOSE_CONNECT_FAILED 6
+
+/**
+ * A drain reached its deadline first.
+ */
+#define TRUNKLINE_CLOSE_DRAINED 7
+
+/**
+ * Its owner was dropped or its task was cancelled.
+ */
+#define TRUNKLINE_CLOSE_CANCELLED 8
+
+/**
+ * Major part of the ABI: equal numbers fit together. While it is 0.x, any release may move it.
+ */
+#define TRUNKLINE_ABI_MAJOR 0
+
+/**
+ * Minor part of the ABI: a library fits headers up to its own number.
+ */
+#define TRUNKLINE_ABI_MINOR 1
+
+/**
+ * The ABI of this header, for trunkline_abi_check: major in the upper 16 bits, minor in the lower.
+ */
+#define TRUNKLINE_ABI 1
+
+/**
+ * Bytes that several owners may share. Owned by one thread at a time; trunkline_buf_ref makes another owner.
+ */
+typedef struct trunkline_buf_t trunkline_buf_t;
+
+/**
+ * Why a call failed, in full. Owned by one thread at a time; freed with trunkline_error_free.
+ */
+typedef struct trunkline_error_t trunkline_error_t;
+
+/**
+ * A function that gives memory back to the host that lent it.
+ */
+typedef void (*trunkline_release_fn)(void *owner);
+
+/**
+ * Outcome of a call: 0 is success, a positive number an error. Values are never reused, and new ones may appear.
+ */
+typedef int32_t trunkline_status_t;
+
+/**
+ * Live objects of this process, by type. Start from TRUNKLINE_DEBUG_COUNTS_INIT.
+ */
+typedef struct trunkline_debug_counts_t {
+  /**
+   * In: sizeof(trunkline_debug_counts_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Runtimes, without the default one.
+   */
+  uint64_t runtimes;
+  /**
+   * Completion queues.
+   */
+  uint64_t queues;
+  /**
+   * Operations whose completion has not been sent.
+   */
+  uint64_t operations;
+  /**
+   * Streams that were not freed.
+   */
+  uint64_t streams;
+  /**
+   * Listeners that were not freed.
+   */
+  uint64_t listeners;
+} trunkline_debug_counts_t;
+
+/**
+ * A runtime: threads, metrics, limits. {0} is the process's default runtime, made on first use.
+ *
+ * Any thread may use it at any time.
+ */
+typedef struct trunkline_runtime_t {
+  /**
+   * Opaque; 0 is the default runtime.
+   */
+  uint64_t h;
+} trunkline_runtime_t;
+
+/**
+ * How to listen. Start from TRUNKLINE_LISTEN_OPTIONS_INIT.
+ */
+typedef struct trunkline_listen_options_t {
+  /**
+   * sizeof(trunkline_listen_options_t)
+   */
+  size_t size;
+  /**
+   * Connections that may wait to be accepted; 0 means 1024. The system may allow fewer.
+   */
+  uint32_t backlog;
+  /**
+   * 0
+   */
+  uint32_t reserved0;
+} trunkline_listen_options_t;
+
+/**
+ * A listener on tcp:, unix: or mem:. Any thread may use it at any time.
+ */
+typedef struct trunkline_listener_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_listener_t;
+
+/**
+ * A byte stream: TCP, Unix socket or pipe. Any thread may use it at any time.
+ */
+typedef struct trunkline_stream_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_stream_t;
+
+/**
+ * A completion queue. Any thread may submit to it; one thread at a time may wait.
+ */
+typedef struct trunkline_cq_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_cq_t;
+
+/**
+ * An operation under way, for trunkline_op_cancel. Needs no free: it is gone with its completion.
+ */
+typedef struct trunkline_op_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_op_t;
+
+/**
+ * How a pipe is made. Start from TRUNKLINE_PIPE_OPTIONS_INIT.
+ */
+typedef struct trunkline_pipe_options_t {
+  /**
+   * sizeof(trunkline_pipe_options_t)
+   */
+  size_t size;
+  /**
+   * Bytes that one direction holds at most; 0 means 65536. Memory grows with what is really in it.
+   */
+  uint64_t capacity;
+} trunkline_pipe_options_t;
+
+/**
+ * One completion: 64 bytes whose layout never changes.
+ */
+typedef struct trunkline_event_t {
+  /**
+   * The caller's value, as it was given.
+   */
+  uint64_t tag;
+  /**
+   * The `h` of the operation's trunkline_op_t; 0 for readiness.
+   */
+  uint64_t op;
+  /**
+   * Outcome of the operation.
+   */
+  trunkline_status_t status;
+  /**
+   * One of TRUNKLINE_EV_*: says what the fields below hold.
+   */
+  uint32_t kind;
+  /**
+   * The `h` of a new object, the receiver's to free; else 0.
+   */
+  uint64_t handle;
+  /**
+   * A number, by kind.
+   */
+  uint64_t value;
+  /**
+   * An owned trunkline_buf_t, by kind, or NULL.
+   */
+  void *object;
+  /**
+   * Owned; NULL when status is OK.
+   */
+  struct trunkline_error_t *error;
+  /**
+   * 0
+   */
+  uint64_t reserved;
+} trunkline_event_t;
+
+/**
+ * Borrowed UTF-8 text, not NUL-terminated.
+ */
+typedef struct trunkline_str_t {
+  /**
+   * May be NULL only if `len` is 0.
+   */
+  const char *ptr;
+  /**
+   * In bytes.
+   */
+  size_t len;
+} trunkline_str_t;
+
+/**
+ * How a runtime is made. Start from TRUNKLINE_RUNTIME_OPTIONS_INIT.
+ */
+typedef struct trunkline_runtime_options_t {
+  /**
+   * sizeof(trunkline_runtime_options_t)
+   */
+  size_t size;
+  /**
+   * Threads that drive the connections, 1 to 1024; 0 means 2.
+   */
+  uint32_t worker_threads;
+  /**
+   * Objects with a handle at the same time; 0 means 1048576. Past it LIMIT_EXCEEDED.
+   */
+  uint32_t max_handles;
+  /**
+   * Name of the threads, as debuggers show it; empty means "trunkline". Copied.
+   */
+  struct trunkline_str_t thread_name;
+} trunkline_runtime_options_t;
+
+/**
+ * A callback that takes one completion. It runs once, on a worker thread of the runtime.
+ *
+ * It owns what is in the event. It must not block, throw, longjmp or unwind.
+ */
+typedef void (*trunkline_complete_fn)(void *user_data, struct trunkline_event_t *event);
+
+/**
+ * Where the result of an operation goes: to a queue, or to a callback. Exactly one of `queue` and `fn` is set.
+ */
+typedef struct trunkline_completion_t {
+  /**
+   * {0} when `fn` is set.
+   */
+  struct trunkline_cq_t queue;
+  /**
+   * Comes back in the event, as it is.
+   */
+  uint64_t tag;
+  /**
+   * NULL when `queue` is set.
+   */
+  trunkline_complete_fn fn;
+  /**
+   * Passed to `fn`.
+   */
+  void *user_data;
+} trunkline_completion_t;
+
+/**
+ * Borrowed bytes.
+ */
+typedef struct trunkline_bytes_t {
+  /**
+   * May be NULL only if `len` is 0.
+   */
+  const uint8_t *ptr;
+  /**
+   * In bytes.
+   */
+  size_t len;
+} trunkline_bytes_t;
+
+/**
+ * The counts of one stream. Start from TRUNKLINE_STREAM_STATS_INIT.
+ */
+typedef struct trunkline_stream_stats_t {
+  /**
+   * In: sizeof(trunkline_stream_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Number of the connection, unique in this process; the same as in log records.
+   */
+  uint64_t id;
+  /**
+   * Bytes read from the peer so far.
+   */
+  uint64_t bytes_received;
+  /**
+   * Bytes written to the peer so far.
+   */
+  uint64_t bytes_sent;
+  /**
+   * Nanoseconds since the connection stood.
+   */
+  uint64_t age_ns;
+  /**
+   * One of TRUNKLINE_PROTOCOL_*.
+   */
+  uint32_t protocol;
+  /**
+   * One of TRUNKLINE_CLOSE_*; 0 while the stream is open.
+   */
+  int32_t close_reason;
+} trunkline_stream_stats_t;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Makes a buffer that shares the bytes at `ptr` without a copy. `release(owner)` runs exactly once, after the
+ * last owner is gone, on whatever thread that is; also when this call fails.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free; the bytes stay the host's and
+ * must not change until the release. Blocks: no. Threads: any. Errors: NULL if `ptr` is NULL and `len` is not 0.
+ * Since 0.1.
+ *
+ * # Safety
+ *
+ * `ptr` is good for `len` bytes until the release; `release` may be called from any thread.
+ */
+struct trunkline_buf_t *trunkline_buf_wrap(const uint8_t *ptr,
+                                           size_t len,
+                                           void *owner,
+                                           trunkline_release_fn release);
+
+/**
+ * The bytes of a buffer and, in `*len`, how many; NULL and 0 for NULL.
+ *
+ * Ownership: borrowed until trunkline_buf_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const uint8_t *trunkline_buf_data(const struct trunkline_buf_t *buf, size_t *len);
+
+/**
+ * Makes another owner of the same bytes, for another thread; NULL for NULL.
+ *
+ * Ownership: the new one is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: the owner's.
+ * Errors: none. Since 0.1.
+ */
+struct trunkline_buf_t *trunkline_buf_ref(const struct trunkline_buf_t *buf);
+
+/**
+ * Frees a buffer; NULL does nothing.
+ *
+ * Ownership: takes it. Blocks: no. Threads: any, also finalisers. Errors: none. Since 0.1.
+ */
+void trunkline_buf_free(struct trunkline_buf_t *buf);
+
+/**
+ * Counts the objects that are alive, for tests that look for leaks. Walks the whole table.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, VERSION. Since 0.1.
+ *
+ * # Safety
+ *
+ * `counts` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_debug_counts(struct trunkline_debug_counts_t *counts);
+
+/**
+ * Fails with the status that is asked for, as a real failure would: for tests of error handling in a host.
+ * PANIC really panics inside.
+ *
+ * Ownership: the error is the caller's. Blocks: no. Threads: any. Errors: the one asked for;
+ * INVALID_ARGUMENT for a number that is no status. Since 0.1.
+ */
+trunkline_status_t trunkline_debug_fail(trunkline_status_t status, struct trunkline_error_t **err);
+
+/**
+ * The status; OK for NULL.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+trunkline_status_t trunkline_error_status(const struct trunkline_error_t *error);
+
+/**
+ * What was being done, one of TRUNKLINE_STEP_*; 0 where it is not known.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+int32_t trunkline_error_step(const struct trunkline_error_t *error);
+
+/**
+ * The operating system's error number (errno) behind the failure; 0 if there is none.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+int32_t trunkline_error_os_code(const struct trunkline_error_t *error);
+
+/**
+ * The gRPC status, 0 to 16, behind TRUNKLINE_E_RPC; -1 otherwise.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+int32_t trunkline_error_rpc_code(const struct trunkline_error_t *error);
+
+/**
+ * TRUNKLINE_ERR_RETRYABLE and TRUNKLINE_ERR_NOT_SENT, as far as they are true.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+uint32_t trunkline_error_flags(const struct trunkline_error_t *error);
+
+/**
+ * What failed, for people; NUL-terminated, never NULL. The text may change: decide by status and step.
+ *
+ * Ownership: borrowed until trunkline_error_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_error_message(const struct trunkline_error_t *error, size_t *length);
+
+/**
+ * The address that the connection comes from; NULL where it is not known.
+ *
+ * Ownership: borrowed until trunkline_error_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_error_source(const struct trunkline_error_t *error, size_t *length);
+
+/**
+ * The address that the connection goes to; NULL where it is not known.
+ *
+ * Ownership: borrowed until trunkline_error_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_error_destination(const struct trunkline_error_t *error, size_t *length);
+
+/**
+ * What lies behind this error; NULL at the end of the chain.
+ *
+ * Ownership: borrowed until trunkline_error_free of the first. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const struct trunkline_error_t *trunkline_error_cause(const struct trunkline_error_t *error);
+
+/**
+ * Frees an error object; NULL does nothing.
+ *
+ * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+void trunkline_error_free(struct trunkline_error_t *error);
+
+/**
+ * Listens on `address`, such as "tcp://127.0.0.1:0", "unix:/run/app.sock" or "mem:app".
+ *
+ * Port 0 means a free port; trunkline_listener_address tells it. A Unix socket file gets mode 0600 and goes
+ * away with the listener; on an abstract name only processes of the same user are let in.
+ *
+ * Ownership: the listener is the caller's, to be freed once with trunkline_listener_free. Blocks: for the
+ * look-up of a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, VERSION, BIND_FAILED,
+ * LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_listen(struct trunkline_runtime_t rt,
+                                    const char *address,
+                                    size_t address_len,
+                                    const struct trunkline_listen_options_t *opts,
+                                    struct trunkline_listener_t *out,
+                                    struct trunkline_error_t **err);
+
+/**
+ * Takes the next connection. A deadline of 0 tries once and says WOULD_BLOCK.
+ *
+ * LIMIT_EXCEEDED with errno EMFILE leaves the connection in the backlog: pause before the next attempt.
+ *
+ * Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until the
+ * deadline. Threads: any, any number at once; those of the library with a past deadline only. Errors:
+ * INVALID_HANDLE, WOULD_BLOCK, TIMEOUT, LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_listener_accept(struct trunkline_listener_t listener,
+                                             int64_t deadline_ns,
+                                             struct trunkline_stream_t *out,
+                                             struct trunkline_error_t **err);
+
+/**
+ * Asks for one event of kind TRUNKLINE_EV_ACCEPTABLE on `cq`.
+ *
+ * It comes at once if a connection waits, may come for nothing, and comes with CLOSED when the listener is
+ * closed. While one is owed to the same queue, arming again gives it the new tag.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, LIMIT_EXCEEDED (the queue), CLOSED (the
+ * queue, or the runtime), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_listener_arm(struct trunkline_listener_t listener,
+                                          struct trunkline_cq_t cq,
+                                          uint64_t tag);
+
+/**
+ * Writes the address that is listened on as text with a NUL; `*len` is without it.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (also a buffer that is too short),
+ * INVALID_HANDLE, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `text` is good for `cap` bytes.
+ */
+trunkline_status_t trunkline_listener_address(struct trunkline_listener_t listener,
+                                              char *text,
+                                              size_t cap,
+                                              size_t *len);
+
+/**
+ * Stops listening: the descriptor is gone on return, and whoever waits gets CLOSED. Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_listener_close(struct trunkline_listener_t listener);
+
+/**
+ * Frees a listener, and closes it if that was not done.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_listener_free(struct trunkline_listener_t listener);
+
+/**
+ * Asks an operation to end. Its completion still arrives: with CANCELLED, or with the result that came first.
+ *
+ * Cancelling twice, or after the completion, does nothing and is OK.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE (not an operation's handle), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_op_cancel(struct trunkline_op_t op);
+
+/**
+ * Makes a pipe: what is written to one end is read from the other, with the semantics of a socket.
+ *
+ * Ownership: both ends are the caller's, to be freed once each with trunkline_stream_free. Blocks: no.
+ * Threads: any. Errors: INVALID_ARGUMENT, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `opts` is NULL or points to a struct made by its INIT macro; `ends` is good for two handles.
+ */
+trunkline_status_t trunkline_pipe_pair(struct trunkline_runtime_t rt,
+                                       const struct trunkline_pipe_options_t *opts,
+                                       struct trunkline_stream_t (*ends)[2],
+                                       struct trunkline_error_t **err);
+
+/**
+ * Makes a queue that holds at most `max_pending` outstanding operations and undrained events; 0 means
+ * 65536. Past it a submit says LIMIT_EXCEEDED, so no event is ever lost.
+ *
+ * Ownership: the queue is the caller's, to be freed once with trunkline_cq_free. Blocks: no. Threads: any.
+ * Errors: INVALID_HANDLE, CLOSED, LIMIT_EXCEEDED (handles, or open files), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_cq_new(struct trunkline_runtime_t rt,
+                                    uint32_t max_pending,
+                                    struct trunkline_cq_t *out,
+                                    struct trunkline_error_t **err);
+
+/**
+ * Waits for events and writes at most `cap` of them, oldest first; `*n` says how many.
+ *
+ * OK with `*n` 0 means that trunkline_cq_wake was called. A deadline of 0 tries once.
+ *
+ * Ownership: each event is the receiver's: free its error and handle, or call trunkline_event_dispose.
+ * Blocks: until the deadline. Threads: one at a time per queue, and none of the library's unless the
+ * deadline is past. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK (deadline past and nothing
+ * there), TIMEOUT, CLOSED (shut down and drained), WOULD_DEADLOCK, LIMIT_EXCEEDED (another thread
+ * waits), FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `events` is good for `cap` events.
+ */
+trunkline_status_t trunkline_cq_wait(struct trunkline_cq_t cq,
+                                     struct trunkline_event_t *events,
+                                     size_t cap,
+                                     int64_t deadline_ns,
+                                     size_t *n);
+
+/**
+ * The descriptor to poll for reading, in the host's own loop. It is level-triggered: readable exactly
+ * while trunkline_cq_wait has something to say. Never read it; only trunkline_cq_wait clears it.
+ *
+ * Ownership: borrowed until trunkline_cq_free; dup it to give it away. Blocks: no. Threads: any.
+ * Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_cq_fd(struct trunkline_cq_t cq, int32_t *fd);
+
+/**
+ * Makes a waiting trunkline_cq_wait, or the next one, return OK with no event.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_cq_wake(struct trunkline_cq_t cq);
+
+/**
+ * Ends a queue: submits to it fail with CLOSED. Drain it until trunkline_cq_wait says CLOSED; operations
+ * that are outstanding still complete, so cancel what would take long. Idempotent.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_cq_shutdown(struct trunkline_cq_t cq);
+
+/**
+ * Frees a queue; events that were not drained are disposed of.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_cq_free(struct trunkline_cq_t cq);
+
+/**
+ * Frees whatever an event owns: its object, its error and any handle left in it; then blanks it.
+ *
+ * Ownership: takes what is in the event, not the event. Blocks: no. Threads: any. Errors: none. Since 0.1.
+ *
+ * # Safety
+ *
+ * `event` is NULL or an event from this library of which nothing was freed yet; what was taken out
+ * was replaced by 0 or NULL.
+ */
+void trunkline_event_dispose(struct trunkline_event_t *event);
+
+/**
+ * Makes a runtime of its own, beside the default one.
+ *
+ * Ownership: the runtime is the caller's, to be freed once with trunkline_runtime_free. Blocks: no.
+ * Threads: any. Errors: INVALID_ARGUMENT, VERSION, NO_MEMORY. Since 0.1.
+ *
+ * # Safety
+ *
+ * `opts` is NULL (all defaults) or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_runtime_new(const struct trunkline_runtime_options_t *opts,
+                                         struct trunkline_runtime_t *out,
+                                         struct trunkline_error_t **err);
+
+/**
+ * Says how the default runtime, the handle {0}, will be made. Must come before its first use.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (also once it runs), VERSION. Since 0.1.
+ *
+ * # Safety
+ *
+ * `opts` is NULL (all defaults) or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_runtime_configure(const struct trunkline_runtime_options_t *opts,
+                                               struct trunkline_error_t **err);
+
+/**
+ * Stops a runtime: operations under way complete as CANCELLED, whoever waits gets CLOSED, threads end.
+ *
+ * For {0} it stops the default runtime, if it was made; the next use of {0} makes a new one.
+ * Stopping twice is no error.
+ *
+ * Ownership: the handle stays the caller's. Blocks: until the threads have ended or the deadline.
+ * Threads: any but the library's. Errors: INVALID_HANDLE, TIMEOUT (threads still busy; they end by
+ * themselves), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_runtime_shutdown(struct trunkline_runtime_t rt,
+                                              int64_t deadline_ns,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Frees a runtime without waiting; what still runs on it is cancelled. {0} is not freed but shut down.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_runtime_free(struct trunkline_runtime_t rt);
+
+/**
+ * 1 on a thread of the library or inside a callback, where calls that wait are refused; else 0.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: none. Since 0.1.
+ */
+int32_t trunkline_in_callback(void);
+
+/**
+ * Names a status, such as "TIMEOUT"; "UNKNOWN" for a number of a newer library.
+ *
+ * Ownership: the text is static. Blocks: no. Threads: any. Errors: none. Since 0.1.
+ */
+const char *trunkline_status_name(trunkline_status_t status);
+
+/**
+ * Connects to `address`, such as "tcp://localhost:80", "unix:/run/app.sock" or "mem:app".
+ *
+ * With TRUNKLINE_DEADLINE_NONE the default connect timeout of 5 s holds.
+ *
+ * Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until
+ * the deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT, CONNECTION_FAILED, TIMEOUT,
+ * LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes.
+ */
+trunkline_status_t trunkline_connect(struct trunkline_runtime_t rt,
+                                     const char *address,
+                                     size_t address_len,
+                                     int64_t deadline_ns,
+                                     struct trunkline_stream_t *out,
+                                     struct trunkline_error_t **err);
+
+/**
+ * As trunkline_connect; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in `handle`.
+ *
+ * Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors of the submit:
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; the others come with the event, also
+ * CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes.
+ */
+trunkline_status_t trunkline_connect_async(struct trunkline_runtime_t rt,
+                                           const char *address,
+                                           size_t address_len,
+                                           int64_t deadline_ns,
+                                           const struct trunkline_completion_t *completion,
+                                           struct trunkline_op_t *op,
+                                           struct trunkline_error_t **err);
+
+/**
+ * Reads what is there, at most `cap` bytes. OK with `*n` 0 and a `cap` above 0 is the end of the stream.
+ *
+ * A deadline of 0 tries once and says WOULD_BLOCK.
+ *
+ * Ownership: none. Blocks: until a byte or the end is there, or the deadline. Threads: any, any number at
+ * once; those of the library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE,
+ * WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details.
+ * Since 0.1.
+ *
+ * # Safety
+ *
+ * `buf` is good for `cap` bytes.
+ */
+trunkline_status_t trunkline_stream_read(struct trunkline_stream_t stream,
+                                         uint8_t *buf,
+                                         size_t cap,
+                                         int64_t deadline_ns,
+                                         size_t *n);
+
+/**
+ * Writes what fits of `iovcnt` buffers, in order; `*n` says how many bytes were taken, which may be a part.
+ *
+ * A deadline of 0 tries once and says WOULD_BLOCK.
+ *
+ * Ownership: none. Blocks: until at least one byte was taken, or the deadline. Threads: any, any number at
+ * once; those of the library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE,
+ * WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details.
+ * Since 0.1.
+ *
+ * # Safety
+ *
+ * `iov` is good for `iovcnt` elements, and each of them for its bytes.
+ */
+trunkline_status_t trunkline_stream_write(struct trunkline_stream_t stream,
+                                          const struct trunkline_bytes_t *iov,
+                                          size_t iovcnt,
+                                          int64_t deadline_ns,
+                                          size_t *n);
+
+/**
+ * Reads what is there, at most `max` bytes, into a buffer of the library's. `*out` is empty at the end of
+ * the stream.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks, Threads, Errors: as
+ * for trunkline_stream_read. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_recv_buf(struct trunkline_stream_t stream,
+                                             size_t max,
+                                             int64_t deadline_ns,
+                                             struct trunkline_buf_t **out);
+
+/**
+ * Asks for one event per direction in `interest` (TRUNKLINE_READABLE, TRUNKLINE_WRITABLE, or both) on `cq`.
+ *
+ * The event comes at once if the direction is ready, may come for nothing, and comes with CLOSED when the
+ * stream is closed. While one is owed for the same direction and queue, arming again gives it the new tag.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (the
+ * queue), CLOSED (the queue, or the runtime), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_arm(struct trunkline_stream_t stream,
+                                        uint32_t interest,
+                                        struct trunkline_cq_t cq,
+                                        uint64_t tag);
+
+/**
+ * Ends directions in order: TRUNKLINE_WRITABLE sends the end of the stream after what was written,
+ * TRUNKLINE_READABLE takes no more. Ending one twice, or after the peer has gone, is OK.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, CLOSED, BROKEN, FORKED.
+ * Since 0.1.
+ */
+trunkline_status_t trunkline_stream_shutdown(struct trunkline_stream_t stream,
+                                             uint32_t how);
+
+/**
+ * Why the stream broke, in full; OK and NULL if it did not.
+ *
+ * Ownership: the error is the caller's, to be freed with trunkline_error_free. Blocks: no. Threads: any.
+ * Errors: the status of the failure that is told; INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_error(struct trunkline_stream_t stream, struct trunkline_error_t **err);
+
+/**
+ * Writes the address of an end, TRUNKLINE_LOCAL or TRUNKLINE_PEER, as text with a NUL; `*len` is without it.
+ *
+ * An end without a name, such as a pipe's, is an empty text. An address has at most 300 bytes.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (also a buffer that is too short),
+ * INVALID_HANDLE, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `text` is good for `cap` bytes.
+ */
+trunkline_status_t trunkline_stream_address(struct trunkline_stream_t stream,
+                                            uint32_t which,
+                                            char *text,
+                                            size_t cap,
+                                            size_t *len);
+
+/**
+ * Fills the counts of a stream; they are exact also after it was closed.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_stream_stats(struct trunkline_stream_t stream,
+                                          struct trunkline_stream_stats_t *stats);
+
+/**
+ * Closes a stream with a reset: the peer sees ECONNRESET instead of an end. Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_abort(struct trunkline_stream_t stream);
+
+/**
+ * Closes a stream: its descriptor is gone on return, and whoever waits on it gets CLOSED. Idempotent.
+ *
+ * Ownership: the handle stays the caller's, for stats and for trunkline_stream_free. Blocks: no. Threads: any.
+ * Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_close(struct trunkline_stream_t stream);
+
+/**
+ * Frees a stream, and closes it if that was not done.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_free(struct trunkline_stream_t stream);
+
+/**
+ * The ABI of the library that is loaded, in the form of TRUNKLINE_ABI.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: none. Since 0.1.
+ */
+uint32_t trunkline_abi(void);
+
+/**
+ * The version of the library that is loaded, such as "0.1.0".
+ *
+ * Ownership: the text is static. Blocks: no. Threads: any. Errors: none. Since 0.1.
+ */
+const char *trunkline_version_string(void);
+
+/**
+ * Whether a program compiled with the header ABI `header_abi` may use this library. Call it with TRUNKLINE_ABI.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: VERSION. Since 0.1.
+ */
+trunkline_status_t trunkline_abi_check(uint32_t header_abi);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TRUNKLINE_H */
