@@ -26,7 +26,7 @@ impl Transport for TcpStream {
     }
 
     fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_write_vectored(bufs)
+        self.try_io(Interest::WRITABLE, || send(&SockRef::from(self), bufs))
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -45,6 +45,13 @@ impl Transport for TcpStream {
         // A close with a linger time of zero is a reset. It fails only on a dead socket.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
+}
+
+/// As `writev`, but a peer that has gone is an error here and never a SIGPIPE in the host.
+pub(super) fn send(socket: &SockRef<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// More the kernel refuses (IOV_MAX); a part is a legal answer.
+    const MOST: usize = 1024;
+    socket.send_vectored_with_flags(&bufs[..bufs.len().min(MOST)], libc::MSG_NOSIGNAL)
 }
 
 /// A listening socket of any family, in readiness form.

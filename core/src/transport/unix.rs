@@ -2,7 +2,7 @@
 
 use super::{
     Accepted, Transport,
-    tcp::{SocketListener, StdListener},
+    tcp::{SocketListener, StdListener, send},
 };
 use crate::address::Address;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
@@ -20,7 +20,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::net::UnixStream;
+use tokio::{io::Interest, net::UnixStream};
 
 impl Transport for UnixStream {
     fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -31,7 +31,7 @@ impl Transport for UnixStream {
     }
 
     fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_write_vectored(bufs)
+        self.try_io(Interest::WRITABLE, || send(&SockRef::from(self), bufs))
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
