@@ -923,7 +923,7 @@ trunkline_status_t trunkline_cq_wake(struct trunkline_cq_t cq);
 trunkline_status_t trunkline_cq_shutdown(struct trunkline_cq_t cq);
 
 /**
- * Frees a queue; events that were not drained are disposed of.
+ * Frees a queue; events that were not drained are disposed of, and a thread that waits returns.
  *
  * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
  */
@@ -968,7 +968,8 @@ trunkline_status_t trunkline_runtime_configure(const struct trunkline_runtime_op
                                                struct trunkline_error_t **err);
 
 /**
- * Stops a runtime: operations under way complete as CANCELLED, whoever waits gets CLOSED, threads end.
+ * Stops a runtime: its streams and listeners are closed, operations under way complete as CANCELLED,
+ * whoever waits gets CLOSED, threads end.
  *
  * For {0} it stops the default runtime, if it was made; the next use of {0} makes a new one.
  * Stopping twice is no error.
@@ -982,9 +983,10 @@ trunkline_status_t trunkline_runtime_shutdown(struct trunkline_runtime_t rt,
                                               struct trunkline_error_t **err);
 
 /**
- * Frees a runtime without waiting; what still runs on it is cancelled. {0} is not freed but shut down.
+ * Frees a runtime without waiting. It ends with the last object that was made on it.
  *
- * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ * Ownership: takes the handle; the default runtime has none to take. Blocks: no. Threads: any, also finalisers.
+ * Errors: INVALID_HANDLE (also {0}). Since 0.1.
  */
 trunkline_status_t trunkline_runtime_free(struct trunkline_runtime_t rt);
 

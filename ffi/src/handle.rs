@@ -226,6 +226,16 @@ impl Table {
         H::unwrap(&object).cloned().ok_or_else(invalid::<H>)
     }
 
+    /// Every live object of one type.
+    pub(crate) fn all<H: Handle>(&self) -> Vec<Arc<H::Object>> {
+        let of_type =
+            |slot: &Slot| slot.entry.as_ref().and_then(|(object, _)| H::unwrap(object)).cloned();
+        let each = |shard: &RwLock<Shard>| -> Vec<_> {
+            shard.read().slots.iter().filter_map(of_type).collect()
+        };
+        self.shards.iter().flat_map(each).collect()
+    }
+
     /// How many objects of one type are alive.
     pub(crate) fn count(&self, tag: u8) -> usize {
         let is_counted =

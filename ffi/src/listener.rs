@@ -49,6 +49,13 @@ impl ListenerObject {
         let object = Self { listener, runtime: Arc::clone(runtime), arms: Arms::default() };
         Process::current().table().insert(Arc::new(object), Some(place))
     }
+
+    /// Closes the listener if it was made on `runtime`.
+    pub(crate) fn close_if_on(&self, runtime: &Runtime) {
+        if std::ptr::eq(Arc::as_ptr(&self.runtime), runtime) {
+            self.listener.close();
+        }
+    }
 }
 
 /// Listens on `address`, such as "tcp://127.0.0.1:0", "unix:/run/app.sock" or "mem:app".

@@ -254,11 +254,15 @@ pub extern "C" fn trunkline_cq_shutdown(cq: trunkline_cq_t) -> trunkline_status_
     })
 }
 
-/// Frees a queue; events that were not drained are disposed of.
+/// Frees a queue; events that were not drained are disposed of, and a thread that waits returns.
 ///
 /// Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_cq_free(cq: trunkline_cq_t) -> trunkline_status_t {
+    if let Ok(queue) = Process::current().table().get(cq) {
+        queue.events.shutdown();
+        queue.events.wake();
+    }
     free(cq)
 }
 

@@ -4,7 +4,7 @@
 use crate::{
     call::{Call, enter, enter_unit, mark_library_thread},
     error::{Failure, trunkline_error_t},
-    handle::{free, trunkline_runtime_t},
+    handle::{free, trunkline_listener_t, trunkline_runtime_t, trunkline_stream_t},
     input::{Deadline, Sized_, now, options, text, trunkline_str_t},
     process::Process,
     status::*,
@@ -138,9 +138,17 @@ impl Runtime {
         })
     }
 
-    /// Cancels what is under way and waits for the threads. True unless some were still busy.
+    /// Closes what lives on this runtime, cancels what is under way and waits for the threads. True
+    /// unless some were still busy.
     fn stop(&self, limit: Option<Duration>) -> bool {
         self.stopping.cancel();
+        let table = Process::current().table();
+        for stream in table.all::<trunkline_stream_t>() {
+            stream.close_if_on(self);
+        }
+        for listener in table.all::<trunkline_listener_t>() {
+            listener.close_if_on(self);
+        }
         let Some(threads) = self.threads.lock().take() else { return true };
         let started = now();
         let limit = limit.unwrap_or(Duration::MAX);
@@ -200,7 +208,8 @@ pub unsafe extern "C" fn trunkline_runtime_configure(
     })
 }
 
-/// Stops a runtime: operations under way complete as CANCELLED, whoever waits gets CLOSED, threads end.
+/// Stops a runtime: its streams and listeners are closed, operations under way complete as CANCELLED,
+/// whoever waits gets CLOSED, threads end.
 ///
 /// For {0} it stops the default runtime, if it was made; the next use of {0} makes a new one.
 /// Stopping twice is no error.
@@ -233,9 +242,10 @@ pub extern "C" fn trunkline_runtime_shutdown(
     })
 }
 
-/// Frees a runtime without waiting; what still runs on it is cancelled. {0} is not freed but shut down.
+/// Frees a runtime without waiting. It ends with the last object that was made on it.
 ///
-/// Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+/// Ownership: takes the handle; the default runtime has none to take. Blocks: no. Threads: any, also finalisers.
+/// Errors: INVALID_HANDLE (also {0}). Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_runtime_free(rt: trunkline_runtime_t) -> trunkline_status_t {
     free(rt)

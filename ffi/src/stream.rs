@@ -109,6 +109,13 @@ impl StreamObject {
         Process::current().table().insert(Arc::new(object), Some(place))
     }
 
+    /// Closes the stream if it was made on `runtime`.
+    pub(crate) fn close_if_on(&self, runtime: &Runtime) {
+        if std::ptr::eq(Arc::as_ptr(&self.runtime), runtime) {
+            self.stream.close();
+        }
+    }
+
     /// Repeats `attempt` until it has an answer or the deadline has passed. A past deadline tries once.
     pub(crate) fn retry<T, W: Future<Output = ()>>(
         &self,
