@@ -12,8 +12,9 @@ use crate::{
     events::Events,
     metrics::{ConnectionMetrics, Metrics},
 };
-use std::{future::Future, io, net::SocketAddr, time::Instant};
+use std::{error::Error, future::Future, io, net::SocketAddr, time::Instant};
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 /// What connecting and listening need from the process: the runtime, and where counts, events and
 /// `mem:` names live. Cheap to clone; every clone is the same network.
@@ -122,13 +123,16 @@ impl Network {
     ) -> Result<Stream, ConnectionError> {
         let started = Instant::now();
         let deadline = deadline.unwrap_or(started + options.tcp.connect_timeout);
-        match tokio::time::timeout_at(deadline.into(), self.dial(address, options)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let at = Place::at(Step::Connect).to(Some(address.clone()));
-                Err(ConnectionError::timeout(Some(started.elapsed()), at))
-            }
+        let span = tracing::debug_span!("connect", destination = %address);
+        let dial = self.dial(address, options).instrument(span.clone());
+        let answer = tokio::time::timeout_at(deadline.into(), dial).await.unwrap_or_else(|_| {
+            let at = Place::at(Step::Connect).to(Some(address.clone()));
+            Err(ConnectionError::timeout(Some(started.elapsed()), at))
+        });
+        if let Err(error) = &answer {
+            tracing::debug!(parent: &span, error = error as &dyn Error, "connect failed");
         }
+        answer
     }
 
     async fn dial(
