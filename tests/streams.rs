@@ -258,3 +258,22 @@ async fn an_empty_read_or_write_is_done_at_once() {
         assert_eq!(near.metrics().bytes_sent(), 0);
     }
 }
+
+#[test]
+fn any_thread_may_use_what_a_runtime_drives() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let network = Network::new(runtime.handle().clone());
+    for address in addresses("any-thread") {
+        let listener = runtime.block_on(network.listen(&address)).unwrap();
+        let near = runtime.block_on(network.connect(listener.address(), None)).unwrap();
+        let far = loop {
+            if let Poll::Ready(answer) = listener.try_accept() {
+                break answer.unwrap();
+            }
+            runtime.block_on(listener.ready());
+        };
+        assert!(matches!(near.try_write(&[IoSlice::new(b"x")]), Poll::Ready(Ok(1))), "{address}");
+        runtime.block_on(far.readable());
+        assert!(matches!(far.try_read(&mut [0; 8]), Poll::Ready(Ok(1))), "{address}");
+    }
+}

@@ -13,6 +13,7 @@ use std::{
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::{TcpSocket, TcpStream},
+    runtime::Handle,
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -56,7 +57,11 @@ pub(super) fn send(socket: &SockRef<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usi
 
 /// A listening socket of any family, in readiness form.
 #[derive(Debug)]
-pub(super) struct SocketListener<S: std::os::fd::AsRawFd>(AsyncFd<S>);
+pub(super) struct SocketListener<S: std::os::fd::AsRawFd> {
+    socket: AsyncFd<S>,
+    /// What is accepted registers here, on whatever thread that is.
+    runtime: Handle,
+}
 
 /// What a listening socket of the standard library can do.
 pub(super) trait StdListener:
@@ -72,18 +77,20 @@ impl<S: StdListener> SocketListener<S> {
         reason = "its successor is unsafe; the listener owns its descriptor until both are gone"
     )]
     pub(super) fn new(listener: S) -> io::Result<Self> {
-        AsyncFd::with_interest(listener, Interest::READABLE).map(Self)
+        let socket = AsyncFd::with_interest(listener, Interest::READABLE)?;
+        Ok(Self { socket, runtime: Handle::current() })
     }
 }
 
 impl<S: StdListener> Accept for SocketListener<S> {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_read_ready(cx).map(drop)
+        self.socket.poll_read_ready(cx).map(drop)
     }
 
     fn try_accept(&self) -> io::Result<Accepted> {
+        let _entered = self.runtime.enter();
         loop {
-            match self.0.try_io(Interest::READABLE, StdListener::accept_one) {
+            match self.socket.try_io(Interest::READABLE, StdListener::accept_one) {
                 Err(error) if is_gone_already(&error) => {}
                 answer => return answer,
             }
