@@ -50,6 +50,12 @@ impl Budget {
         self.ledger.state.lock().in_use
     }
 
+    /// Whether more is in use than the limit allows, because it was lowered.
+    pub fn is_exceeded(&self) -> bool {
+        let state = self.ledger.state.lock();
+        state.in_use > state.limit
+    }
+
     /// How many calls of [`acquire`](Self::acquire) stand in line.
     pub fn waiting(&self) -> usize {
         self.ledger.state.lock().waiters.len()
@@ -287,7 +293,7 @@ mod tests {
         for in_use in [2, 1] {
             held.pop();
             assert!(poll(&mut last).is_none() && budget.try_acquire().is_none());
-            assert_eq!(budget.in_use(), in_use);
+            assert_eq!((budget.in_use(), budget.is_exceeded()), (in_use, in_use > 1));
         }
         held.pop();
         assert!(poll(&mut last).is_some());
