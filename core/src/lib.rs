@@ -40,6 +40,7 @@ pub mod error;
 pub mod events;
 pub mod fork;
 pub mod metrics;
+pub mod pool;
 mod sync;
 pub mod transport;
 

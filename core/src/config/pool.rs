@@ -34,12 +34,14 @@ pub struct PoolConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FullPolicy {
-    /// The insert fails with `LimitExceeded`; the value goes back to the caller.
+    /// An expired entry makes room; if there is none, the insert fails with `LimitExceeded` and the value
+    /// goes back to the caller.
     #[default]
     Reject,
-    /// The entry that was not used for longest makes room. Cost: a look at every entry.
+    /// An expired entry makes room, else the one that was not used for longest. Cost: the pool keeps its
+    /// entries in the order of their last use.
     EvictLru,
-    /// The entry that was made first makes room. Cost: a look at every entry.
+    /// An expired entry makes room, else the one that was made first.
     EvictOldest,
 }
 

@@ -12,7 +12,8 @@ use std::sync::{
 pub struct Counter(Arc<Sharded<AtomicU64>>);
 
 impl Counter {
-    pub(super) fn new() -> Self {
+    /// One that no registry shows.
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Sharded::new()))
     }
 

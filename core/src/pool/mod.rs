@@ -1,0 +1,33 @@
+//! Connections kept for use again: a pool by key, shared by all who ask for the key.
+//!
+//! ```text
+//!   ConnectionPool (trait) ◀── DashMapConnectionPool    clock, close hook, metrics      connection_pool.rs, dash_map.rs
+//!                                │            │
+//!                  get_or_create │            │ everything else
+//!                                ▼            ▼
+//!                             Flights ──▶   Table       map + books + places            flight.rs, table.rs
+//!                                             │
+//!                                             ▼
+//!                                  PoolEntry, Books     pure: what ends when            entry.rs, books.rs
+//! ```
+//!
+//! Absences: a pool makes nothing by itself, checks no connection, and starts no task but the sweeper it
+//! is told to start. No value is closed, dropped or cloned under a lock, and none is cloned but to give
+//! it away: values are handles, such as `Arc`.
+
+mod books;
+mod connection_pool;
+mod dash_map;
+mod entry;
+mod flight;
+mod meter;
+mod reason;
+mod stats;
+mod sweep;
+mod table;
+
+pub use connection_pool::{ConnectionPool, InsertError, Pruned};
+pub use dash_map::DashMapConnectionPool;
+pub use entry::PoolEntry;
+pub use reason::PoolCloseReason;
+pub use stats::PoolStats;

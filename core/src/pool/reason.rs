@@ -1,0 +1,62 @@
+//! Why a pool closed a value.
+
+/// Why a pool closed a value. The numbers are part of the ABI and are never reused.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum PoolCloseReason {
+    /// It was not used for the idle timeout.
+    IdleTimeout = 1,
+    /// It had reached its lifetime.
+    Lifetime = 2,
+    /// It made room in a full pool.
+    Evicted = 3,
+    /// Another value was inserted under its key.
+    Replaced = 4,
+    /// It was made for a key under which another value had been inserted meanwhile.
+    Duplicate = 5,
+    /// The program said that it is of no more use.
+    Discarded = 6,
+    /// The pool was cleared.
+    Cleared = 7,
+    /// The pool was closed or dropped.
+    PoolClosed = 8,
+}
+
+impl PoolCloseReason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 8] = [
+        Self::IdleTimeout,
+        Self::Lifetime,
+        Self::Evicted,
+        Self::Replaced,
+        Self::Duplicate,
+        Self::Discarded,
+        Self::Cleared,
+        Self::PoolClosed,
+    ];
+
+    /// Lower-case name, as in metric labels and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IdleTimeout => "idle_timeout",
+            Self::Lifetime => "lifetime",
+            Self::Evicted => "evicted",
+            Self::Replaced => "replaced",
+            Self::Duplicate => "duplicate",
+            Self::Discarded => "discarded",
+            Self::Cleared => "cleared",
+            Self::PoolClosed => "pool_closed",
+        }
+    }
+
+    /// The stable number of this reason.
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub(super) fn index(self) -> usize {
+        self as usize - 1
+    }
+}
