@@ -36,7 +36,7 @@ fn acquire_impatiently(budget: &Budget) {
 
 #[test]
 fn no_permit_is_one_too_many_and_every_waiter_is_served() {
-    check(|| {
+    check(3, || {
         let room = Room::new(1);
         let visit = |room: loom::sync::Arc<Room>| {
             move || {
@@ -57,7 +57,7 @@ fn no_permit_is_one_too_many_and_every_waiter_is_served() {
 
 #[test]
 fn a_waiter_cancelled_at_any_moment_costs_no_permit() {
-    check(|| {
+    check(3, || {
         let room = Room::new(1);
         let held = room.budget.try_acquire().unwrap();
         let impatient = thread::spawn({
@@ -77,7 +77,7 @@ fn a_waiter_cancelled_at_any_moment_costs_no_permit() {
 
 #[test]
 fn a_try_races_a_release_without_a_permit_too_many() {
-    check(|| {
+    check(3, || {
         let room = Room::new(1);
         let rival = thread::spawn({
             let room = room.clone();
@@ -98,7 +98,7 @@ fn a_try_races_a_release_without_a_permit_too_many() {
 
 #[test]
 fn a_limit_raised_while_others_queue_strands_nobody() {
-    check(|| {
+    check(3, || {
         let room = Room::new(0);
         let waiter = thread::spawn({
             let room = room.clone();
@@ -117,7 +117,7 @@ fn a_limit_raised_while_others_queue_strands_nobody() {
 
 #[test]
 fn a_lowered_limit_lets_nothing_out_until_it_is_kept() {
-    check(|| {
+    check(3, || {
         let room = Room::new(2);
         let held = room.budget.try_acquire().unwrap();
         let lower = thread::spawn({

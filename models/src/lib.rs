@@ -11,16 +11,18 @@
 #[path = "../../core/src/budget.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the models use a part of what core offers")]
 mod budget;
+mod pool;
 mod sync;
 
 mod budget_models;
+mod flight_models;
+mod table_models;
 
-/// Runs `model` in every interleaving with at most `PREEMPTIONS` switches away from a thread that could go on.
+/// Runs `model` in every interleaving with at most `preemptions` switches away from a thread that could go on.
 ///
 /// Nearly every known error of such protocols shows with two; the space without a bound takes hours.
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    const PREEMPTIONS: usize = 3;
+fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }

@@ -1,5 +1,8 @@
-//! loom's lock and shared pointer under the names that core's `sync` gives to the real ones.
+//! loom's locks and shared pointer under the names that core's `sync` gives to the real ones.
 
+mod dash_map;
+
+pub(crate) use dash_map::{DashMap, Entry};
 pub(crate) use loom::sync::Arc;
 use loom::sync::MutexGuard;
 
