@@ -52,6 +52,9 @@ pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Proto
 pub use error::{ConnectionError, Place, Step, UdpCase};
 pub use events::{Event, Events};
 pub use metrics::{ConnectionMetrics, Metrics};
+pub use pool::{
+    ConnectionPool, DashMapConnectionPool, InsertError, PoolCloseReason, PoolEntry, PoolStats,
+};
 pub use transport::{
     CloseHandle, ConnectOptions, ListenOptions, Listener, ListenerReady, Network, Stream,
     StreamReady, Transport, pipe::Names,

@@ -5,8 +5,8 @@ use crate::{
     call::{enter_plain, enter_unit},
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_cq_t, trunkline_listener_t, trunkline_op_t, trunkline_runtime_t,
-        trunkline_stream_t,
+        Handle, trunkline_cq_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
+        trunkline_runtime_t, trunkline_stream_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -30,6 +30,8 @@ pub struct trunkline_debug_counts_t {
     pub streams: u64,
     /// Listeners that were not freed.
     pub listeners: u64,
+    /// Keyed pools that were not freed.
+    pub keyed_pools: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -55,6 +57,7 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             operations: table.count(trunkline_op_t::TAG) as u64,
             streams: table.count(trunkline_stream_t::TAG) as u64,
             listeners: table.count(trunkline_listener_t::TAG) as u64,
+            keyed_pools: table.count(trunkline_keyed_pool_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }
@@ -75,7 +78,7 @@ pub extern "C" fn trunkline_debug_fail(
     enter_unit(err, |_| match status {
         TRUNKLINE_OK => Ok(()),
         TRUNKLINE_E_PANIC => panic!("asked for by trunkline_debug_fail"),
-        TRUNKLINE_E_INVALID_ARGUMENT..=TRUNKLINE_E_UDP => {
+        TRUNKLINE_E_INVALID_ARGUMENT..=TRUNKLINE_E_NOT_FOUND => {
             Err(Failure::new(status, "asked for by trunkline_debug_fail"))
         }
         _ => Err(Failure::argument("status: is none of TRUNKLINE_E_*")),

@@ -1,8 +1,8 @@
 //! Typed generational handles: what a stale number is, is known, and never undefined behaviour.
 
 use crate::{
-    error::Failure, listener::ListenerObject, op::Op, process::Process, queue::Queue,
-    runtime::Runtime, status::*, stream::StreamObject,
+    error::Failure, keyed_pool::KeyedPoolObject, listener::ListenerObject, op::Op,
+    process::Process, queue::Queue, runtime::Runtime, status::*, stream::StreamObject,
 };
 use parking_lot::RwLock;
 use std::sync::{
@@ -53,6 +53,14 @@ pub struct trunkline_listener_t {
     pub h: u64,
 }
 
+/// A pool of numbers by key. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_keyed_pool_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A typed handle and the object that it names.
 pub(crate) trait Handle: Copy {
     /// The upper 8 bits: a handle of another type is refused by them.
@@ -75,6 +83,7 @@ pub(crate) enum Object {
     Op(Arc<Op>),
     Stream(Arc<StreamObject>),
     Listener(Arc<ListenerObject>),
+    KeyedPool(Arc<KeyedPoolObject>),
 }
 
 macro_rules! handle {
@@ -111,6 +120,7 @@ handle!(trunkline_cq_t, Queue, Queue, 2, "completion queue");
 handle!(trunkline_op_t, Op, Op, 3, "operation");
 handle!(trunkline_stream_t, Stream, StreamObject, 4, "stream");
 handle!(trunkline_listener_t, Listener, ListenerObject, 5, "listener");
+handle!(trunkline_keyed_pool_t, KeyedPool, KeyedPoolObject, 7, "keyed pool");
 
 /// ```text
 ///  63      56 55          32 31            0
@@ -266,6 +276,7 @@ impl Object {
             Self::Op(_) => trunkline_op_t::TAG,
             Self::Stream(_) => trunkline_stream_t::TAG,
             Self::Listener(_) => trunkline_listener_t::TAG,
+            Self::KeyedPool(_) => trunkline_keyed_pool_t::TAG,
         }
     }
 }

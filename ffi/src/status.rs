@@ -50,6 +50,8 @@ pub const TRUNKLINE_E_PANIC: i32 = 19;
 pub const TRUNKLINE_E_NO_MEMORY: i32 = 20;
 /// A failure that only datagrams know; the message says which.
 pub const TRUNKLINE_E_UDP: i32 = 21;
+/// There is nothing under the key.
+pub const TRUNKLINE_E_NOT_FOUND: i32 = 22;
 
 /// The same operation may be tried again without risk of being applied twice.
 pub const TRUNKLINE_ERR_RETRYABLE: u32 = 1;
@@ -57,7 +59,7 @@ pub const TRUNKLINE_ERR_RETRYABLE: u32 = 1;
 pub const TRUNKLINE_ERR_NOT_SENT: u32 = 2;
 
 /// Every status with its name, in order: the one list that names and mirrors are made from.
-pub(crate) const NAMES: [(trunkline_status_t, &std::ffi::CStr); 22] = [
+pub(crate) const NAMES: [(trunkline_status_t, &std::ffi::CStr); 23] = [
     (TRUNKLINE_OK, c"OK"),
     (TRUNKLINE_E_INVALID_ARGUMENT, c"INVALID_ARGUMENT"),
     (TRUNKLINE_E_INVALID_HANDLE, c"INVALID_HANDLE"),
@@ -80,6 +82,7 @@ pub(crate) const NAMES: [(trunkline_status_t, &std::ffi::CStr); 22] = [
     (TRUNKLINE_E_PANIC, c"PANIC"),
     (TRUNKLINE_E_NO_MEMORY, c"NO_MEMORY"),
     (TRUNKLINE_E_UDP, c"UDP"),
+    (TRUNKLINE_E_NOT_FOUND, c"NOT_FOUND"),
 ];
 
 /// Names a status, such as "TIMEOUT"; "UNKNOWN" for a number of a newer library.

@@ -123,7 +123,7 @@ mod tests {
         let (mut a, mut b) = (None, None);
         let mut common = None;
         for (key, waker) in [(&mut a, &first_waker), (&mut b, &second_waker)] {
-            let answer = waiters.poll(key, &mut Context::from_waker(waker), |cx| {
+            let answer = waiters.poll(key, &Context::from_waker(waker), |cx| {
                 common = Some(cx.waker().clone());
                 Poll::<()>::Pending
             });
@@ -139,7 +139,7 @@ mod tests {
         let waiters = Waiters::default();
         let (count, waker) = counting();
         let mut key = None;
-        let _ = waiters.poll(&mut key, &mut Context::from_waker(&waker), |_| Poll::<()>::Pending);
+        let _ = waiters.poll(&mut key, &Context::from_waker(&waker), |_| Poll::<()>::Pending);
         waiters.leave(&mut key);
         waiters.wake_all();
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
