@@ -40,7 +40,48 @@
 #define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0 }
 #define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0 }
+#define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0 }
+
+/**
+ * It was not used for the idle timeout.
+ */
+#define TRUNKLINE_POOL_CLOSE_IDLE_TIMEOUT 1
+
+/**
+ * It had reached its lifetime.
+ */
+#define TRUNKLINE_POOL_CLOSE_LIFETIME 2
+
+/**
+ * It made room in a full pool.
+ */
+#define TRUNKLINE_POOL_CLOSE_EVICTED 3
+
+/**
+ * Another value was inserted under its key.
+ */
+#define TRUNKLINE_POOL_CLOSE_REPLACED 4
+
+/**
+ * It was made for a key under which another value had been inserted meanwhile.
+ */
+#define TRUNKLINE_POOL_CLOSE_DUPLICATE 5
+
+/**
+ * The program said that it is of no more use.
+ */
+#define TRUNKLINE_POOL_CLOSE_DISCARDED 6
+
+/**
+ * The pool was cleared.
+ */
+#define TRUNKLINE_POOL_CLOSE_CLEARED 7
+
+/**
+ * The pool was freed, or its runtime shut down.
+ */
+#define TRUNKLINE_POOL_CLOSE_POOL_CLOSED 8
 
 /**
  * The operation produced nothing but its status.
@@ -186,6 +227,11 @@
  * A failure that only datagrams know; the message says which.
  */
 #define TRUNKLINE_E_UDP 21
+
+/**
+ * There is nothing under the key.
+ */
+#define TRUNKLINE_E_NOT_FOUND 22
 
 /**
  * The same operation may be tried again without risk of being applied twice.
@@ -390,6 +436,10 @@ typedef struct trunkline_debug_counts_t {
    * Listeners that were not freed.
    */
   uint64_t listeners;
+  /**
+   * Keyed pools that were not freed.
+   */
+  uint64_t keyed_pools;
 } trunkline_debug_counts_t;
 
 /**
@@ -403,6 +453,119 @@ typedef struct trunkline_runtime_t {
    */
   uint64_t h;
 } trunkline_runtime_t;
+
+/**
+ * A completion queue. Any thread may submit to it; one thread at a time may wait.
+ */
+typedef struct trunkline_cq_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_cq_t;
+
+/**
+ * Takes a value that the pool gives up. `reason` is one of TRUNKLINE_POOL_CLOSE_*.
+ *
+ * It runs once per value, without a lock, in the call that made the value leave or on a worker thread. It must
+ * not block, throw, longjmp or unwind; it may use the pool.
+ */
+typedef void (*trunkline_pool_close_fn)(void *user_data, uint64_t value, uint32_t reason);
+
+/**
+ * Where the values go that a pool gives up: to a queue, as events of kind TRUNKLINE_EV_POOL_CLOSED with the value
+ * in `handle` and the reason in `value`; or to a callback; or, with neither, nowhere.
+ */
+typedef struct trunkline_pool_closer_t {
+  /**
+   * {0} without one. Each value in the pool keeps a place in it.
+   */
+  struct trunkline_cq_t queue;
+  /**
+   * Comes back in the events, as it is.
+   */
+  uint64_t tag;
+  /**
+   * NULL without one.
+   */
+  trunkline_pool_close_fn fn;
+  /**
+   * Passed to `fn` and `release`.
+   */
+  void *user_data;
+  /**
+   * Runs exactly once after the last `fn`, also when the call that registers it fails; may be NULL.
+   */
+  trunkline_release_fn release;
+} trunkline_pool_closer_t;
+
+/**
+ * A pool of numbers by key. Any thread may use it at any time.
+ */
+typedef struct trunkline_keyed_pool_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_keyed_pool_t;
+
+/**
+ * The counts of a keyed pool, of one moment but for hits and misses. Start from TRUNKLINE_KEYED_POOL_STATS_INIT.
+ */
+typedef struct trunkline_keyed_pool_stats_t {
+  /**
+   * In: sizeof(trunkline_keyed_pool_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Entries, those included that have expired and were not pruned.
+   */
+  uint64_t entries;
+  /**
+   * The most entries there can be.
+   */
+  uint64_t max_entries;
+  /**
+   * Gets that found a value.
+   */
+  uint64_t hits;
+  /**
+   * Gets that found none.
+   */
+  uint64_t misses;
+  /**
+   * Values that the pool took over.
+   */
+  uint64_t inserted;
+  /**
+   * Values that were taken out with trunkline_keyed_pool_remove.
+   */
+  uint64_t taken;
+  /**
+   * Values given up because they expired.
+   */
+  uint64_t expired;
+  /**
+   * Values given up to make room.
+   */
+  uint64_t evicted;
+  /**
+   * Values given up for any reason: inserted = entries + taken + closed.
+   */
+  uint64_t closed;
+  /**
+   * Mean age of the entries in nanoseconds; 0 if there is none.
+   */
+  int64_t average_age_ns;
+  /**
+   * entries / max_entries
+   */
+  double utilization;
+  /**
+   * expired / inserted, 0 if nothing was inserted
+   */
+  double expiration_ratio;
+} trunkline_keyed_pool_stats_t;
 
 /**
  * How to listen. Start from TRUNKLINE_LISTEN_OPTIONS_INIT.
@@ -441,16 +604,6 @@ typedef struct trunkline_stream_t {
    */
   uint64_t h;
 } trunkline_stream_t;
-
-/**
- * A completion queue. Any thread may submit to it; one thread at a time may wait.
- */
-typedef struct trunkline_cq_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_cq_t;
 
 /**
  * An operation under way, for trunkline_op_cancel. Needs no free: it is gone with its completion.
@@ -765,6 +918,107 @@ const struct trunkline_error_t *trunkline_error_cause(const struct trunkline_err
 void trunkline_error_free(struct trunkline_error_t *error);
 
 /**
+ * Makes a keyed pool. `json` is a document such as {"max_size": 100, "idle_timeout": "5m", "when_full":
+ * "evict_lru"}; empty means the defaults: 1024 entries, 5 min idle, 30 min lifetime, reject when full.
+ *
+ * Values are numbers: the `h` of a handle, or an id of the host's. What the pool gives up goes to `closer`.
+ *
+ * Ownership: the pool is the caller's, to be freed once with trunkline_keyed_pool_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_keyed_pool_new(struct trunkline_runtime_t rt,
+                                            const char *json,
+                                            size_t json_len,
+                                            const struct trunkline_pool_closer_t *closer,
+                                            struct trunkline_keyed_pool_t *out,
+                                            struct trunkline_error_t **err);
+
+/**
+ * Puts `value` under the key. A value that was there is given up as REPLACED.
+ *
+ * Ownership: the value is the pool's on OK, else it stays the caller's. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (the pool or the closer's queue is full), CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes.
+ */
+trunkline_status_t trunkline_keyed_pool_insert(struct trunkline_keyed_pool_t pool,
+                                               const uint8_t *key,
+                                               size_t key_len,
+                                               uint64_t value,
+                                               struct trunkline_error_t **err);
+
+/**
+ * The value under the key, which stays in the pool; this counts as a use of it. An expired one is never given.
+ *
+ * Ownership: the value stays the pool's, which may give it up at any time: what it names should bear that, as handles
+ * do. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, NOT_FOUND, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes.
+ */
+trunkline_status_t trunkline_keyed_pool_get(struct trunkline_keyed_pool_t pool,
+                                            const uint8_t *key,
+                                            size_t key_len,
+                                            uint64_t *value);
+
+/**
+ * Takes the value under the key out of the pool.
+ *
+ * Ownership: the value is the caller's again; the closer does not see it. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, NOT_FOUND, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes.
+ */
+trunkline_status_t trunkline_keyed_pool_remove(struct trunkline_keyed_pool_t pool,
+                                               const uint8_t *key,
+                                               size_t key_len,
+                                               uint64_t *value);
+
+/**
+ * Gives up every value that is in the pool at the time of the call, as CLEARED.
+ *
+ * Ownership: the values go to the closer. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_keyed_pool_clear(struct trunkline_keyed_pool_t pool);
+
+/**
+ * Gives up values that have expired, 256 looked at at most, and says how many. The pool also does it by itself.
+ *
+ * Ownership: the values go to the closer. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_keyed_pool_prune_expired(struct trunkline_keyed_pool_t pool,
+                                                      uint64_t *count);
+
+/**
+ * Fills the counts of a pool.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_keyed_pool_stats(struct trunkline_keyed_pool_t pool,
+                                              struct trunkline_keyed_pool_stats_t *stats);
+
+/**
+ * Frees a pool; its values are given up as POOL_CLOSED before this returns.
+ *
+ * Ownership: takes the handle; the values go to the closer. Blocks: no. Threads: any, also finalisers. Errors:
+ * INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_keyed_pool_free(struct trunkline_keyed_pool_t pool);
+
+/**
  * Listens on `address`, such as "tcp://127.0.0.1:0", "unix:/run/app.sock" or "mem:app".
  *
  * Port 0 means a free port; trunkline_listener_address tells it. A Unix socket file gets mode 0600 and goes
@@ -968,7 +1222,7 @@ trunkline_status_t trunkline_runtime_configure(const struct trunkline_runtime_op
                                                struct trunkline_error_t **err);
 
 /**
- * Stops a runtime: its streams and listeners are closed, operations under way complete as CANCELLED,
+ * Stops a runtime: its streams, listeners and pools are closed, operations under way complete as CANCELLED,
  * whoever waits gets CLOSED, threads end.
  *
  * For {0} it stops the default runtime, if it was made; the next use of {0} makes a new one.
