@@ -1,0 +1,54 @@
+package native
+
+// #include "bridge.h"
+import "C"
+
+// Failure is an error object of the library as plain data.
+type Failure struct {
+	Status      Status
+	Step        int32
+	Errno       int32 // 0 if there is none
+	RPCCode     int32 // -1 if there is none
+	Retryable   bool
+	Message     string
+	Source      string
+	Destination string
+	Cause       *Failure
+}
+
+// Error makes a Failure usable as the error of a caller that looks no further.
+func (f *Failure) Error() string { return f.Message }
+
+// fail is the failure of a call: nil if it succeeded. It takes the error object.
+func fail(status C.trunkline_status_t, object *C.trunkline_error_t) *Failure {
+	if object == nil {
+		return Plain(Status(status))
+	}
+	defer C.trunkline_error_free(object)
+	return read(object)
+}
+
+// Plain is a failure of which only the status is known; nil for OK.
+func Plain(status Status) *Failure {
+	if status == OK {
+		return nil
+	}
+	return &Failure{Status: status, RPCCode: -1, Message: status.Name()}
+}
+
+func read(object *C.trunkline_error_t) *Failure {
+	if object == nil {
+		return nil
+	}
+	return &Failure{
+		Status:      Status(C.trunkline_error_status(object)),
+		Step:        int32(C.trunkline_error_step(object)),
+		Errno:       int32(C.trunkline_error_os_code(object)),
+		RPCCode:     int32(C.trunkline_error_rpc_code(object)),
+		Retryable:   C.trunkline_error_flags(object)&C.TRUNKLINE_ERR_RETRYABLE != 0,
+		Message:     C.GoString(C.trunkline_error_message(object, nil)),
+		Source:      C.GoString(C.trunkline_error_source(object, nil)),
+		Destination: C.GoString(C.trunkline_error_destination(object, nil)),
+		Cause:       read(C.trunkline_error_cause(object)),
+	}
+}
