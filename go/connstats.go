@@ -1,0 +1,46 @@
+package trunkline
+
+import (
+	"strconv"
+	"time"
+)
+
+// ConnStats are the counts of one connection.
+type ConnStats struct {
+	// ID numbers the connection; it is unique in the process and the same in the library's log records.
+	ID uint64
+	// BytesReceived were read from the peer.
+	BytesReceived uint64
+	// BytesSent were written to the peer.
+	BytesSent uint64
+	// Age is the time since the connection stood.
+	Age time.Duration
+	// CloseReason is 0 while the connection is open.
+	CloseReason CloseReason
+}
+
+// CloseReason says why a connection ended.
+type CloseReason int32
+
+// The reasons.
+const (
+	CloseFinished         CloseReason = 1 // both sides had said all they wanted to
+	CloseLocal            CloseReason = 2 // closed by this program while it could still have been used
+	CloseReset            CloseReason = 3 // the peer reset it, or the network broke it
+	CloseIdleTimeout      CloseReason = 4 // no byte moved for the idle timeout
+	CloseHalfCloseTimeout CloseReason = 5 // one side had finished and the other stayed silent
+	CloseConnectFailed    CloseReason = 6 // the destination could not be reached
+	CloseDrained          CloseReason = 7 // a drain reached its deadline first
+	CloseCancelled        CloseReason = 8 // its owner went away
+)
+
+var closeReasonNames = [...]string{"open", "finished", "local", "reset", "idle_timeout",
+	"half_close_timeout", "connect_failed", "drained", "cancelled"}
+
+// String is the reason as metrics name it; "open" for 0.
+func (r CloseReason) String() string {
+	if r >= 0 && int(r) < len(closeReasonNames) {
+		return closeReasonNames[r]
+	}
+	return "reason " + strconv.Itoa(int(r))
+}

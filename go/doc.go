@@ -1,0 +1,42 @@
+// Package trunkline gives Go programs the connections, pools and pipes that every language of a system shares.
+//
+// A [Conn] is a net.Conn over TCP, a Unix socket or an in-memory pipe, a [Listener] is a net.Listener, and both
+// go wherever the standard library takes those: http.Server.Serve, http.Transport.DialContext, grpc's
+// WithContextDialer. A [TcpConnectionManager] limits, counts, relays and drains connections; a [KeyedPool] keeps
+// values of yours under keys, with capacity, expiry and a close function that runs exactly once for each.
+//
+// # Addresses
+//
+// [Dial] and [Listen] take a network and an address as package net does: "tcp", "tcp4" or "tcp6" with
+// "host:port", "unix" with a path (or "@name" for Linux's abstract namespace), and "mem" with the name of a
+// listener of this process. [DialAddr] and [ListenAddr] take both in one text, as all languages of Trunkline do:
+//
+//	tcp://127.0.0.1:80   tcp://[::1]:80   tcp://db.internal:5432
+//	unix:/run/app.sock   unix:@app
+//	mem:app
+//
+// # Errors
+//
+// Operations on connections and listeners fail as those of package net do, with a *net.OpError. Behind it
+// is an [*Error], which says whose fault it was and whether a retry is safe, or one of io.EOF, net.ErrClosed and
+// os.ErrDeadlineExceeded. Use errors.Is with those, with syscall's numbers, and with the Err values of this package.
+//
+// # Contexts, deadlines and goroutines
+//
+// A context given to a function bounds that call alone. Deadlines of connections are kept in Go: they
+// wake whoever waits, at once. A waiting call parks its goroutine and holds no thread: one goroutine per [Runtime]
+// waits for the library, and only starting and shutting a runtime down wait inside C. Everything here may be
+// used from any number of goroutines at once.
+//
+// # Closing
+//
+// What is opened has to be closed. A connection, listener, manager or pool that is dropped without Close is
+// closed when the garbage collector finds it, and slog's default logger says so: a net under the tightrope, not a way to work.
+//
+// # Linking
+//
+// The package calls the native library through cgo and needs a C compiler. In a checkout it links against
+// target/release, so run `cargo build --release` first; CGO_LDFLAGS=-L… chooses another folder. With the
+// build tag trunkline_system it asks pkg-config for the installed library. [LinkInfo] says which was used. A library of
+// another ABI than the header's stops the program when it starts.
+package trunkline

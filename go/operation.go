@@ -1,0 +1,57 @@
+package trunkline
+
+import (
+	"context"
+
+	"trunkline.dev/go/internal/native"
+)
+
+// operation takes the one event that an asynchronous call ends with.
+type operation chan native.Event
+
+func (o operation) event(e native.Event) { o <- e }
+
+// await submits an operation and waits for its event or for ctx. When it returns, nothing of the operation is
+// left: a cancelled one is waited for too, which is short, and what it may still have made is freed.
+func (rt *Runtime) await(
+	ctx context.Context,
+	step int32,
+	submit func(deadline int64, queue, tag uint64) (op uint64, failure *native.Failure),
+) (native.Event, *Error) {
+	if ctx.Err() != nil {
+		return native.Event{}, contextError(ctx, step)
+	}
+	done := make(operation, 1)
+	tag := rt.sinks.add(done)
+	defer rt.sinks.remove(tag)
+	op, failure := submit(deadlineOf(ctx), rt.queue.Handle(), tag)
+	if failure != nil {
+		return native.Event{}, newError(failure, step)
+	}
+	select {
+	case e := <-done:
+		return e, outcomeOf(ctx, e, step)
+	case <-ctx.Done():
+		native.Cancel(op)
+		(<-done).Dispose()
+		return native.Event{}, contextError(ctx, step)
+	}
+}
+
+func outcomeOf(ctx context.Context, e native.Event, step int32) *Error {
+	switch {
+	case e.Failure == nil:
+		return nil
+	case e.Failure.Status == native.Timeout && ctx.Err() != nil:
+		return contextError(ctx, step)
+	default:
+		return newError(e.Failure, step)
+	}
+}
+
+func deadlineOf(ctx context.Context) int64 {
+	if t, ok := ctx.Deadline(); ok {
+		return native.Deadline(t)
+	}
+	return native.NoDeadline
+}
