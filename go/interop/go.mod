@@ -1,0 +1,10 @@
+module trunkline.dev/go/interop
+
+go 1.25
+
+require (
+	golang.org/x/net v0.47.0
+	trunkline.dev/go v0.0.0
+)
+
+replace trunkline.dev/go => ../
