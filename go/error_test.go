@@ -42,6 +42,7 @@ func TestEveryStatusHasItsErrorInGo(t *testing.T) {
 		{native.Panic, KindNative, []error{ErrNative}, false},
 		{native.NoMemory, KindMemory, nil, false},
 		{native.UDP, KindUDP, nil, false},
+		{native.NotFound, KindNotFound, nil, false},
 	} {
 		t.Run(c.status.Name(), func(t *testing.T) {
 			var err error = newError(native.DebugFail(c.status), 0)

@@ -32,6 +32,7 @@ const (
 	KindNative      = Kind(native.Panic)            // a bug in the library: a panic was caught
 	KindMemory      = Kind(native.NoMemory)         // memory ran out
 	KindUDP         = Kind(native.UDP)              // a failure that only datagrams know
+	KindNotFound    = Kind(native.NotFound)         // nothing is kept under that key
 )
 
 var kindNames = map[Kind]string{
@@ -56,6 +57,7 @@ var kindNames = map[Kind]string{
 	KindNative:      "bug in the native library",
 	KindMemory:      "out of memory",
 	KindUDP:         "datagram failed",
+	KindNotFound:    "not found",
 }
 
 // String is the kind in words.

@@ -37,14 +37,24 @@ func TestShutdownClosesWhatIsOpenAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b, err := rt.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	peers := listening(t, "mem:"+t.Name()) // on the default runtime, so that the peers stay
 	failures := make(chan error, 3)
 	go func() { _, err := l.Accept(); failures <- err }()
-	go func() { _, err := a.Read(make([]byte, 1)); failures <- err }()
-	go func() { _, err := b.Write(make([]byte, 1<<20)); failures <- err }()
+	for _, wait := range []func(net.Conn) (int, error){
+		func(c net.Conn) (int, error) { return c.Read(make([]byte, 1)) },
+		func(c net.Conn) (int, error) { return c.Write(make([]byte, 1<<20)) },
+	} {
+		c, err := rt.Dial(t.Context(), "mem", t.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer, err := peers.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		go func() { _, err := wait(c); failures <- err }()
+	}
 	if err := rt.Shutdown(soon(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -117,11 +117,11 @@ func (s *stream) check(d *direction) error {
 }
 
 func (s *stream) failure(status native.Status, step int32) error {
+	failure := native.StreamError(s.handle)
 	if s.closed.Load() {
 		return net.ErrClosed
 	}
-	failure := native.StreamError(s.handle)
-	if failure == nil || failure.Status == native.InvalidHandle {
+	if failure == nil {
 		failure = native.Plain(status)
 	}
 	return newError(failure, step)

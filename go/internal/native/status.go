@@ -30,6 +30,7 @@ const (
 	Panic            Status = C.TRUNKLINE_E_PANIC
 	NoMemory         Status = C.TRUNKLINE_E_NO_MEMORY
 	UDP              Status = C.TRUNKLINE_E_UDP
+	NotFound         Status = C.TRUNKLINE_E_NOT_FOUND
 )
 
 // Name is the status as the header writes it, without the prefix.
