@@ -146,7 +146,7 @@ impl Stream {
         if let Poll::Ready(Ok(n)) = answer {
             self.inner.metrics.add_received(n as u64);
             if n == 0 && length > 0 {
-                self.inner.progress.lock().read_ended = true;
+                return self.inner.on_read_end();
             }
         }
         answer
@@ -305,6 +305,18 @@ impl Stream {
 }
 
 impl Inner {
+    /// A socket tells a reset once and an end from then on: whoever reads later sees the reset too.
+    fn on_read_end(&self) -> Poll<Result<usize, ConnectionError>> {
+        let mut progress = self.progress.lock();
+        match &progress.broken {
+            Some(error) if error.step() == Step::Read => Poll::Ready(Err(error.clone())),
+            Some(_) | None => {
+                progress.read_ended = true;
+                Poll::Ready(Ok(0))
+            }
+        }
+    }
+
     fn attempt(
         &self,
         way: Way,
