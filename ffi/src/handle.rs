@@ -222,7 +222,8 @@ impl Table {
             let mut shard = self.shards[shard_number].write();
             let slot = shard.slots.get_mut(place).filter(|slot| slot.generation == generation);
             let entry = slot.and_then(|slot| {
-                let entry = slot.entry.take();
+                // A number with a forged type must not take out what it does not name.
+                let entry = slot.entry.take_if(|(object, _)| H::unwrap(object).is_some());
                 slot.generation += u32::from(entry.is_some());
                 entry
             });
@@ -331,6 +332,9 @@ mod tests {
         let handle: trunkline_op_t = table.insert(op(), None);
         let foreign = trunkline_stream_t { h: handle.h };
         assert_eq!(table.get(foreign).err().unwrap().status(), TRUNKLINE_E_INVALID_HANDLE);
+        let forged = trunkline_stream_t::new(Parts { tag: 4, ..Parts::of(handle.h) }.raw());
+        assert_eq!(table.remove(forged).err().unwrap().status(), TRUNKLINE_E_INVALID_HANDLE);
+        assert!(table.get(handle).is_ok());
         for h in [0, u64::MAX, 3 << 56 | 0xffff] {
             let status = table.get(trunkline_op_t { h }).err().unwrap().status();
             assert_eq!(status, TRUNKLINE_E_INVALID_HANDLE);
