@@ -53,7 +53,7 @@ struct Arm {
 struct Owed {
     kind: u32,
     ticket: Mutex<Option<Ticket>>,
-    wait: Mutex<Option<Wait>>,
+    line: Mutex<Line>,
 }
 
 #[derive(Debug)]
@@ -62,19 +62,63 @@ struct Ticket {
     tag: u64,
 }
 
+/// ```text
+///  Arming ──place taken──▶ Waiting ──woken──▶ Sent
+///     └─ready, or woken meanwhile: the thread that arms sends─┘
+/// ```
+#[derive(Debug)]
+enum Line {
+    Arming { is_woken: bool },
+    Waiting(Wait),
+    Sent,
+}
+
 impl Owed {
+    fn new(kind: u32, ticket: Ticket) -> Self {
+        let line = Line::Arming { is_woken: false };
+        Self { kind, ticket: Mutex::new(Some(ticket)), line: Mutex::new(line) }
+    }
+
     fn retag(&self, tag: u64) -> bool {
         let mut ticket = self.ticket.lock();
         ticket.as_mut().map(|ticket| ticket.tag = tag).is_some()
     }
 
-    fn send(&self, wait: Option<Wait>) {
+    /// The object is ready, or closed.
+    fn send(&self, wait: Wait) {
         let Some(ticket) = self.ticket.lock().take() else { return };
         let mut event = Event::ready(ticket.tag, self.kind);
-        if wait.is_some_and(|wait| wait.is_closed()) {
+        if wait.is_closed() {
             event.failure = Some(Failure::closed("the object that was waited on"));
         }
         ticket.slot.complete(event);
+    }
+
+    /// The place in line is taken; gives it back if it is not needed any more.
+    fn on_armed(&self, wait: Wait) -> Option<Wait> {
+        let mut line = self.line.lock();
+        match *line {
+            Line::Arming { is_woken: false } => {
+                *line = Line::Waiting(wait);
+                None
+            }
+            Line::Arming { is_woken: true } | Line::Waiting(_) | Line::Sent => {
+                *line = Line::Sent;
+                Some(wait)
+            }
+        }
+    }
+
+    fn on_woken(&self) -> Option<Wait> {
+        let mut line = self.line.lock();
+        match std::mem::replace(&mut *line, Line::Sent) {
+            Line::Waiting(wait) => Some(wait),
+            Line::Arming { .. } => {
+                *line = Line::Arming { is_woken: true };
+                None
+            }
+            Line::Sent => None,
+        }
     }
 }
 
@@ -84,8 +128,9 @@ impl Wake for Owed {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let wait = self.wait.lock().take();
-        self.send(wait);
+        if let Some(wait) = self.on_woken() {
+            self.send(wait);
+        }
     }
 }
 
@@ -101,15 +146,12 @@ impl Arms {
         let Some(owed) = self.owe((handle, queue), kind, tag)? else { return Ok(()) };
         let mut wait = wait();
         let waker = Waker::from(Arc::clone(&owed));
-        if wait.poll(&mut Context::from_waker(&waker)).is_ready() {
-            owed.send(Some(wait));
-            return Ok(());
-        }
-        *owed.wait.lock() = Some(wait);
-        if owed.ticket.lock().is_none() {
-            // Woken between the poll and now: the event is out, so the place is given up.
-            let unused = owed.wait.lock().take();
-            drop(unused);
+        let unneeded = match wait.poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(()) => Some(wait),
+            Poll::Pending => owed.on_armed(wait),
+        };
+        if let Some(wait) = unneeded {
+            owed.send(wait);
         }
         Ok(())
     }
@@ -127,8 +169,7 @@ impl Arms {
             return Ok(None);
         }
         let ticket = Ticket { slot: queue.reserve()?, tag };
-        let owed =
-            Arc::new(Owed { kind, ticket: Mutex::new(Some(ticket)), wait: Mutex::new(None) });
+        let owed = Arc::new(Owed::new(kind, ticket));
         arms.push(Arm { kind, queue: handle.raw(), owed: Arc::downgrade(&owed) });
         Ok(Some(owed))
     }
