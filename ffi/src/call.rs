@@ -206,11 +206,28 @@ pub(crate) fn mark_library_thread() {
 }
 
 /// Runs a callback of the host, which must not wait for the library.
+///
+/// An exception out of it ends the process here: no frame of the library is unwound by it.
 pub(crate) fn in_callback<T>(callback: impl FnOnce() -> T) -> T {
     let before = LIBRARY_THREAD.replace(true);
+    let mut guard = AbortOnUnwind { has_returned: false };
     let result = callback();
+    guard.has_returned = true;
     LIBRARY_THREAD.set(before);
     result
+}
+
+struct AbortOnUnwind {
+    has_returned: bool,
+}
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        if !self.has_returned {
+            eprintln!("trunkline: a callback of the host threw an exception or unwound; aborting");
+            std::process::abort();
+        }
+    }
 }
 
 pub(crate) fn is_library_thread() -> bool {
