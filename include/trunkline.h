@@ -12,8 +12,8 @@
  * Texts and bytes come in as pointer and length, UTF-8 where they are text; NULL only with length 0. Texts that
  * come out are NUL-terminated as well.
  *
- * Deadlines are absolute nanoseconds of CLOCK_MONOTONIC; TRUNKLINE_DEADLINE_NONE never comes, 0 or a past one
- * tries once. Option structs begin with their size and are set up by their INIT macro; 0 means the default.
+ * Deadlines are absolute nanoseconds of CLOCK_MONOTONIC; TRUNKLINE_DEADLINE_NONE never comes. Calls with 0 try
+ * once and say TRUNKLINE_E_WOULD_BLOCK, with a past one they try once and say TRUNKLINE_E_TIMEOUT. Option structs begin with their size and are set up by their INIT macro; 0 means the default.
  *
  * After a fork the child must not use what it inherited: such handles answer TRUNKLINE_E_FORKED, freeing them
  * does nothing, and new objects work. Callbacks run on threads of the library: they must not block or unwind.
@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An absolute deadline that never comes. A deadline of 0, or any in the past, tries once. */
+/* An absolute deadline that never comes. One of 0 tries once and says WOULD_BLOCK, one in the past TIMEOUT. */
 #define TRUNKLINE_DEADLINE_NONE INT64_MAX
 /* A duration in an options struct that never ends; 0 there means the documented default. */
 #define TRUNKLINE_NEVER INT64_MAX
@@ -1138,7 +1138,7 @@ trunkline_status_t trunkline_cq_new(struct trunkline_runtime_t rt,
  *
  * Ownership: each event is the receiver's: free its error and handle, or call trunkline_event_dispose.
  * Blocks: until the deadline. Threads: one at a time per queue, and none of the library's unless the
- * deadline is past. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK (deadline past and nothing
+ * deadline is past. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK (deadline 0 and nothing
  * there), TIMEOUT, CLOSED (shut down and drained), WOULD_DEADLOCK, LIMIT_EXCEEDED (another thread
  * waits), FORKED. Since 0.1.
  *

@@ -12,8 +12,8 @@
  * Texts and bytes come in as pointer and length, UTF-8 where they are text; NULL only with length 0. Texts that
  * come out are NUL-terminated as well.
  *
- * Deadlines are absolute nanoseconds of CLOCK_MONOTONIC; TRUNKLINE_DEADLINE_NONE never comes, 0 or a past one
- * tries once. Option structs begin with their size and are set up by their INIT macro; 0 means the default.
+ * Deadlines are absolute nanoseconds of CLOCK_MONOTONIC; TRUNKLINE_DEADLINE_NONE never comes. Calls with 0 try
+ * once and say TRUNKLINE_E_WOULD_BLOCK, with a past one they try once and say TRUNKLINE_E_TIMEOUT. Option structs begin with their size and are set up by their INIT macro; 0 means the default.
  *
  * After a fork the child must not use what it inherited: such handles answer TRUNKLINE_E_FORKED, freeing them
  * does nothing, and new objects work. Callbacks run on threads of the library: they must not block or unwind.

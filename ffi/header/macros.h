@@ -1,4 +1,4 @@
-/* An absolute deadline that never comes. A deadline of 0, or any in the past, tries once. */
+/* An absolute deadline that never comes. One of 0 tries once and says WOULD_BLOCK, one in the past TIMEOUT. */
 #define TRUNKLINE_DEADLINE_NONE INT64_MAX
 /* A duration in an options struct that never ends; 0 there means the documented default. */
 #define TRUNKLINE_NEVER INT64_MAX

@@ -166,7 +166,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// `expired()` at the deadline, `WOULD_DEADLOCK` on a thread of the library, `CLOSED` when the
+    /// `expired()` at the deadline, `WOULD_BLOCK` if there is none to wait for, `WOULD_DEADLOCK` on a thread of the library, `CLOSED` when the
     /// runtime shuts down, and what the future says.
     pub(crate) fn block_on<T>(
         &self,
@@ -175,7 +175,11 @@ impl Call {
         future: impl Future<Output = Result<T, Failure>>,
         expired: impl FnOnce() -> Failure,
     ) -> Result<T, Failure> {
-        self.check_may_block()?;
+        match deadline {
+            Deadline::Now => return Err(Failure::would_block()),
+            Deadline::Past => return Err(expired()),
+            Deadline::At(_) | Deadline::Never => self.check_may_block()?,
+        }
         runtime.check_running()?;
         runtime.handle().block_on(async {
             tokio::select! {
@@ -190,7 +194,7 @@ impl Call {
 
 async fn expiry(deadline: Deadline) {
     match deadline {
-        Deadline::Now => {}
+        Deadline::Now | Deadline::Past => {}
         Deadline::At(instant) => tokio::time::sleep_until(instant.into()).await,
         Deadline::Never => std::future::pending().await,
     }

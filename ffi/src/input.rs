@@ -10,7 +10,7 @@ use std::{
 };
 use trunkline_core::Address;
 
-/// An absolute deadline that never comes. A deadline of 0, or any in the past, tries once.
+/// An absolute deadline that never comes. A deadline of 0 tries once and says WOULD_BLOCK, one in the past TIMEOUT.
 pub const TRUNKLINE_DEADLINE_NONE: i64 = i64::MAX;
 /// A duration in an options struct that never ends; 0 there means the documented default.
 pub const TRUNKLINE_NEVER: i64 = i64::MAX;
@@ -129,8 +129,10 @@ pub(crate) unsafe fn buffers<'a>(
 /// When a call has to give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deadline {
-    /// Try once.
+    /// Try once, and say that it would have to wait.
     Now,
+    /// Try once, and say that time is up.
+    Past,
     At(Instant),
     Never,
 }
@@ -147,14 +149,19 @@ impl Deadline {
         let left = deadline_ns.saturating_sub(monotonic_ns());
         match u64::try_from(left) {
             Ok(left) if left > 0 => Self::At(now() + Duration::from_nanos(left)),
-            _ => Self::Now,
+            _ => Self::Past,
         }
+    }
+
+    /// Whether there is no time to wait.
+    pub(crate) fn is_over(self) -> bool {
+        matches!(self, Self::Now | Self::Past)
     }
 
     /// For core, where no deadline is `None`; a past one stays past.
     pub(crate) fn instant(self) -> Option<Instant> {
         match self {
-            Self::Now => Some(now()),
+            Self::Now | Self::Past => Some(now()),
             Self::At(instant) => Some(instant),
             Self::Never => None,
         }

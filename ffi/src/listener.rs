@@ -115,9 +115,6 @@ pub extern "C" fn trunkline_listener_accept(
             Poll::Ready(answer) => answer?,
             Poll::Pending => {
                 let deadline = Deadline::from_ns(deadline_ns);
-                if deadline == Deadline::Now {
-                    return Err(Failure::would_block());
-                }
                 let accept = async { Ok(object.listener.accept().await?) };
                 call.block_on(&object.runtime, deadline, accept, || {
                     let at = Place::at(Step::Accept).to(Some(object.listener.address().clone()));

@@ -162,7 +162,7 @@ pub extern "C" fn trunkline_cq_new(
 ///
 /// Ownership: each event is the receiver's: free its error and handle, or call trunkline_event_dispose.
 /// Blocks: until the deadline. Threads: one at a time per queue, and none of the library's unless the
-/// deadline is past. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK (deadline past and nothing
+/// deadline is past. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK (deadline 0 and nothing
 /// there), TIMEOUT, CLOSED (shut down and drained), WOULD_DEADLOCK, LIMIT_EXCEEDED (another thread
 /// waits), FORKED. Since 0.1.
 ///
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn trunkline_cq_wait(
             return Err(Failure::argument("events: must have room for at least one event"));
         }
         let deadline = Deadline::from_ns(deadline_ns);
-        if deadline != Deadline::Now {
+        if !deadline.is_over() {
             call.check_may_block()?;
         }
         let mut found = Vec::new();

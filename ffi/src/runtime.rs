@@ -236,7 +236,7 @@ pub extern "C" fn trunkline_runtime_shutdown(
         };
         let Some(runtime) = runtime else { return Ok(()) };
         let limit = match Deadline::from_ns(deadline_ns) {
-            Deadline::Now => Some(Duration::ZERO),
+            Deadline::Now | Deadline::Past => Some(Duration::ZERO),
             Deadline::At(at) => Some(at.saturating_duration_since(now())),
             Deadline::Never => None,
         };

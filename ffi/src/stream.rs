@@ -129,9 +129,6 @@ impl StreamObject {
             return answer.map_err(Failure::Core);
         }
         let deadline = Deadline::from_ns(deadline_ns);
-        if deadline == Deadline::Now {
-            return Err(Failure::would_block());
-        }
         let waiting = async {
             loop {
                 ready(&self.stream).await;
