@@ -134,6 +134,7 @@ pub(crate) fn submit(
     operation: impl Future<Output = Result<Done, Failure>> + Send + 'static,
 ) -> Result<trunkline_op_t, Failure> {
     runtime.check_running()?;
+    let threads = runtime.threads()?;
     let completion = completion.ok_or_else(|| Failure::null("completion"))?;
     let target = target(call, completion)?;
     let place = call.place(runtime)?;
@@ -142,7 +143,7 @@ pub(crate) fn submit(
     let handle = call.register(op, place);
     let delivery = Delivery { tag: completion.tag, kind, op: handle, target: Some(target) };
     let stopping = runtime.stopping().clone();
-    runtime.handle().spawn(async move {
+    threads.spawn(async move {
         let answer = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(cancelled()),

@@ -11,7 +11,7 @@ use crate::{
     process::Process,
     status::*,
 };
-use parking_lot::Mutex;
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use std::{mem::MaybeUninit, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use trunkline_core::{Budget, Network, Permit};
@@ -87,7 +87,7 @@ impl Settings {
 #[derive(Debug)]
 pub(crate) struct Runtime {
     /// `None` once shut down.
-    threads: Mutex<Option<tokio::runtime::Runtime>>,
+    threads: RwLock<Option<tokio::runtime::Runtime>>,
     handle: tokio::runtime::Handle,
     network: Network,
     handles: Budget,
@@ -108,7 +108,7 @@ impl Runtime {
         let handle = threads.handle().clone();
         let network = Network::new(handle.clone()).with_names(Process::current().names().clone());
         Ok(Self {
-            threads: Mutex::new(Some(threads)),
+            threads: RwLock::new(Some(threads)),
             handle,
             network,
             handles: Budget::new(u64::from(settings.handles)),
@@ -118,6 +118,15 @@ impl Runtime {
 
     pub(crate) fn handle(&self) -> &tokio::runtime::Handle {
         &self.handle
+    }
+
+    /// The threads, which keep running while this is held: a task that is spawned meanwhile is not
+    /// dropped at once on the thread that spawns it.
+    pub(crate) fn threads(
+        &self,
+    ) -> Result<MappedRwLockReadGuard<'_, tokio::runtime::Runtime>, Failure> {
+        RwLockReadGuard::try_map(self.threads.read(), Option::as_ref)
+            .map_err(|_| Failure::closed("the runtime"))
     }
 
     pub(crate) fn network(&self) -> &Network {
@@ -154,11 +163,14 @@ impl Runtime {
         for pool in table.all::<trunkline_keyed_pool_t>() {
             pool.close_if_on(self);
         }
-        let Some(threads) = self.threads.lock().take() else { return true };
+        let Some(threads) = self.threads.write().take() else { return true };
         let started = now();
-        let limit = limit.unwrap_or(Duration::MAX);
-        threads.shutdown_timeout(limit);
-        started.elapsed() < limit || limit.is_zero()
+        match limit {
+            // Dropping waits without limit; a timeout of that length is too much for a clock.
+            None => drop(threads),
+            Some(limit) => threads.shutdown_timeout(limit),
+        }
+        limit.is_none_or(|limit| limit.is_zero() || started.elapsed() < limit)
     }
 }
 
