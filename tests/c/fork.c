@@ -1,0 +1,132 @@
+/* What a child inherits is refused and left alone, what it makes works, and the parent notices nothing. */
+#include "calls.h"
+
+#include <sys/wait.h>
+
+typedef struct Inherited {
+  trunkline_runtime_t rt;
+  trunkline_cq_t cq;
+  trunkline_listener_t listener, tcp;
+  trunkline_stream_t near, far, ends[2];
+  trunkline_op_t op;
+  trunkline_buf_t *buf;
+  trunkline_error_t *error;
+} Inherited;
+
+static void new_objects_work(void) {
+  trunkline_runtime_t rt;
+  trunkline_cq_t cq = new_queue();
+  trunkline_listener_t listener = listen_on("tcp://127.0.0.1:0");
+  trunkline_stream_t near, far, ends[2];
+  trunkline_event_t event;
+  connected(listener, &near, &far);
+  say(near, "made here");
+  hears(far, "made here");
+  OK(trunkline_stream_arm(near, TRUNKLINE_READABLE, cq, 1));
+  say(far, "x");
+  CHECK(next_event(cq).tag == 1, "queues work");
+  connect_async(default_runtime(), TEXT("mem:nobody"), cq, 2);
+  event = next_event(cq);
+  GIVES(TRUNKLINE_E_CONNECTION_FAILED, event.status);
+  trunkline_event_dispose(&event);
+  OK(trunkline_runtime_new(NULL, &rt, NULL));
+  OK(trunkline_pipe_pair(rt, NULL, &ends, NULL));
+  say(ends[0], "and here");
+  hears(ends[1], "and here");
+  free_streams(ends[0], ends[1]);
+  free_streams(near, far);
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_cq_free(cq));
+  OK(trunkline_runtime_shutdown(rt, NEVER, NULL));
+  OK(trunkline_runtime_free(rt));
+  OK(trunkline_runtime_shutdown(default_runtime(), NEVER, NULL));
+  nothing_is_left();
+}
+
+static void in_the_child(const Inherited *inherited) {
+  nothing_is_left();
+  every_stream_call(inherited->near, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
+  every_stream_call(inherited->ends[0], TRUNKLINE_E_FORKED, TRUNKLINE_OK);
+  every_listener_call(inherited->listener, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
+  every_cq_call(inherited->cq, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
+  every_runtime_call(inherited->rt, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
+  GIVES(TRUNKLINE_E_FORKED, trunkline_op_cancel(inherited->op));
+  /* Freed once more: still nothing. */
+  OK(trunkline_stream_free(inherited->near));
+  /* Values with one owner are plain memory. */
+  CHECK(strcmp(trunkline_error_message(inherited->error, NULL), "") != 0, "errors can be read");
+  trunkline_error_free(inherited->error);
+  trunkline_buf_free(inherited->buf);
+  new_objects_work();
+}
+
+static void waits_for(pid_t child) {
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child, "the child ends");
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "all is well in the child");
+}
+
+static void inherit(Inherited *all) {
+  OK(trunkline_runtime_new(NULL, &all->rt, NULL));
+  all->cq = new_queue();
+  all->listener = listen_on("mem:inherited");
+  all->tcp = listen_on("tcp://127.0.0.1:0");
+  connected(all->tcp, &all->near, &all->far);
+  pair_of(all->ends);
+  all->op = connect_async(all->rt, TEXT("mem:inherited"), all->cq, 1);
+  all->buf = trunkline_buf_wrap((const uint8_t *)"x", 1, NULL, NULL);
+  GIVES(TRUNKLINE_E_TIMEOUT, trunkline_debug_fail(TRUNKLINE_E_TIMEOUT, &all->error));
+}
+
+static void everything_still_works(const Inherited *all) {
+  trunkline_stream_t stream;
+  trunkline_event_t event;
+  say(all->near, "after the fork");
+  hears(all->far, "after the fork");
+  say(all->ends[0], "and here");
+  hears(all->ends[1], "and here");
+  OK(trunkline_listener_accept(all->listener, NEVER, &stream, NULL));
+  event = next_event(all->cq);
+  OK(event.status);
+  trunkline_event_dispose(&event);
+  OK(trunkline_stream_free(stream));
+  free_streams(all->near, all->far);
+  free_streams(all->ends[0], all->ends[1]);
+  OK(trunkline_listener_free(all->listener));
+  OK(trunkline_listener_free(all->tcp));
+  OK(trunkline_cq_free(all->cq));
+  OK(trunkline_runtime_shutdown(all->rt, NEVER, NULL));
+  OK(trunkline_runtime_free(all->rt));
+  trunkline_buf_free(all->buf);
+  trunkline_error_free(all->error);
+}
+
+int main(void) {
+  Inherited all;
+  int generation;
+  begin();
+  inherit(&all);
+  for (generation = 0; generation < 2; generation++) {
+    pid_t child = fork();
+    CHECK(child >= 0, "a fork works");
+    if (child == 0) {
+      pid_t grandchild;
+      begin();
+      in_the_child(&all);
+      grandchild = fork();
+      if (grandchild == 0) {
+        begin();
+        every_stream_call(all.far, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
+        new_objects_work();
+        _exit(0);
+      }
+      waits_for(grandchild);
+      new_objects_work();
+      _exit(0);
+    }
+    waits_for(child);
+  }
+  everything_still_works(&all);
+  nothing_is_left();
+  return 0;
+}
