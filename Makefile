@@ -68,6 +68,11 @@ test-rust: tools ## Rust: units, docs, and what users see across crates, C and C
 test-c: tools ## Only the C and C++ programs of test-rust
 	$(CARGO) test --locked --test c_programs
 
+.PHONY: valgrind
+valgrind: tools ## The C and C++ programs again, under valgrind (which must be there: apt-get install valgrind)
+	command -v valgrind >/dev/null || { echo "missing: valgrind" >&2; exit 1; }
+	TRUNKLINE_VALGRIND=1 $(CARGO) test --locked --test c_programs
+
 .PHONY: test-loom
 test-loom: tools ## Every interleaving of the small protocols
 	$(CARGO) test --locked -p trunkline-models

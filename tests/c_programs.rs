@@ -1,4 +1,5 @@
-//! Programs in C and C++ against the library that cargo built, under AddressSanitizer, LeakSanitizer and UBSan.
+//! Programs in C and C++ against the library that cargo built, under AddressSanitizer, LeakSanitizer and UBSan;
+//! with `TRUNKLINE_VALGRIND=1` (`make valgrind`) as they are, under valgrind.
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
 use std::{
@@ -12,12 +13,8 @@ use std::{
 
 const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wundef", "-Werror"];
 const STRICT_C: [&str; 2] = ["-Wstrict-prototypes", "-Wc++-compat"];
-const SANITIZED: [&str; 4] = [
-    "-g",
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=undefined",
-    "-fno-omit-frame-pointer",
-];
+const SANITIZED: [&str; 3] =
+    ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"];
 
 /// One test per program, so that each is seen to pass by its name.
 macro_rules! programs {
@@ -76,9 +73,32 @@ fn includes(header: &str, times: usize, is_cpp: bool, standard: &str) {
     succeed(&mut compile, &format!("{header} included {times} times as {standard}"));
 }
 
+/// Every block must be freed or, for what lives as long as the process, named in the suppressions.
+const VALGRIND: [&str; 7] = [
+    "--quiet",
+    "--leak-check=full",
+    "--show-leak-kinds=all",
+    "--errors-for-leak-kinds=all",
+    "--error-exitcode=99",
+    "--child-silent-after-fork=yes",
+    "--num-callers=40",
+];
+
+fn is_under_valgrind() -> bool {
+    env::var_os("TRUNKLINE_VALGRIND").is_some()
+}
+
 fn run(program: &str) {
     let binary = build(program);
     let mut command = Command::new(&binary);
+    if is_under_valgrind() {
+        command = Command::new("valgrind");
+        let suppressions = root().join("tests/c/valgrind.supp");
+        command
+            .args(VALGRIND)
+            .arg(format!("--suppressions={}", suppressions.display()))
+            .arg(binary);
+    }
     command.arg(library());
     command.env("ASAN_OPTIONS", "detect_leaks=1:handle_abort=1:detect_stack_use_after_return=1");
     command.env("UBSAN_OPTIONS", "print_stacktrace=1").env("RUST_BACKTRACE", "0");
@@ -86,10 +106,14 @@ fn run(program: &str) {
 }
 
 fn build(program: &str) -> PathBuf {
-    let binary = workshop().join(program.replace('.', "-"));
+    let tool = if is_under_valgrind() { "valgrind" } else { "sanitized" };
+    let binary = workshop().join(format!("{}-{tool}", program.replace('.', "-")));
     let is_cpp = program.ends_with(".cpp");
     let mut compile = compiler(is_cpp, if is_cpp { "c++11" } else { "c99" });
-    compile.args(SANITIZED).arg("-pthread");
+    compile.args(["-g", "-pthread"]);
+    if !is_under_valgrind() {
+        compile.args(SANITIZED);
+    }
     let version = concat!("-DTRUNKLINE_VERSION_EXPECTED=\"", env!("CARGO_PKG_VERSION"), "\"");
     compile.arg(version);
     compile.arg(root().join("tests/c").join(program)).arg("-o").arg(&binary);

@@ -90,6 +90,6 @@ int main(void) {
   a_failing_wrap_gives_back_too();
   empty_and_null_are_harmless();
   a_stream_reads_into_a_buffer_of_the_library();
-  nothing_is_left();
+  leave();
   return 0;
 }

@@ -152,6 +152,6 @@ int main(void) {
   a_stopped_runtime_still_calls_back();
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, NULL));
   a_callback_may_free_the_runtime_that_it_runs_on(fds, threads);
-  nothing_is_left();
+  leave();
   return 0;
 }

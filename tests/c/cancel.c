@@ -87,6 +87,6 @@ int main(void) {
   }
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, NULL));
   settles_at("fd", fds);
-  nothing_is_left();
+  leave();
   return 0;
 }

@@ -146,6 +146,6 @@ int main(void) {
   a_refused_connect_tells_step_ends_errno_and_cause();
   what_can_fail_for_real_does();
   texts_that_are_no_addresses_are_refused();
-  nothing_is_left();
+  leave();
   return 0;
 }

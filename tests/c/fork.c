@@ -118,15 +118,15 @@ int main(void) {
         begin();
         every_stream_call(all.far, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
         new_objects_work();
-        _exit(0);
+        end_child();
       }
       waits_for(grandchild);
       new_objects_work();
-      _exit(0);
+      end_child();
     }
     waits_for(child);
   }
   everything_still_works(&all);
-  nothing_is_left();
+  leave();
   return 0;
 }

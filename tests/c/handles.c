@@ -177,6 +177,6 @@ int main(void) {
   a_handle_of_another_type_is_refused_and_survives();
   of_many_frees_at_once_one_is_right();
   handles_are_limited_and_the_limit_is_exact();
-  nothing_is_left();
+  leave();
   return 0;
 }

@@ -191,6 +191,6 @@ int main(void) {
   a_null_input_with_a_length_is_an_error_and_without_is_empty();
   numbers_out_of_range_are_refused();
   option_structs_of_other_ages_are_understood();
-  nothing_is_left();
+  leave();
   return 0;
 }

@@ -87,6 +87,6 @@ int main(void) {
   a_pipe_holds_its_capacity_and_no_byte_more();
   megabytes_pass_in_order();
   ends_that_leave_are_noticed();
-  nothing_is_left();
+  leave();
   return 0;
 }

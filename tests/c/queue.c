@@ -255,6 +255,6 @@ int main(void) {
   a_queue_that_was_shut_down_is_drained_to_its_end();
   what_nobody_took_out_is_freed_with_the_queue();
   nothing_is_lost_between_many_senders_and_one_receiver();
-  nothing_is_left();
+  leave();
   return 0;
 }

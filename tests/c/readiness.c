@@ -271,6 +271,6 @@ int main(void) {
   arming_again_gives_the_new_tag_and_one_event();
   a_close_at_the_moment_of_arming_is_told_all_the_same();
   a_queue_that_is_freed_while_armed_takes_its_events_along();
-  nothing_is_left();
+  leave();
   return 0;
 }

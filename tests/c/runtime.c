@@ -183,6 +183,6 @@ int main(void) {
   objects_keep_alive_what_they_need();
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, NULL));
   a_thousand_lives_leave_no_descriptor_and_no_thread(fds, threads);
-  nothing_is_left();
+  leave();
   return 0;
 }

@@ -252,6 +252,6 @@ int main(void) {
   }
   CHECK(access(unix_path + 5, F_OK) != 0, "the socket file is gone with its listener");
   a_connect_does_not_outlast_its_deadline();
-  nothing_is_left();
+  leave();
   return 0;
 }

@@ -35,7 +35,7 @@ void is_aborted(void (*body)()) {
       body();
     } catch (...) {
     }
-    _exit(0);
+    end_child();
   }
   close(pipe_ends[1]);
   std::string words;

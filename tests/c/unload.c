@@ -20,7 +20,7 @@ int main(int argc, char **argv) {
   begin();
   CHECK(argc == 2, "the path of the library is given");
   threads = entries("task");
-  for (round = 0; round < 20; round++) {
+  for (round = 0; round < 21; round++) {
     void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     trunkline_stream_t ends[2];
     pipe_pair_fn *pipe_pair;
