@@ -5,7 +5,7 @@ import "C"
 
 // Counts are the live objects of the process, by type.
 type Counts struct {
-	Runtimes, Queues, Operations, Streams, Listeners uint64
+	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools uint64
 }
 
 // DebugCounts counts the live objects; it walks the whole table.
@@ -19,6 +19,7 @@ func DebugCounts() Counts {
 		Operations: uint64(c.operations),
 		Streams:    uint64(c.streams),
 		Listeners:  uint64(c.listeners),
+		KeyedPools: uint64(c.keyed_pools),
 	}
 }
 
