@@ -7,43 +7,70 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.uber.org/goleak"
 	"golang.org/x/net/nettest"
 
 	trunkline "trunkline.dev/go"
+	"trunkline.dev/go/internal/native"
 )
+
+// onRuntime runs the test on a runtime of its own, after whose shutdown nothing may be left: no goroutine and no
+// object of the library.
+func onRuntime(t *testing.T, test func(t *testing.T, rt *trunkline.Runtime)) {
+	before := native.DebugCounts()
+	rt, err := trunkline.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	test(t, rt)
+	if err := rt.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if after := native.DebugCounts(); after != before {
+		t.Errorf("objects before the test %+v, after it %+v", before, after)
+	}
+	goleak.VerifyNone(t)
+}
 
 func TestPipesAreConns(t *testing.T) {
 	for _, capacity := range []uint64{64, 4096, 64 << 10, 1 << 20} {
 		t.Run(fmt.Sprint(capacity), func(t *testing.T) {
-			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
-				a, b, err := trunkline.Pipe(trunkline.PipeCapacity(capacity))
-				if err != nil {
-					return nil, nil, nil, err
-				}
-				return a, b, func() { a.Close(); b.Close() }, nil
+			onRuntime(t, func(t *testing.T, rt *trunkline.Runtime) {
+				nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
+					a, b, err := rt.Pipe(trunkline.PipeCapacity(capacity))
+					if err != nil {
+						return nil, nil, nil, err
+					}
+					return a, b, func() { a.Close(); b.Close() }, nil
+				})
 			})
 		})
 	}
 }
 
 func TestAcceptedAndDialledStreamsAreConns(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	for _, address := range []string{"tcp://127.0.0.1:0", "unix:" + path, "mem:nettest"} {
-		t.Run(address[:3], func(t *testing.T) {
-			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) { return connect(address) })
+	for network, address := range map[string]string{
+		"tcp":  "tcp://127.0.0.1:0",
+		"unix": "unix:" + filepath.Join(t.TempDir(), "s"),
+		"mem":  "mem:nettest",
+	} {
+		t.Run(network, func(t *testing.T) {
+			onRuntime(t, func(t *testing.T, rt *trunkline.Runtime) {
+				nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) { return connect(rt, address) })
+			})
 		})
 	}
 }
 
 // connect is both ends of a connection over a listener on address.
-func connect(address string) (dialled, accepted net.Conn, stop func(), err error) {
+func connect(rt *trunkline.Runtime, address string) (dialled, accepted net.Conn, stop func(), err error) {
 	ctx := context.Background()
-	listener, err := trunkline.ListenAddr(ctx, address)
+	listener, err := rt.ListenAddr(ctx, address)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	defer listener.Close()
-	if dialled, err = trunkline.Dial(ctx, listener.Addr().Network(), listener.Addr().String()); err != nil {
+	if dialled, err = rt.Dial(ctx, listener.Addr().Network(), listener.Addr().String()); err != nil {
 		return nil, nil, nil, err
 	}
 	if accepted, err = listener.Accept(); err != nil {
