@@ -2,17 +2,18 @@
 //! with `TRUNKLINE_VALGRIND=1` (`make valgrind`) as they are, under valgrind.
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
+mod built;
+
+use built::{compiler, root, succeed};
 use std::{
     collections::BTreeSet,
     env, fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     sync::OnceLock,
 };
 
-const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wundef", "-Werror"];
-const STRICT_C: [&str; 2] = ["-Wstrict-prototypes", "-Wc++-compat"];
 const SANITIZED: [&str; 3] =
     ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"];
 
@@ -124,48 +125,11 @@ fn build(program: &str) -> PathBuf {
     binary
 }
 
-fn compiler(is_cpp: bool, standard: &str) -> Command {
-    let (variable, usual) = if is_cpp { ("CXX", "c++") } else { ("CC", "cc") };
-    let mut command = Command::new(env::var(variable).unwrap_or_else(|_| usual.to_owned()));
-    command.arg(format!("-std={standard}")).args(STRICT);
-    if !is_cpp {
-        command.args(STRICT_C);
-    }
-    command.arg("-I").arg(root().join("include"));
-    command
-}
-
-fn succeed(command: &mut Command, what: &str) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    assert!(
-        status.success(),
-        "{what}: {status}\n{}{}",
-        String::from_utf8_lossy(&stdout),
-        String::from_utf8_lossy(&stderr)
-    );
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A folder of this run's own.
-fn workshop() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs");
-        fs::create_dir_all(&folder).unwrap();
-        folder
-    })
-}
-
-/// The shared library under the names that linker and loader look for. `cargo test` leaves it beside
-/// the test binaries, under its plain name only.
+/// The library under the names that linker and loader look for.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let built = env::current_exe().unwrap().with_file_name("libtrunkline.so");
-        assert!(built.exists(), "{} is not there: build trunkline-ffi", built.display());
+        let built = built::library();
         for name in ["libtrunkline.so", "libtrunkline.so.0"] {
             let link = workshop().join(name);
             let _ = fs::remove_file(&link);
@@ -173,4 +137,8 @@ fn library() -> &'static Path {
         }
         workshop().join("libtrunkline.so")
     })
+}
+
+fn workshop() -> PathBuf {
+    built::workshop("c_programs")
 }

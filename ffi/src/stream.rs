@@ -180,7 +180,7 @@ pub unsafe extern "C" fn trunkline_connect(
 
 /// As trunkline_connect; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in `handle`.
 ///
-/// Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors of the submit:
+/// Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
 /// INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; the others come with the event, also
 /// CANCELLED. Since 0.1.
 ///
@@ -275,8 +275,8 @@ pub unsafe extern "C" fn trunkline_stream_write(
 /// Reads what is there, at most `max` bytes, into a buffer of the library's. `*out` is empty at the end of
 /// the stream.
 ///
-/// Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks, Threads, Errors: as
-/// for trunkline_stream_read. Since 0.1.
+/// Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: as trunkline_stream_read.
+/// Threads: as trunkline_stream_read. Errors: as trunkline_stream_read. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_stream_recv_buf(
     stream: trunkline_stream_t,

@@ -1,0 +1,123 @@
+//! Every public struct has the same size and the same offsets in C as in Rust.
+#![allow(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
+
+mod built;
+
+use built::{compiler, header, succeed, without_comments, workshop};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    fs,
+    mem::offset_of,
+    process::Command,
+    sync::OnceLock,
+};
+use trunkline::*;
+
+/// "struct" or "struct.field", with its size or its offset.
+type Layout = BTreeMap<String, usize>;
+
+macro_rules! layout {
+    ($($type:ident { $($field:ident),* $(,)? })*) => {{
+        let mut layout = Layout::new();
+        $(
+            layout.insert(stringify!($type).to_owned(), size_of::<$type>());
+            $(
+                let name = concat!(stringify!($type), ".", stringify!($field)).replace("r#", "");
+                layout.insert(name, offset_of!($type, $field));
+            )*
+        )*
+        layout
+    }};
+}
+
+fn in_rust() -> Layout {
+    layout! {
+        trunkline_runtime_t { h }
+        trunkline_cq_t { h }
+        trunkline_op_t { h }
+        trunkline_stream_t { h }
+        trunkline_listener_t { h }
+        trunkline_keyed_pool_t { h }
+        trunkline_bytes_t { ptr, len }
+        trunkline_str_t { ptr, len }
+        trunkline_runtime_options_t { size, worker_threads, max_handles, thread_name }
+        trunkline_listen_options_t { size, backlog, reserved0 }
+        trunkline_pipe_options_t { size, capacity }
+        trunkline_event_t { tag, op, status, kind, handle, value, object, error, reserved }
+        trunkline_completion_t { queue, tag, r#fn, user_data }
+        trunkline_stream_stats_t {
+            size, id, bytes_received, bytes_sent, age_ns, protocol, close_reason,
+        }
+        trunkline_keyed_pool_stats_t {
+            size, entries, max_entries, hits, misses, inserted, taken, expired, evicted, closed,
+            average_age_ns, utilization, expiration_ratio,
+        }
+        trunkline_pool_closer_t { queue, tag, r#fn, user_data, release }
+        trunkline_debug_counts_t { size, runtimes, queues, operations, streams, listeners, keyed_pools }
+    }
+}
+
+/// What the committed header says, as a C compiler understands it.
+fn in_c() -> &'static Layout {
+    static LAYOUT: OnceLock<Layout> = OnceLock::new();
+    LAYOUT.get_or_init(compile_and_print)
+}
+
+fn compile_and_print() -> Layout {
+    let mut program = "#include \"trunkline.h\"\n#include <stdio.h>\nint main(void) {\n".to_owned();
+    for (name, fields) in structs() {
+        writeln!(program, "  printf(\"{name} %zu\\n\", sizeof({name}));").unwrap();
+        for field in fields {
+            writeln!(program, "  printf(\"{name}.{field} %zu\\n\", offsetof({name}, {field}));")
+                .unwrap();
+        }
+    }
+    program.push_str("  return 0;\n}\n");
+    let (source, binary) = (workshop("layout").join("layout.c"), workshop("layout").join("layout"));
+    fs::write(&source, program).unwrap();
+    succeed(compiler(false, "c99").arg(&source).arg("-o").arg(&binary), "compiling the layout");
+    let printed = succeed(&mut Command::new(&binary), "printing the layout");
+    let line = |line: &str| {
+        let (name, number) = line.split_once(' ').unwrap();
+        (name.to_owned(), number.parse().unwrap())
+    };
+    printed.lines().map(line).collect()
+}
+
+/// The structs of the header that are not opaque, with their fields.
+fn structs() -> Vec<(String, Vec<String>)> {
+    let code = without_comments(&header());
+    let definition = |text: &str| {
+        let (name, rest) = text.split_once('{')?;
+        let (body, _) = rest.split_once('}')?;
+        let is_definition = name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let fields = body.split(';').filter_map(|field| {
+            let name = field.trim().rsplit([' ', '*']).next()?;
+            (!name.is_empty()).then(|| name.to_owned())
+        });
+        is_definition.then(|| (name.trim().to_owned(), fields.collect()))
+    };
+    code.split("typedef struct ").skip(1).filter_map(definition).collect()
+}
+
+#[test]
+fn every_struct_of_the_header_lies_in_memory_as_in_rust() {
+    let (in_c, in_rust) = (in_c(), in_rust());
+    let names = in_c.keys().chain(in_rust.keys());
+    let differs = |name: &&String| in_c.get(*name) != in_rust.get(*name);
+    let differences: BTreeSet<_> = names.filter(differs).collect();
+    assert!(differences.is_empty(), "not the same, or not listed in this file: {differences:?}");
+}
+
+#[test]
+fn what_is_frozen_has_not_moved() {
+    let layout = in_c();
+    assert_eq!(layout["trunkline_event_t"], 64);
+    for handle in layout.keys().filter_map(|name| name.strip_suffix(".h")) {
+        assert_eq!(layout[handle], 8, "{handle} is one number");
+    }
+    for (name, offset) in layout.iter().filter(|(name, _)| name.ends_with(".size")) {
+        assert_eq!(*offset, 0, "{name} comes first");
+    }
+}
