@@ -18,7 +18,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll},
     time::Instant,
 };
@@ -31,12 +31,25 @@ pub struct Listener {
     inner: Arc<Inner>,
 }
 
+/// Stops a [`Listener`] from elsewhere without keeping it alive.
+#[derive(Clone)]
+pub struct ListenerCloseHandle {
+    inner: Weak<Inner>,
+}
+
+/// Is shown every stream that a listener takes, before anybody else sees it.
+pub(crate) trait Admission: Send + Sync {
+    /// Lets the stream in, or says why not: it is closed then, and the error is the answer of the accept.
+    fn admit(&self, stream: Stream) -> Result<Stream, ConnectionError>;
+}
+
 struct Inner {
     address: Address,
     protocol: Protocol,
     metrics: Metrics,
     events: Events,
     budget: Option<Budget>,
+    admission: Option<Arc<dyn Admission>>,
     source: RwLock<Option<Box<dyn Accept>>>,
     waiters: Waiters,
     turn: Mutex<Turn>,
@@ -51,11 +64,11 @@ enum Turn {
 
 impl Listener {
     pub(super) fn new(
-        address: Address,
-        protocol: Protocol,
+        (address, protocol): (Address, Protocol),
         source: Box<dyn Accept>,
         (metrics, events): (Metrics, Events),
         budget: Option<Budget>,
+        admission: Option<Arc<dyn Admission>>,
     ) -> Self {
         let inner = Inner {
             address,
@@ -63,6 +76,7 @@ impl Listener {
             metrics,
             events,
             budget,
+            admission,
             source: RwLock::new(Some(source)),
             waiters: Waiters::default(),
             turn: Mutex::new(Turn::None),
@@ -77,7 +91,13 @@ impl Listener {
 
     /// Takes a waiting connection. `Pending` says that none waits or no permit is free, and registers nobody.
     pub fn try_accept(&self) -> Poll<Result<Stream, ConnectionError>> {
-        self.inner.try_accept()
+        self.inner.try_accept(<dyn Accept>::try_accept)
+    }
+
+    /// As [`try_accept`](Self::try_accept), for the last look at the backlog: `Pending` is certain to
+    /// mean that nobody is in it who may come in.
+    pub(crate) fn accept_left(&self) -> Poll<Result<Stream, ConnectionError>> {
+        self.inner.try_accept(<dyn Accept>::accept_left)
     }
 
     /// Waits until an accept is worth a try, or the listener is closed.
@@ -120,17 +140,43 @@ impl Listener {
     pub fn is_closed(&self) -> bool {
         self.inner.source.read().is_none()
     }
+
+    /// A way to stop this listener that does not keep it alive.
+    pub fn close_handle(&self) -> ListenerCloseHandle {
+        ListenerCloseHandle { inner: Arc::downgrade(&self.inner) }
+    }
+}
+
+impl ListenerCloseHandle {
+    /// Closes the listener if it still lives, as [`Listener::close`] does.
+    pub fn close(&self) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.close();
+        }
+    }
+
+    /// Whether the listener is closed or gone.
+    pub fn is_closed(&self) -> bool {
+        self.inner.upgrade().is_none_or(|inner| inner.source.read().is_none())
+    }
 }
 
 impl Inner {
-    fn try_accept(&self) -> Poll<Result<Stream, ConnectionError>> {
+    fn try_accept(
+        &self,
+        accept: fn(&dyn Accept) -> io::Result<Accepted>,
+    ) -> Poll<Result<Stream, ConnectionError>> {
+        if self.source.read().is_none() {
+            // Told also while no permit is free: the wait for one has ended with the listener.
+            return Poll::Ready(Err(ConnectionError::closed(Step::Accept)));
+        }
         let Some(permit) = self.take_permit() else { return Poll::Pending };
         let answer = match &*self.source.read() {
-            Some(source) => source.try_accept(),
+            Some(source) => accept(source.as_ref()),
             None => return Poll::Ready(Err(ConnectionError::closed(Step::Accept))),
         };
         match answer {
-            Ok(accepted) => Poll::Ready(Ok(self.admit(accepted, permit))),
+            Ok(accepted) => Poll::Ready(self.admit(accepted, permit)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(error) => Poll::Ready(Err(self.failure(error))),
         }
@@ -147,6 +193,22 @@ impl Inner {
     fn give_permit_back(&self) {
         let unused = std::mem::replace(&mut *self.turn.lock(), Turn::None);
         drop(unused);
+    }
+
+    /// Leaves the line for a permit once nobody waits for this listener any more: a permit that was
+    /// handed to it would be kept from the others.
+    fn leave_line(&self) {
+        if !self.waiters.is_empty() {
+            return;
+        }
+        let left = {
+            let mut turn = self.turn.lock();
+            let is_waiting = matches!(*turn, Turn::Waiting(_));
+            is_waiting.then(|| std::mem::replace(&mut *turn, Turn::None))
+        };
+        drop(left);
+        // Whoever came in the meantime stands in the line that was just left.
+        self.waiters.wake_all();
     }
 
     /// A permit for one accept; `Some(None)` where nothing limits.
@@ -193,7 +255,7 @@ impl Inner {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a connection's life begins when it is accepted")]
-    fn admit(&self, accepted: Accepted, permit: Option<Permit>) -> Stream {
+    fn admit(&self, accepted: Accepted, permit: Option<Permit>) -> Result<Stream, ConnectionError> {
         let context = ConnectionContext {
             id: ConnectionId::next(),
             protocol: self.protocol,
@@ -204,9 +266,13 @@ impl Inner {
         };
         let metrics = ConnectionMetrics::open(&self.metrics, &context);
         let stream = Stream::new(accepted.transport, context, metrics, self.events.clone());
-        match permit {
+        let stream = match permit {
             Some(permit) => stream.holding(permit),
             None => stream,
+        };
+        match &self.admission {
+            Some(admission) => admission.admit(stream),
+            None => Ok(stream),
         }
     }
 
@@ -222,6 +288,13 @@ impl Inner {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+impl fmt::Debug for ListenerCloseHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.inner.upgrade().map(|inner| inner.address.clone());
+        f.debug_struct("ListenerCloseHandle").field("address", &address).finish()
     }
 }
 
@@ -259,7 +332,10 @@ impl Future for ListenerReady {
 
 impl Drop for ListenerReady {
     fn drop(&mut self) {
-        self.inner.waiters.leave(&mut self.key);
+        if self.key.is_some() {
+            self.inner.waiters.leave(&mut self.key);
+            self.inner.leave_line();
+        }
     }
 }
 

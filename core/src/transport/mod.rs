@@ -19,8 +19,10 @@ mod tcp;
 mod unix;
 mod waiters;
 
-pub use listener::{Listener, ListenerReady};
+pub(crate) use listener::Admission;
+pub use listener::{Listener, ListenerCloseHandle, ListenerReady};
 pub use network::{ConnectOptions, ListenOptions, Network};
+pub(crate) use stream::CloseWatcher;
 pub use stream::{CloseHandle, Stream, StreamReady};
 
 use crate::{
@@ -72,6 +74,12 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
 
     /// Makes the close that follows a reset: the peer sees `ECONNRESET` instead of an end.
     fn abort(&self);
+
+    /// Whether nothing that was written waits on this side any more, so that a reset takes no byte
+    /// with it. Where it cannot be known, and after the write side was shut down, it is true.
+    fn has_delivered(&self) -> bool {
+        true
+    }
 }
 
 /// A listening end in readiness form. Dropping it closes it.
@@ -81,6 +89,11 @@ pub(crate) trait Accept: Send + Sync + fmt::Debug + 'static {
 
     /// Takes the next connection; `WouldBlock` while there is none.
     fn try_accept(&self) -> io::Result<Accepted>;
+
+    /// As [`try_accept`](Self::try_accept), also when the runtime has not heard yet that one is there.
+    fn accept_left(&self) -> io::Result<Accepted> {
+        self.try_accept()
+    }
 }
 
 /// A connection just taken from a listener.

@@ -1,7 +1,8 @@
 //! The way in: connects to an address and listens on one, whatever carries the bytes.
 
 use super::{
-    Accept, Listener, Stream, Transport, is_out_of_files, out_of_files, pipe::Names, tcp, unix,
+    Accept, Admission, Listener, Stream, Transport, is_out_of_files, out_of_files, pipe::Names,
+    tcp, unix,
 };
 use crate::{
     address::Address,
@@ -12,7 +13,7 @@ use crate::{
     events::Events,
     metrics::{ConnectionMetrics, Metrics},
 };
-use std::{error::Error, future::Future, io, net::SocketAddr, time::Instant};
+use std::{error::Error, future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
@@ -240,45 +241,58 @@ impl Network {
         address: &Address,
         options: &ListenOptions,
     ) -> Result<Listener, ConnectionError> {
+        self.listen_admitting(address, options, None).await
+    }
+
+    /// As [`listen_with`](Self::listen_with); `admission` is shown what is accepted.
+    pub(crate) async fn listen_admitting(
+        &self,
+        address: &Address,
+        options: &ListenOptions,
+        admission: Option<Arc<dyn Admission>>,
+    ) -> Result<Listener, ConnectionError> {
+        let listener = |bound, protocol, source: Box<dyn Accept>| {
+            let sinks = (self.metrics.clone(), self.events.clone());
+            Listener::new((bound, protocol), source, sinks, options.budget.clone(), admission)
+        };
         let failed = |step| {
             move |cause: io::Error| ConnectionError::BindFailed {
                 at: Place::at(step).to(Some(address.clone())).because(cause),
             }
         };
         match address {
-            Address::Tcp(literal) => self.listen_tcp(*literal, options).map_err(failed(Step::Bind)),
+            Address::Tcp(literal) => {
+                let (bound, socket) =
+                    self.bind_tcp(*literal, options).map_err(failed(Step::Bind))?;
+                Ok(listener(bound, Protocol::Tcp, Box::new(socket)))
+            }
             Address::TcpName { host, port } => {
                 let found = tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?;
-                self.listen_tcp(found[0], options).map_err(failed(Step::Bind))
+                let (bound, socket) =
+                    self.bind_tcp(found[0], options).map_err(failed(Step::Bind))?;
+                Ok(listener(bound, Protocol::Tcp, Box::new(socket)))
             }
             Address::Unix(_) | Address::Abstract(_) => {
                 let _entered = self.runtime.enter();
                 let socket =
                     unix::listen(address, options.tcp.backlog).map_err(failed(Step::Bind))?;
-                Ok(self.listener(address.clone(), Protocol::Unix, Box::new(socket), options))
+                Ok(listener(address.clone(), Protocol::Unix, Box::new(socket)))
             }
             Address::Mem(name) => {
-                let listener = self.names.listen(name, options.tcp.backlog)?;
-                Ok(self.listener(address.clone(), Protocol::Pipe, Box::new(listener), options))
+                let source = self.names.listen(name, options.tcp.backlog)?;
+                Ok(listener(address.clone(), Protocol::Pipe, Box::new(source)))
             }
         }
     }
 
-    fn listen_tcp(&self, address: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
+    fn bind_tcp(
+        &self,
+        address: SocketAddr,
+        options: &ListenOptions,
+    ) -> io::Result<(Address, impl Accept + use<>)> {
         let _entered = self.runtime.enter();
         let (bound, socket) = tcp::listen(address, &options.tcp)?;
-        Ok(self.listener(bound.into(), Protocol::Tcp, Box::new(socket), options))
-    }
-
-    fn listener(
-        &self,
-        address: Address,
-        protocol: Protocol,
-        source: Box<dyn Accept>,
-        options: &ListenOptions,
-    ) -> Listener {
-        let sinks = (self.metrics.clone(), self.events.clone());
-        Listener::new(address, protocol, source, sinks, options.budget.clone())
+        Ok((bound.into(), socket))
     }
 
     /// Starts a task on this network's runtime.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     budget::Permit,
-    context::{CloseReason, ConnectionContext},
+    context::{CloseReason, ConnectionContext, ConnectionId},
     error::{ConnectionError, Place, Step},
     events::{Event, Events},
     metrics::ConnectionMetrics,
@@ -16,6 +16,7 @@ use std::{
     fmt,
     future::Future,
     io::{self, IoSlice},
+    mem::take,
     net::Shutdown,
     pin::Pin,
     sync::{Arc, Weak},
@@ -44,7 +45,7 @@ pub struct CloseHandle {
 
 struct Inner {
     context: ConnectionContext,
-    metrics: ConnectionMetrics,
+    metrics: Arc<ConnectionMetrics>,
     events: Events,
     /// `None` once closed. Read-locked for the length of one non-blocking call, never across a wait.
     transport: RwLock<Option<Box<dyn Transport>>>,
@@ -59,7 +60,15 @@ struct Progress {
     read_ended: bool,
     write_ended: bool,
     broken: Option<ConnectionError>,
-    permit: Option<Permit>,
+    permits: Vec<Permit>,
+    watchers: Vec<Arc<dyn CloseWatcher>>,
+}
+
+/// Is told how a stream ended.
+pub(crate) trait CloseWatcher: Send + Sync {
+    /// Called once, without a lock held: when the descriptor of the connection is gone and its counts are
+    /// final, before its permit is given back.
+    fn on_close(&self, connection: ConnectionId, reason: CloseReason);
 }
 
 impl Progress {
@@ -106,7 +115,7 @@ impl Stream {
         events.record(Event::opened(&context));
         let inner = Inner {
             context,
-            metrics,
+            metrics: Arc::new(metrics),
             events,
             transport: RwLock::new(Some(transport)),
             readers: Waiters::default(),
@@ -119,8 +128,24 @@ impl Stream {
     /// Keeps `permit` until the stream is closed and its file descriptor is gone.
     #[must_use]
     pub fn holding(self, permit: Permit) -> Self {
-        self.inner.progress.lock().permit = Some(permit);
+        self.inner.progress.lock().permits.push(permit);
         self
+    }
+
+    /// Lets `watcher` know how the stream ends.
+    pub(crate) fn watched_by(self, watcher: Arc<dyn CloseWatcher>) -> Self {
+        self.inner.progress.lock().watchers.push(watcher);
+        self
+    }
+
+    /// The counts of this connection, for longer than it lives.
+    pub(crate) fn shared_metrics(&self) -> Arc<ConnectionMetrics> {
+        Arc::clone(&self.inner.metrics)
+    }
+
+    /// Whether nothing that was written waits on this side any more; true once closed.
+    pub(crate) fn has_delivered(&self) -> bool {
+        self.inner.transport.read().as_ref().is_none_or(|transport| transport.has_delivered())
     }
 
     /// Id, protocol, both addresses, time of creation.
@@ -143,22 +168,15 @@ impl Stream {
     pub fn try_read(&self, buf: &mut [u8]) -> Poll<Result<usize, ConnectionError>> {
         let length = buf.len();
         let answer = self.inner.attempt(Way::In, |transport| transport.try_read(buf));
-        if let Poll::Ready(Ok(n)) = answer {
-            self.inner.metrics.add_received(n as u64);
-            if n == 0 && length > 0 {
-                return self.inner.on_read_end();
-            }
+        if length > 0 && matches!(answer, Poll::Ready(Ok(0))) {
+            return self.inner.on_read_end();
         }
         answer
     }
 
     /// Writes as much of `bufs` as fits now. `Pending` says that nothing fits, and registers nobody.
     pub fn try_write(&self, bufs: &[IoSlice<'_>]) -> Poll<Result<usize, ConnectionError>> {
-        let answer = self.inner.attempt(Way::Out, |transport| transport.try_write(bufs));
-        if let Poll::Ready(Ok(n)) = answer {
-            self.inner.metrics.add_sent(n as u64);
-        }
-        answer
+        self.inner.attempt(Way::Out, |transport| transport.try_write(bufs))
     }
 
     /// Waits until a read is worth a try, or the stream is closed.
@@ -323,7 +341,8 @@ impl Inner {
         call: impl FnOnce(&dyn Transport) -> io::Result<usize>,
     ) -> Poll<Result<usize, ConnectionError>> {
         let answer = match &*self.transport.read() {
-            Some(transport) => call(transport.as_ref()),
+            // Counted while the stream cannot be closed, so that the counts of a closed one are final.
+            Some(transport) => call(transport.as_ref()).inspect(|n| self.count(way, *n as u64)),
             None => return Poll::Ready(Err(ConnectionError::closed(way.step()))),
         };
         match answer {
@@ -334,6 +353,13 @@ impl Inner {
                 self.progress.lock().broken.get_or_insert_with(|| error.clone());
                 Poll::Ready(Err(error))
             }
+        }
+    }
+
+    fn count(&self, way: Way, bytes: u64) {
+        match way {
+            Way::In => self.metrics.add_received(bytes),
+            Way::Out => self.metrics.add_sent(bytes),
         }
     }
 
@@ -359,13 +385,17 @@ impl Inner {
             return;
         }
         drop(transport);
-        let (reason, permit) = {
+        let (reason, permits, watchers) = {
             let mut progress = self.progress.lock();
-            (reason.unwrap_or_else(|| progress.close_reason()), progress.permit.take())
+            let reason = reason.unwrap_or_else(|| progress.close_reason());
+            (reason, take(&mut progress.permits), take(&mut progress.watchers))
         };
         let now = clock();
         self.metrics.close_at(reason, now);
-        drop(permit);
+        for watcher in watchers {
+            watcher.on_close(self.context.id, reason);
+        }
+        drop(permits);
         let (received, sent) = (self.metrics.bytes_received(), self.metrics.bytes_sent());
         self.events.record(Event::closed(&self.context, reason, received, sent, now));
         tracing::debug!(

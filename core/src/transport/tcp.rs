@@ -2,6 +2,8 @@
 
 use super::{Accept, Accepted, Transport};
 use crate::{address::Address, config::TcpConfig};
+#[cfg(target_os = "linux")]
+use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::{
     collections::VecDeque,
@@ -46,6 +48,18 @@ impl Transport for TcpStream {
         // A close with a linger time of zero is a reset. It fails only on a dead socket.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
+
+    /// What the network has may still be lost with the reset, as with any reset.
+    #[cfg(target_os = "linux")]
+    fn has_delivered(&self) -> bool {
+        // With this mark a socket polls as writable only once it holds no byte that was not sent.
+        if SockRef::from(self).set_tcp_notsent_lowat(1).is_err() {
+            return true;
+        }
+        let mut polled = [PollFd::new(self, PollFlags::OUT)];
+        let answer = rustix::event::poll(&mut polled, Some(&Timespec::default()));
+        answer.is_err() || !polled[0].revents().is_empty()
+    }
 }
 
 /// As `writev`, but a peer that has gone is an error here and never a SIGPIPE in the host.
@@ -82,19 +96,29 @@ impl<S: StdListener> SocketListener<S> {
     }
 }
 
+impl<S: StdListener> SocketListener<S> {
+    fn first_that_stayed(&self, accept: impl Fn() -> io::Result<Accepted>) -> io::Result<Accepted> {
+        let _entered = self.runtime.enter();
+        loop {
+            match accept() {
+                Err(error) if is_gone_already(&error) => {}
+                answer => return answer,
+            }
+        }
+    }
+}
+
 impl<S: StdListener> Accept for SocketListener<S> {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.socket.poll_read_ready(cx).map(drop)
     }
 
     fn try_accept(&self) -> io::Result<Accepted> {
-        let _entered = self.runtime.enter();
-        loop {
-            match self.socket.try_io(Interest::READABLE, StdListener::accept_one) {
-                Err(error) if is_gone_already(&error) => {}
-                answer => return answer,
-            }
-        }
+        self.first_that_stayed(|| self.socket.try_io(Interest::READABLE, StdListener::accept_one))
+    }
+
+    fn accept_left(&self) -> io::Result<Accepted> {
+        self.first_that_stayed(|| self.socket.get_ref().accept_one())
     }
 }
 

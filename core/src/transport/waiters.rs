@@ -90,6 +90,11 @@ impl Waiters {
         drop(left);
     }
 
+    /// Whether no task waits, those aside that were woken and have not come back yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.list.lock().waiting.is_empty()
+    }
+
     /// Wakes every waiting task.
     pub(crate) fn wake_all(&self) {
         self.0.wake_by_ref();

@@ -250,6 +250,10 @@ impl<T: Transport> Transport for Faulty<T> {
         self.inner.abort();
         self.shared.on(|schedule| schedule.on_shutdown(Shutdown::Both));
     }
+
+    fn has_delivered(&self) -> bool {
+        self.inner.has_delivered()
+    }
 }
 
 /// The first `limit` bytes of `bufs` in one piece.

@@ -162,6 +162,10 @@ impl Transport for PipeEnd {
         self.outbound().on(|flow| flow.abort(Role::Writer));
         self.inbound().on(|flow| flow.abort(Role::Reader));
     }
+
+    fn has_delivered(&self) -> bool {
+        self.outbound().on(|flow| flow.is_drained())
+    }
 }
 
 impl Drop for PipeEnd {

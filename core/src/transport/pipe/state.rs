@@ -86,6 +86,14 @@ impl Flow {
         }
     }
 
+    /// Whether no byte waits for the reader, who may be gone.
+    pub(super) fn is_drained(&self) -> bool {
+        match &self.state {
+            State::Open(ring) | State::Finished(ring) => ring.is_empty(),
+            State::Refused | State::Aborted(_) => true,
+        }
+    }
+
     pub(super) fn is_aborted(&self) -> bool {
         match &self.state {
             State::Aborted(_) => true,
