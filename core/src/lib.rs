@@ -41,6 +41,7 @@ pub mod events;
 pub mod fork;
 pub mod metrics;
 pub mod pool;
+pub mod relay;
 mod sync;
 pub mod transport;
 

@@ -1,0 +1,117 @@
+//! Copies bytes both ways between two streams until both have ended, one broke, or silence lasted too long.
+//!
+//! ```text
+//!   client ── read ──▶ Buffer (≤ buffer_size) ── write ──▶ server
+//!          ◀── write ── Buffer (≤ buffer_size) ◀── read ──
+//! ```
+//!
+//! - An orderly end crosses after the last byte; the other direction goes on.
+//! - A reset crosses after what the broken side had sent was delivered.
+//! - A slow reader stalls its own writer, by the writer's window, and costs one buffer.
+//! - An idle connection holds no buffer.
+//!
+//! One task serves both directions; `state` decides and `driver` acts.
+
+mod buffer;
+mod driver;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use driver::Relay;
+
+use crate::{
+    config::{TcpManagerConfig, TimeLimit},
+    context::CloseReason,
+    error::ConnectionError,
+    transport::Stream,
+};
+
+/// One of the two sides of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The one that asked for the connection.
+    Client,
+    /// The one that was asked.
+    Server,
+}
+
+impl Side {
+    /// Both sides.
+    pub const BOTH: [Self; 2] = [Self::Client, Self::Server];
+
+    /// The opposite side.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
+    fn index(self) -> usize {
+        self.pick(0, 1)
+    }
+
+    fn pick<T>(self, client: T, server: T) -> T {
+        match self {
+            Self::Client => client,
+            Self::Server => server,
+        }
+    }
+}
+
+/// How long a relay bears silence, and how much it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Time without a byte either way after which both sides are closed. Default: 1 h.
+    pub idle: TimeLimit,
+    /// Time without a byte for the second side to end after the end of the first was delivered. Default:
+    /// 60 s. Zero ends both with the first.
+    pub half_close: TimeLimit,
+    /// Bytes held for each direction at most. Default: 64 KiB. Zero counts as 1.
+    pub buffer_size: usize,
+}
+
+impl From<&TcpManagerConfig> for RelayLimits {
+    fn from(config: &TcpManagerConfig) -> Self {
+        Self {
+            idle: config.idle_timeout,
+            half_close: config.half_close_timeout,
+            buffer_size: config.buffer_size as usize,
+        }
+    }
+}
+
+impl Default for RelayLimits {
+    fn default() -> Self {
+        Self::from(&TcpManagerConfig::default())
+    }
+}
+
+/// How a relay ended. Both streams are closed, with the same reason.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct RelayOutcome {
+    /// Why.
+    pub reason: CloseReason,
+    /// The side that was reset or lost first, if one was, and what its stream says of it.
+    pub broken: Option<(Side, ConnectionError)>,
+    /// Bytes of the client that were written to the server.
+    pub to_server: u64,
+    /// Bytes of the server that were written to the client.
+    pub to_client: u64,
+}
+
+/// Copies both ways until it is over, then closes both streams.
+///
+/// After a timeout or a cut a side is closed in order if everything the other one sent had reached
+/// it, and reset if something is missing, so that no one takes a part for the whole.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the relay as a cut does: both streams are closed as
+/// [`Cancelled`](CloseReason::Cancelled).
+pub async fn relay(client: &Stream, server: &Stream, limits: &RelayLimits) -> RelayOutcome {
+    Relay::new(client, server, limits).run().await
+}
