@@ -39,6 +39,7 @@ pub mod duration;
 pub mod error;
 pub mod events;
 pub mod fork;
+pub mod manager;
 pub mod metrics;
 pub mod pool;
 pub mod relay;

@@ -1,0 +1,112 @@
+//! Accepts for a relay, connects each client to the destination, and copies until it is over.
+
+use super::{
+    pacing::{Next, Pacing},
+    shared::{Shared, clock},
+};
+use crate::{
+    address::Address,
+    context::CloseReason,
+    error::ConnectionError,
+    events::{EventKind, PauseCause},
+    relay::Relay,
+    transport::{Listener, Stream},
+};
+use std::{sync::Arc, task::Poll};
+use tokio::time::sleep_until;
+use tracing::Instrument;
+
+/// Takes connections until the manager stops, and then those that the backlog already holds: their
+/// clients were told that they are connected.
+pub(super) async fn accept_loop(shared: Arc<Shared>, listener: Listener, to: Address) {
+    let mut pacing = Pacing::new(shared.config.accept_pause);
+    loop {
+        let answer = tokio::select! {
+            biased;
+            () = shared.stopping.cancelled() => break,
+            answer = listener.accept() => answer,
+        };
+        match answer {
+            Ok(client) => {
+                if pacing.on_accepted() {
+                    shared.record(EventKind::AcceptResumed, listener.address());
+                    tracing::info!(address = %listener.address(), "accepting again");
+                }
+                start(&shared, client, &to);
+            }
+            Err(_) if listener.is_closed() => break,
+            Err(error) => pause(&shared, &listener, &mut pacing, &error).await,
+        }
+    }
+    while !shared.cut.is_ordered()
+        && let Poll::Ready(Ok(client)) = listener.accept_left()
+    {
+        start(&shared, client, &to);
+    }
+    shared.listening.lock().routes.remove(listener.address());
+}
+
+/// Lets time pass before the next accept where it would fail alike. One event and one line of log for
+/// the whole time until an accept goes well.
+async fn pause(shared: &Shared, listener: &Listener, pacing: &mut Pacing, error: &ConnectionError) {
+    let out_of_resources = matches!(error, ConnectionError::LimitExceeded { .. });
+    let Next::Pause { until, is_new } = pacing.on_failed(out_of_resources, clock()) else {
+        tracing::debug!(address = %listener.address(), %error, "an accept failed");
+        return;
+    };
+    if is_new {
+        shared.live.on_accept_paused();
+        let cause = PauseCause::Resources;
+        shared.record(EventKind::AcceptPaused { cause }, listener.address());
+        tracing::warn!(
+            address = %listener.address(),
+            error = error as &dyn std::error::Error,
+            pause = ?shared.config.accept_pause,
+            "accepting paused"
+        );
+    }
+    tokio::select! {
+        biased;
+        () = shared.stopping.cancelled() => {}
+        () = sleep_until(until.into()) => {}
+    }
+}
+
+fn start(shared: &Arc<Shared>, client: Stream, to: &Address) {
+    shared.live.keep_by_task(client.context().id);
+    let span = tracing::debug_span!("relay", connection = client.context().id.get(), %to);
+    let task = serve(Arc::clone(shared), client, to.clone()).instrument(span);
+    shared.tasks.spawn_on(task, shared.network.runtime());
+}
+
+async fn serve(shared: Arc<Shared>, client: Stream, to: Address) {
+    let client = Client(client);
+    let answer = tokio::select! {
+        biased;
+        reason = shared.cut.ordered() => return client.0.close_because(reason),
+        answer = shared.dial(&to, None, None) => answer,
+    };
+    let server = match answer {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "destination not reached");
+            return client.0.abort(CloseReason::ConnectFailed);
+        }
+    };
+    let mut relay = Relay::new(&client.0, &server, &shared.relay_limits());
+    let outcome = tokio::select! {
+        biased;
+        reason = shared.cut.ordered() => relay.cut(reason),
+        outcome = relay.run() => outcome,
+    };
+    tracing::trace!(?outcome, "relay over");
+}
+
+/// The stream of a client whose task may be dropped with the runtime before it has said why it ends.
+struct Client(Stream);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.0.close_because(CloseReason::Cancelled);
+    }
+}

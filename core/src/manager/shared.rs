@@ -1,0 +1,178 @@
+//! What a manager and its tasks have in common. The tasks hold this, and never the manager itself.
+
+use super::{live::Live, routes::Routes};
+use crate::{
+    address::Address,
+    budget::{Budget, Permit},
+    config::TcpManagerConfig,
+    context::CloseReason,
+    error::{ConnectionError, Place, Step},
+    events::{Event, EventKind},
+    relay::RelayLimits,
+    transport::{
+        Admission, ConnectOptions, ListenOptions, Listener, ListenerCloseHandle, Network, Stream,
+    },
+};
+use parking_lot::Mutex;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) network: Network,
+    pub(super) config: TcpManagerConfig,
+    pub(super) budget: Budget,
+    pub(super) live: Arc<Live>,
+    /// No new connections, but those that stand may finish.
+    pub(super) stopping: CancellationToken,
+    pub(super) cut: Cut,
+    /// The accept loops; they end soon after `stopping`.
+    pub(super) loops: TaskTracker,
+    /// Dials and relays.
+    pub(super) tasks: TaskTracker,
+    /// Whoever adds to it looks at `stopping` under its lock; whoever stops takes it after `stopping`.
+    pub(super) listening: Mutex<Listening>,
+}
+
+/// What a manager listens on.
+#[derive(Debug, Default)]
+pub(super) struct Listening {
+    /// Given away to the caller.
+    pub(super) given: Vec<ListenerCloseHandle>,
+    pub(super) routes: Routes,
+}
+
+/// The order to end what the manager's own tasks run, with the reason.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    reason: OnceLock<CloseReason>,
+    token: CancellationToken,
+}
+
+impl Cut {
+    /// The first reason wins.
+    pub(super) fn order(&self, reason: CloseReason) {
+        let _ = self.reason.set(reason);
+        self.token.cancel();
+    }
+
+    /// Waits for the order.
+    pub(super) async fn ordered(&self) -> CloseReason {
+        self.token.cancelled().await;
+        self.reason.get().copied().unwrap_or(CloseReason::Cancelled)
+    }
+
+    pub(super) fn is_ordered(&self) -> bool {
+        self.token.is_cancelled()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(network: Network, config: TcpManagerConfig) -> Self {
+        Self {
+            network,
+            config,
+            budget: Budget::new(u64::from(config.max_connections)),
+            live: Live::new(),
+            stopping: CancellationToken::new(),
+            cut: Cut::default(),
+            loops: TaskTracker::new(),
+            tasks: TaskTracker::new(),
+            listening: Mutex::default(),
+        }
+    }
+
+    pub(super) fn relay_limits(&self) -> RelayLimits {
+        RelayLimits::from(&self.config)
+    }
+
+    /// The right to one more connection, or the refusal at once.
+    pub(super) fn permit(&self, destination: &Address) -> Result<Permit, ConnectionError> {
+        if let Some(permit) = self.budget.try_acquire() {
+            return Ok(permit);
+        }
+        let limit = self.budget.limit();
+        self.record(EventKind::LimitReached { limit }, destination);
+        tracing::debug!(%destination, limit, "refused a connection above the limit");
+        let at = Place::at(Step::Connect).to(Some(destination.clone()));
+        Err(ConnectionError::limit_exceeded("connections", limit, at))
+    }
+
+    /// Connects, in a task of its own: the caller may be on any runtime, and [closing] waits for the
+    /// attempt to be over. Dropping the future ends the attempt. With a `permit` it is a new connection,
+    /// which a stop ends too; without, it belongs to one that stands.
+    ///
+    /// [closing]: super::TcpConnectionManager::close
+    pub(super) async fn dial(
+        self: &Arc<Self>,
+        address: &Address,
+        deadline: Option<Instant>,
+        permit: Option<Permit>,
+    ) -> Result<Stream, ConnectionError> {
+        let (shared, address) = (Arc::clone(self), address.clone());
+        let attempt = async move {
+            let options = ConnectOptions { tcp: shared.config.tcp, ..Default::default() };
+            let given_up = async {
+                match &permit {
+                    Some(_) => shared.stopping.cancelled().await,
+                    None => drop(shared.cut.ordered().await),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = given_up => Err(ConnectionError::closed(Step::Connect)),
+                answer = shared.network.connect_with(&address, deadline, &options) => {
+                    answer.map(|stream| match permit {
+                        Some(permit) => stream.holding(permit),
+                        None => stream,
+                    })
+                }
+            }
+        };
+        let task = self.tasks.spawn_on(attempt, self.network.runtime());
+        AbortOnDropHandle::new(task).await.unwrap_or_else(|panic| {
+            let at = Place::at(Step::Connect).because(panic);
+            Err(ConnectionError::ConnectionFailed { at })
+        })
+    }
+
+    /// Listens under the limit; what is accepted is counted.
+    pub(super) async fn bind(&self, address: &Address) -> Result<Listener, ConnectionError> {
+        self.check_open(Step::Bind)?;
+        let options = ListenOptions { tcp: self.config.tcp, budget: Some(self.budget.clone()) };
+        let admission = Arc::clone(&self.live) as Arc<dyn Admission>;
+        self.network.listen_admitting(address, &options, Some(admission)).await
+    }
+
+    pub(super) fn check_open(&self, step: Step) -> Result<(), ConnectionError> {
+        if self.stopping.is_cancelled() {
+            return Err(ConnectionError::closed(step));
+        }
+        Ok(())
+    }
+
+    pub(super) fn record(&self, kind: EventKind, address: &Address) {
+        let event = Event::of_listener(kind, Some(address.clone()), clock());
+        self.network.events().record(event);
+    }
+
+    /// No new connections from here on.
+    pub(super) fn stop(&self) {
+        self.stopping.cancel();
+        let given = std::mem::take(&mut self.listening.lock().given);
+        for listener in given {
+            listener.close();
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "events and deadlines are told by this clock")]
+pub(super) fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,280 @@
+//! The manager of TCP connections, which takes Unix sockets and in-memory pipes as well.
+
+use super::{
+    ConnectionManager, TcpConnection, TcpConnectionInfo,
+    accept::accept_loop,
+    connection,
+    shared::{Shared, clock},
+    stats::{DrainReport, TcpManagerStats},
+};
+use crate::{
+    address::Address,
+    config::{Config, TcpManagerConfig},
+    context::CloseReason,
+    error::{ConnectionError, Step},
+    events::{Event, EventKind},
+    transport::{Admission, Listener, Network, Stream},
+};
+use std::{sync::Arc, time::Instant};
+use tokio::time::timeout_at;
+
+/// Accepts, dials, relays and counts connections, and never has more than its limit.
+///
+/// Cheap to clone; every clone is the same manager. Dropping the last one ends what the manager runs
+/// itself, its relays, as [`Cancelled`](CloseReason::Cancelled). Streams and listeners that it gave
+/// away live on under their permits; [`close`](Self::close) and [`drain`](Self::drain) end those too.
+#[derive(Clone, Debug)]
+pub struct TcpConnectionManager {
+    owner: Arc<Owner>,
+}
+
+/// Tasks hold `shared` and never this, so that the last handle is the last.
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+        self.shared.cut.order(CloseReason::Cancelled);
+    }
+}
+
+impl TcpConnectionManager {
+    /// Makes a manager without connections. Its tasks run on the network's runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] as [`Config::validate`] says.
+    pub fn new(network: Network, config: TcpManagerConfig) -> Result<Self, ConnectionError> {
+        config.validate()?;
+        let shared = Arc::new(Shared::new(network, config));
+        Ok(Self { owner: Arc::new(Owner { shared }) })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.owner.shared
+    }
+
+    /// The configuration that it was made with.
+    pub fn config(&self) -> &TcpManagerConfig {
+        &self.shared().config
+    }
+
+    /// Connects until `deadline`, or for the config's connect timeout where there is none. The stream
+    /// is counted, and holds its permit until it is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::LimitExceeded`] at once if the limit is reached, [`ConnectionError::Closed`]
+    /// once the manager drains or is closed, else as [`Network::connect_with`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt; its permit comes back with its socket.
+    pub async fn connect(
+        &self,
+        address: &Address,
+        deadline: Option<Instant>,
+    ) -> Result<Stream, ConnectionError> {
+        let shared = self.shared();
+        shared.check_open(Step::Connect)?;
+        let permit = shared.permit(address)?;
+        let stream = tokio::select! {
+            biased;
+            () = shared.stopping.cancelled() => Err(ConnectionError::closed(Step::Connect)),
+            answer = shared.dial(address, deadline, Some(permit)) => answer,
+        }?;
+        shared.live.admit(stream)
+    }
+
+    /// Listens on `address`; port 0 means a free port. Streams that the listener accepts are counted and
+    /// hold a permit; while none is free, connections wait in the backlog.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Closed`] once the manager drains or is closed, else as
+    /// [`Network::listen_with`].
+    pub async fn listen(&self, address: &Address) -> Result<Listener, ConnectionError> {
+        let shared = self.shared();
+        let listener = shared.bind(address).await?;
+        let handle = listener.close_handle();
+        let mut listening = shared.listening.lock();
+        shared.check_open(Step::Bind)?;
+        listening.given.retain(|listener| !listener.is_closed());
+        listening.given.push(handle);
+        drop(listening);
+        Ok(listener)
+    }
+
+    /// Relays every connection to `listen` to the destination `to`, in the background, until the manager
+    /// ends; returns the address that is listened on. Destinations are reached within the connect
+    /// timeout; a client whose destination is not reached is reset as
+    /// [`ConnectFailed`](CloseReason::ConnectFailed).
+    ///
+    /// A connection is accepted only under a permit. When the process or the system is out of files or
+    /// memory, accepting pauses for the config's `accept_pause` at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] for a destination that evidently leads back to `listen`, or
+    /// has port 0; else as [`listen`](Self::listen).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn relay(&self, listen: &Address, to: Address) -> Result<Address, ConnectionError> {
+        let shared = self.shared();
+        check_destination(&to)?;
+        if shared.listening.lock().routes.is_loop(listen, &to) {
+            return Err(leads_back());
+        }
+        let listener = shared.bind(listen).await?;
+        let bound = listener.address().clone();
+        let mut listening = shared.listening.lock();
+        shared.check_open(Step::Bind)?;
+        if listening.routes.is_loop(&bound, &to) {
+            return Err(leads_back());
+        }
+        listening.routes.add(bound.clone(), to.clone());
+        tracing::debug!(listen = %bound, %to, "relaying");
+        let task = accept_loop(Arc::clone(shared), listener, to);
+        shared.loops.spawn_on(task, shared.network.runtime());
+        Ok(bound)
+    }
+
+    /// All counts at one moment.
+    pub fn stats(&self) -> TcpManagerStats {
+        let limit = self.shared().budget.limit();
+        TcpManagerStats { limit, ..self.shared().live.stats() }
+    }
+
+    /// Lets no new connection in, waits until those that stand have finished, and at `deadline` (or after
+    /// the config's `drain_timeout` where there is none) closes the rest as
+    /// [`Drained`](CloseReason::Drained). Then the manager is closed.
+    ///
+    /// Connections that wait in the backlog of a [`relay`](Self::relay) are still served, as far as
+    /// the limit lets them in.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the manager without new connections, and those that stand as they
+    /// are. A further call goes on waiting.
+    pub async fn drain(&self, deadline: Option<Instant>) -> DrainReport {
+        let shared = self.shared();
+        let deadline = deadline.or_else(|| shared.config.drain_timeout.from(clock()));
+        let before = shared.live.stats();
+        let connections = before.active;
+        self.record(EventKind::DrainStarted { connections });
+        shared.stop();
+        self.end_loops().await;
+        shared.live.seal();
+        if !finish_by(deadline, shared.live.emptied()).await {
+            shared.cut.order(CloseReason::Drained);
+            shared.live.cut(CloseReason::Drained);
+        }
+        self.end_tasks().await;
+        let after = shared.live.stats();
+        let cut = after.closed_because(CloseReason::Drained)
+            - before.closed_because(CloseReason::Drained);
+        self.record(EventKind::DrainEnded { cut });
+        tracing::info!(cut, "drained");
+        DrainReport { finished: after.closed() - before.closed() - cut, cut }
+    }
+
+    /// Closes every listener and every connection, those that were given away included. Idempotent;
+    /// every file descriptor of the manager is gone when this returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the closing to be done in the background.
+    pub async fn close(&self) {
+        let shared = self.shared();
+        shared.stop();
+        shared.cut.order(CloseReason::Local);
+        shared.live.cut(CloseReason::Local);
+        self.end_loops().await;
+        shared.live.seal();
+        // What was let in meanwhile.
+        shared.live.cut(CloseReason::Local);
+        self.end_tasks().await;
+    }
+
+    async fn end_loops(&self) {
+        self.shared().loops.close();
+        self.shared().loops.wait().await;
+    }
+
+    async fn end_tasks(&self) {
+        self.shared().tasks.close();
+        self.shared().tasks.wait().await;
+    }
+
+    fn record(&self, kind: EventKind) {
+        self.shared().network.events().record(Event::of_listener(kind, None, clock()));
+    }
+}
+
+async fn finish_by(deadline: Option<Instant>, work: impl Future<Output = ()>) -> bool {
+    match deadline {
+        Some(deadline) => timeout_at(deadline.into(), work).await.is_ok(),
+        None => {
+            work.await;
+            true
+        }
+    }
+}
+
+fn check_destination(to: &Address) -> Result<(), ConnectionError> {
+    let port = match to {
+        Address::Tcp(literal) => literal.port(),
+        Address::TcpName { port, .. } => *port,
+        Address::Unix(_) | Address::Abstract(_) | Address::Mem(_) => return Ok(()),
+    };
+    if port == 0 {
+        return Err(ConnectionError::invalid_config(
+            "destination",
+            "the port to connect to is 1 to 65535",
+        ));
+    }
+    Ok(())
+}
+
+fn leads_back() -> ConnectionError {
+    ConnectionError::invalid_config("destination", "must not lead back to where the relay listens")
+}
+
+impl ConnectionManager for TcpConnectionManager {
+    type Connection = TcpConnection;
+    type ConnectionInfo = TcpConnectionInfo;
+
+    /// Connects the accepted stream in `info` to `destination`, within the connect timeout. If that
+    /// fails, its client is reset as [`ConnectFailed`](CloseReason::ConnectFailed).
+    async fn create_connection(
+        &self,
+        source: impl Into<Address> + Send,
+        destination: impl Into<Address> + Send,
+        info: TcpConnectionInfo,
+    ) -> Result<TcpConnection, ConnectionError> {
+        connection::create(self.shared(), source.into(), destination.into(), info).await
+    }
+
+    /// Copies both ways until it is over, with half-close and the timeouts of the configuration.
+    async fn handle_connection(&self, connection: TcpConnection) -> Result<(), ConnectionError> {
+        connection::handle(self.shared(), connection).await
+    }
+
+    fn connection_count(&self) -> usize {
+        self.shared().live.len()
+    }
+
+    fn max_connections(&self) -> usize {
+        usize::try_from(self.shared().budget.limit()).unwrap_or(usize::MAX)
+    }
+
+    fn can_accept_connection(&self) -> bool {
+        let shared = self.shared();
+        shared.check_open(Step::Accept).is_ok() && shared.budget.in_use() < shared.budget.limit()
+    }
+}
