@@ -79,9 +79,9 @@ test-loom: tools ## Every interleaving of the small protocols
 
 .PHONY: test-python
 test-python: tools .venv/.wheel ## The installed wheel: tests, types, stubs
-	cd python && python -m pytest
-	cd python && python -m mypy --strict trunkline
-	cd python && python -m mypy.stubtest trunkline
+	cd python && python -P -m pytest
+	cd python && python -m mypy --strict trunkline tests
+	cd python && python -P -m mypy.stubtest trunkline
 
 .PHONY: test-go
 test-go: tools $(GO_READY) library ## The Go package, under the race detector
@@ -103,7 +103,7 @@ install: tools ## Header, libraries and pkg-config file into $(DESTDIR)$(PREFIX)
 deny: ## Licences, bans and sources of every dependency
 	command -v cargo-deny >/dev/null || test -x .tools/bin/cargo-deny \
 		|| $(CARGO) install --locked --quiet --root .tools cargo-deny@0.20.2
-	PATH="$$PATH:$(CURDIR)/.tools/bin" cargo-deny --locked check bans licenses sources
+	PATH="$$PATH:$(CURDIR)/.tools/bin" cargo-deny --workspace --locked check bans licenses sources
 
 .PHONY: clean
 clean: ## Remove all that was built or set up, except the tools under .tools

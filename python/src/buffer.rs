@@ -1,0 +1,374 @@
+//! The one place with pointers: Python's buffers, texts and events, as the C functions take them.
+#![allow(unsafe_code, reason = "the C functions take pointers with lengths")]
+
+use crate::failure::invalid;
+use pyo3::{buffer::PyUntypedBuffer, prelude::*};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    time::Timespec,
+};
+use std::{
+    ffi::{CStr, c_char},
+    mem::MaybeUninit,
+    os::fd::BorrowedFd,
+    ptr, slice,
+};
+use trunkline::*;
+
+/// The process's default runtime.
+pub(crate) const DEFAULT: trunkline_runtime_t = trunkline_runtime_t { h: 0 };
+
+/// More than this in one call is refused: no transport takes it at once, and lengths stay within an int.
+const LARGEST: usize = i32::MAX as usize;
+
+/// Where a C function puts its error object.
+pub(crate) type Err<'a> = Option<&'a mut MaybeUninit<Option<Box<trunkline_error_t>>>>;
+/// Where a C function puts its result.
+pub(crate) type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
+
+/// How a C function failed: its status and, where it gave one, its error object.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) status: trunkline_status_t,
+    pub(crate) error: Option<Box<trunkline_error_t>>,
+}
+
+/// Makes a C call that has a result; `blank` is what it overwrites.
+pub(crate) fn call<T>(
+    blank: T,
+    function: impl FnOnce(Out<'_, T>, Err<'_>) -> trunkline_status_t,
+) -> Result<T, Failed> {
+    let (mut out, mut error) = (MaybeUninit::new(blank), MaybeUninit::new(None));
+    let status = function(Some(&mut out), Some(&mut error));
+    // SAFETY: both were initialised above, and a C function writes nothing but whole values.
+    let (out, error) = unsafe { (out.assume_init(), error.assume_init()) };
+    if status == TRUNKLINE_OK { Ok(out) } else { Err(Failed { status, error }) }
+}
+
+/// Makes a C call that has neither a result nor an error object.
+pub(crate) fn plain(status: trunkline_status_t) -> Result<(), Failed> {
+    if status == TRUNKLINE_OK { Ok(()) } else { Err(Failed { status, error: None }) }
+}
+
+/// A bytes-like object whose memory stays where it is while this lives.
+pub(crate) struct Buffer(PyUntypedBuffer);
+
+impl Buffer {
+    /// # Errors
+    ///
+    /// `TypeError` for what is not bytes-like, `BufferError` for what is not contiguous, `ConfigError`
+    /// for what is too long.
+    pub(crate) fn readable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        let buffer = PyUntypedBuffer::get(object)?;
+        if !buffer.is_c_contiguous() {
+            return Err(pyo3::exceptions::PyBufferError::new_err("the buffer is not contiguous"));
+        }
+        check_length(py, buffer.len_bytes())?;
+        Ok(Self(buffer))
+    }
+
+    /// # Errors
+    ///
+    /// As for [`readable`](Self::readable), and `TypeError` for what is read-only.
+    pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let buffer = Self::readable(object)?;
+        if buffer.0.readonly() {
+            return Err(pyo3::exceptions::PyTypeError::new_err("the buffer is read-only"));
+        }
+        Ok(buffer)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len_bytes()
+    }
+
+    /// The bytes from `start` on, to be read.
+    pub(crate) fn from(&self, py: Python<'_>, start: usize) -> PyResult<&[u8]> {
+        let Some(length) = self.len().checked_sub(start) else {
+            return Err(invalid(py, "start: lies behind the end of the buffer"));
+        };
+        if length == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: the export keeps the memory in place and this long while `self` lives, and `start`
+        // lies within it. A thread of the host that changes the bytes meanwhile changes what is sent,
+        // as with any other socket.
+        Ok(unsafe { slice::from_raw_parts(self.0.buf_ptr().cast::<u8>().add(start), length) })
+    }
+
+    /// The first `length` bytes, to be written; all if it is 0.
+    pub(crate) fn room(&mut self, py: Python<'_>, length: usize) -> PyResult<&mut [u8]> {
+        let length = match length {
+            0 => self.len(),
+            _ if length <= self.len() => length,
+            _ => return Err(invalid(py, "nbytes: is more than the buffer has")),
+        };
+        if length == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: as above, and `writable` saw that it may be written.
+        Ok(unsafe { slice::from_raw_parts_mut(self.0.buf_ptr().cast::<u8>(), length) })
+    }
+}
+
+/// # Errors
+///
+/// `ConfigError` for more than 2 GiB − 1.
+pub(crate) fn check_length(py: Python<'_>, length: usize) -> PyResult<()> {
+    if length > LARGEST {
+        let text = format!("{length} bytes are more than one call takes; the limit is {LARGEST}");
+        return Err(invalid(py, &text));
+    }
+    Ok(())
+}
+
+/// Reads once into `room`.
+pub(crate) fn read(stream: trunkline_stream_t, room: &mut [u8]) -> Result<usize, Failed> {
+    // SAFETY: pointer and length are those of a live slice.
+    call(0, |n, _| unsafe { trunkline_stream_read(stream, room.as_mut_ptr(), room.len(), 0, n) })
+}
+
+/// Writes once from `bytes`.
+pub(crate) fn write(stream: trunkline_stream_t, bytes: &[u8]) -> Result<usize, Failed> {
+    let bytes = trunkline_bytes_t { ptr: bytes.as_ptr(), len: bytes.len() };
+    // SAFETY: one element, whose pointer and length are those of a live slice.
+    call(0, |n, _| unsafe { trunkline_stream_write(stream, &raw const bytes, 1, 0, n) })
+}
+
+/// The text at a pointer that a C function gave.
+fn text(pointer: *const c_char) -> Option<String> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: not NULL; a text from the library ends with a NUL and lives as long as its object,
+    // which the callers below hold.
+    Some(unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
+}
+
+/// The name of a status, such as "TIMEOUT".
+pub(crate) fn status_name(status: trunkline_status_t) -> String {
+    text(trunkline_status_name(status)).unwrap_or_default()
+}
+
+pub(crate) fn message(error: &trunkline_error_t) -> String {
+    text(trunkline_error_message(Some(error), None)).unwrap_or_default()
+}
+
+pub(crate) fn source(error: &trunkline_error_t) -> Option<String> {
+    text(trunkline_error_source(Some(error), None))
+}
+
+pub(crate) fn destination(error: &trunkline_error_t) -> Option<String> {
+    text(trunkline_error_destination(Some(error), None))
+}
+
+pub(crate) fn cause(error: &trunkline_error_t) -> Option<&trunkline_error_t> {
+    // SAFETY: NULL, or a part of `error`, which is borrowed for as long.
+    unsafe { trunkline_error_cause(Some(error)).as_ref() }
+}
+
+/// The library's version.
+pub(crate) fn version() -> String {
+    text(trunkline_version_string()).unwrap_or_default()
+}
+
+/// Reads a text of at most 300 bytes by a C function that fills a buffer.
+fn short_text(
+    fill: impl FnOnce(*mut c_char, usize, Out<'_, usize>) -> trunkline_status_t,
+) -> Result<String, Failed> {
+    let mut room = [0_u8; 512];
+    let length = call(0, |n, _| fill(room.as_mut_ptr().cast(), room.len(), n))?;
+    Ok(String::from_utf8_lossy(&room[..length]).into_owned())
+}
+
+pub(crate) fn stream_address(stream: trunkline_stream_t, which: u32) -> Result<String, Failed> {
+    // SAFETY: the pointer is good for the length that goes with it.
+    short_text(|text, cap, n| unsafe { trunkline_stream_address(stream, which, text, cap, n) })
+}
+
+pub(crate) fn listener_address(listener: trunkline_listener_t) -> Result<String, Failed> {
+    // SAFETY: the pointer is good for the length that goes with it.
+    short_text(|text, cap, n| unsafe { trunkline_listener_address(listener, text, cap, n) })
+}
+
+/// Implemented by the structs that C functions fill: all zeroes are valid, and `size` comes first.
+trait Filled: Copy {
+    fn set_size(&mut self, size: usize);
+}
+
+macro_rules! filled {
+    ($($name:ident),*) => {
+        $(impl Filled for $name {
+            fn set_size(&mut self, size: usize) {
+                self.size = size;
+            }
+        })*
+    };
+}
+
+filled!(trunkline_stream_stats_t, trunkline_keyed_pool_stats_t, trunkline_debug_counts_t);
+
+/// What a C function fills into a struct that says how long it is.
+fn filled<T: Filled>(fill: impl FnOnce(*mut T) -> trunkline_status_t) -> Result<T, Failed> {
+    // SAFETY: all zeroes are valid for what implements the trait: numbers alone.
+    let mut result: T = unsafe { std::mem::zeroed() };
+    result.set_size(size_of::<T>());
+    plain(fill(&raw mut result))?;
+    Ok(result)
+}
+
+pub(crate) fn stream_stats(stream: trunkline_stream_t) -> Result<trunkline_stream_stats_t, Failed> {
+    // SAFETY: `size` says how long the struct is.
+    filled(|stats| unsafe { trunkline_stream_stats(stream, stats) })
+}
+
+pub(crate) fn pool_stats(
+    pool: trunkline_keyed_pool_t,
+) -> Result<trunkline_keyed_pool_stats_t, Failed> {
+    // SAFETY: `size` says how long the struct is.
+    filled(|stats| unsafe { trunkline_keyed_pool_stats(pool, stats) })
+}
+
+pub(crate) fn debug_counts() -> Result<trunkline_debug_counts_t, Failed> {
+    // SAFETY: `size` says how long the struct is.
+    filled(|counts| unsafe { trunkline_debug_counts(counts) })
+}
+
+pub(crate) fn keyed_pool(
+    json: &str,
+    queue: trunkline_cq_t,
+    tag: u64,
+) -> Result<trunkline_keyed_pool_t, Failed> {
+    let user_data = ptr::null_mut();
+    let closer = trunkline_pool_closer_t { queue, tag, r#fn: None, user_data, release: None };
+    let (text, length) = (json.as_ptr().cast(), json.len());
+    // SAFETY: pointer and length are those of a live text.
+    call(trunkline_keyed_pool_t { h: 0 }, |out, err| unsafe {
+        trunkline_keyed_pool_new(DEFAULT, text, length, Some(&closer), out, err)
+    })
+}
+
+pub(crate) fn pool_insert(
+    pool: trunkline_keyed_pool_t,
+    key: &[u8],
+    number: u64,
+) -> Result<(), Failed> {
+    // SAFETY: pointer and length are those of live bytes.
+    call((), |_, err| unsafe {
+        trunkline_keyed_pool_insert(pool, key.as_ptr(), key.len(), number, err)
+    })
+}
+
+pub(crate) fn pool_get(pool: trunkline_keyed_pool_t, key: &[u8]) -> Result<u64, Failed> {
+    // SAFETY: pointer and length are those of live bytes.
+    call(0, |number, _| unsafe { trunkline_keyed_pool_get(pool, key.as_ptr(), key.len(), number) })
+}
+
+pub(crate) fn pool_remove(pool: trunkline_keyed_pool_t, key: &[u8]) -> Result<u64, Failed> {
+    // SAFETY: pointer and length are those of live bytes.
+    call(0, |number, _| unsafe {
+        trunkline_keyed_pool_remove(pool, key.as_ptr(), key.len(), number)
+    })
+}
+
+/// Where an operation's one event goes.
+pub(crate) fn completion(queue: trunkline_cq_t, tag: u64) -> trunkline_completion_t {
+    trunkline_completion_t { queue, tag, r#fn: None, user_data: ptr::null_mut() }
+}
+
+pub(crate) fn connect(
+    address: &str,
+    deadline_ns: i64,
+    completion: &trunkline_completion_t,
+) -> Result<trunkline_op_t, Failed> {
+    let (text, length) = (address.as_ptr().cast(), address.len());
+    // SAFETY: pointer and length are those of a live text.
+    call(trunkline_op_t { h: 0 }, |op, err| unsafe {
+        trunkline_connect_async(DEFAULT, text, length, deadline_ns, Some(completion), op, err)
+    })
+}
+
+pub(crate) fn listen(address: &str, backlog: u32) -> Result<trunkline_listener_t, Failed> {
+    let size = size_of::<trunkline_listen_options_t>();
+    let options = trunkline_listen_options_t { size, backlog, reserved0: 0 };
+    let (text, length) = (address.as_ptr().cast(), address.len());
+    // SAFETY: pointer and length are those of a live text; the options say how long they are.
+    call(trunkline_listener_t { h: 0 }, |out, err| unsafe {
+        trunkline_listen(DEFAULT, text, length, &raw const options, out, err)
+    })
+}
+
+pub(crate) fn pipe(capacity: u64) -> Result<[trunkline_stream_t; 2], Failed> {
+    let size = size_of::<trunkline_pipe_options_t>();
+    let options = trunkline_pipe_options_t { size, capacity };
+    // SAFETY: the options say how long they are.
+    call([trunkline_stream_t { h: 0 }; 2], |ends, err| unsafe {
+        trunkline_pipe_pair(DEFAULT, &raw const options, ends, err)
+    })
+}
+
+pub(crate) fn configure(workers: u32) -> Result<(), Failed> {
+    let options = trunkline_runtime_options_t {
+        size: size_of::<trunkline_runtime_options_t>(),
+        worker_threads: workers,
+        max_handles: 0,
+        thread_name: trunkline_str_t { ptr: ptr::null(), len: 0 },
+    };
+    // SAFETY: the options say how long they are.
+    call((), |_, err| unsafe { trunkline_runtime_configure(&raw const options, err) })
+}
+
+/// What a queue tells, owned.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) tag: u64,
+    pub(crate) kind: u32,
+    pub(crate) status: trunkline_status_t,
+    pub(crate) handle: u64,
+    pub(crate) value: u64,
+    pub(crate) error: Option<Box<trunkline_error_t>>,
+}
+
+/// Events taken by one call.
+const BATCH: usize = 256;
+
+/// Takes the events that are there, at most [`BATCH`].
+pub(crate) fn drain(queue: trunkline_cq_t) -> Result<Vec<Event>, Failed> {
+    let mut room = [MaybeUninit::<trunkline_event_t>::uninit(); BATCH];
+    // SAFETY: the pointer is good for as many events as the call is told.
+    let count =
+        call(0, |n, _| unsafe { trunkline_cq_wait(queue, room.as_mut_ptr().cast(), BATCH, 0, n) })?;
+    let take = |event: &MaybeUninit<trunkline_event_t>| {
+        // SAFETY: the call wrote `count` events.
+        let event = unsafe { event.assume_init_read() };
+        let error = (!event.error.is_null()).then(|| {
+            // SAFETY: made by `Box::into_raw`, and the event's receiver, which we are, owns it.
+            unsafe { Box::from_raw(event.error) }
+        });
+        let (tag, kind, status) = (event.tag, event.kind, event.status);
+        Event { tag, kind, status, handle: event.handle, value: event.value, error }
+    };
+    Ok(room[..count].iter().map(take).collect())
+}
+
+/// How a wait for a descriptor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Polled {
+    Ready,
+    /// The time passed, or a signal came.
+    Not,
+}
+
+/// Waits until a queue has something to tell, a signal comes or the time passes; `None` has no end.
+pub(crate) fn poll_queue(queue: trunkline_cq_t, limit: Option<Timespec>) -> Result<Polled, Failed> {
+    let fd = call(-1, |fd, _| trunkline_cq_fd(queue, fd))?;
+    // SAFETY: the queue keeps its descriptor open, and whoever waits on a queue keeps the queue.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    match poll(&mut [PollFd::new(&fd, PollFlags::IN)], limit.as_ref()) {
+        Ok(0) | Err(Errno::INTR) => Ok(Polled::Not),
+        Ok(_) => Ok(Polled::Ready),
+        Err(_) => Err(Failed { status: TRUNKLINE_E_NO_MEMORY, error: None }),
+    }
+}

@@ -1,0 +1,41 @@
+//! `trunkline._native`: what the Python package needs of the C ABI, and nothing that waits for Python.
+//!
+//! ```text
+//!  trunkline (Python: typed, sync and asyncio) ──▶ trunkline._native (this crate) ──▶ ffi ──▶ core
+//! ```
+//!
+//! Classes here are frozen, hold a handle each, and try: an operation that cannot go on says so, and
+//! is waited for on a [`queue::Queue`], by `poll` or by an event loop. Absences: no Python object
+//! lives on a thread of the library, none of its threads ever enters Python, and no call from Python
+//! runs Python code in turn, but for the handlers of signals.
+
+use pyo3::prelude::*;
+
+mod buffer;
+mod debug;
+mod failure;
+mod listener;
+mod open;
+mod pool;
+mod queue;
+mod runtime;
+mod stream;
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::{
+        debug::{debug_counts, debug_fail},
+        failure::use_exceptions,
+        listener::Listener,
+        open::{Operation, connect, listen, pipe},
+        pool::KeyedPool,
+        queue::Queue,
+        runtime::{begin_exit, configure, is_running, shutdown, threads_detached, version},
+        stream::Stream,
+    };
+    #[pymodule_export]
+    const READABLE: u32 = trunkline::TRUNKLINE_READABLE;
+    #[pymodule_export]
+    const WRITABLE: u32 = trunkline::TRUNKLINE_WRITABLE;
+}

@@ -1,0 +1,125 @@
+//! The queue that a thread or an event loop of Python waits on.
+
+use crate::{
+    buffer::{self, DEFAULT, Event, Failed, Polled, call, drain, poll_queue},
+    failure::{Doing, exception},
+    runtime::{self, Detached},
+    stream::Stream,
+};
+use pyo3::{exceptions::PySystemExit, prelude::*};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::time::Duration;
+use trunkline::*;
+
+/// The longest time between two looks for signals. One that comes just before a `poll` does not
+/// interrupt it.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What Python sees of an event: tag, handle, value, error and, where it carries one, the stream.
+type Told<'py> = (u64, u64, u64, Option<Bound<'py, PyAny>>, Option<Py<Stream>>);
+
+/// A completion queue, used by one thread at a time.
+#[pyclass(frozen, module = "trunkline._native", weakref)]
+pub(crate) struct Queue {
+    pub(crate) handle: trunkline_cq_t,
+}
+
+#[pymethods]
+impl Queue {
+    /// Holds at most `max_pending` operations under way and undrained events; 0 means 65536.
+    #[new]
+    #[pyo3(signature = (max_pending=0))]
+    fn new(py: Python<'_>, max_pending: u32) -> PyResult<Self> {
+        let blank = trunkline_cq_t { h: 0 };
+        let made = call(blank, |out, err| trunkline_cq_new(DEFAULT, max_pending, out, err));
+        let handle = made.map_err(|failed| failed.raise(py))?;
+        runtime::in_use();
+        Ok(Self { handle })
+    }
+
+    /// The descriptor that is readable while there is something to drain. Borrowed.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        call(-1, |fd, _| trunkline_cq_fd(self.handle, fd)).map_err(|failed| failed.raise(py))
+    }
+
+    /// The events that are there, oldest first.
+    fn drain<'py>(&self, py: Python<'py>) -> PyResult<Vec<Told<'py>>> {
+        match drain(self.handle) {
+            Ok(events) => events.into_iter().map(|event| told(py, event)).collect(),
+            Err(failed) if failed.is(TRUNKLINE_E_WOULD_BLOCK) => Ok(Vec::new()),
+            Err(failed) => Err(failed.raise(py)),
+        }
+    }
+
+    /// Waits for events until the deadline, but returns without one now and then: after a signal, or a wake.
+    ///
+    /// With `signals`, handlers of signals run meanwhile, and what they raise is raised here. Once the
+    /// interpreter is ending, a thread that would wait is told to end too, by `SystemExit`.
+    fn wait<'py>(
+        &self,
+        py: Python<'py>,
+        deadline_ns: i64,
+        signals: bool,
+    ) -> PyResult<Vec<Told<'py>>> {
+        let Some(detached) = Detached::begin() else {
+            return Err(PySystemExit::new_err(()));
+        };
+        let limit = limit(deadline_ns, signals);
+        let polled = py.detach(|| poll_queue(self.handle, limit));
+        drop(detached);
+        if signals {
+            py.check_signals()?;
+        }
+        match polled.map_err(|failed| failed.raise(py))? {
+            Polled::Ready => self.drain(py),
+            Polled::Not => Ok(Vec::new()),
+        }
+    }
+
+    /// Makes whoever waits look around.
+    fn wake(&self) {
+        // Refused only in a forked child, where nobody waits on it.
+        let _ = trunkline_cq_wake(self.handle);
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let _ = trunkline_cq_free(self.handle);
+    }
+}
+
+/// What may pass until the deadline, or until the next look for signals.
+fn limit(deadline_ns: i64, signals: bool) -> Option<Timespec> {
+    let slice = if signals { Some(SLICE) } else { None };
+    let left = (deadline_ns != TRUNKLINE_DEADLINE_NONE).then(|| {
+        let now = clock_gettime(ClockId::Monotonic);
+        let now_ns = now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec);
+        Duration::from_nanos(deadline_ns.saturating_sub(now_ns).try_into().unwrap_or(0))
+    });
+    let limit = match (slice, left) {
+        (Some(slice), Some(left)) => Some(slice.min(left)),
+        (slice, left) => slice.or(left),
+    };
+    limit.and_then(|limit| Timespec::try_from(limit).ok())
+}
+
+fn told(py: Python<'_>, event: Event) -> PyResult<Told<'_>> {
+    let Event { tag, kind, status, handle, value, error } = event;
+    let stream = match (kind, handle) {
+        (TRUNKLINE_EV_CONNECTED, 1..) => Some(Py::new(py, Stream::of(handle))?),
+        _ => None,
+    };
+    let error = match (kind, status) {
+        (_, TRUNKLINE_OK) => None,
+        // Whoever waited tries again, and is told by that.
+        (TRUNKLINE_EV_READABLE | TRUNKLINE_EV_WRITABLE | TRUNKLINE_EV_ACCEPTABLE, _) => None,
+        _ => Some(exception(py, &Failed { status, error }, Doing::default())?),
+    };
+    Ok((tag, handle, value, error, stream))
+}
+
+/// Asks `function` for an event on a queue, which is refused by status alone.
+pub(crate) fn arm(py: Python<'_>, status: trunkline_status_t, doing: Doing) -> PyResult<()> {
+    buffer::plain(status).map_err(|failed| failed.raise_while(py, doing))
+}

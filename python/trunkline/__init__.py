@@ -1,0 +1,117 @@
+"""One connection layer for every language of a system.
+
+Streams, listeners, pipes, pools, managers, their configuration and metrics.
+
+Everything comes twice: for threads (:func:`connect`, :class:`Stream`) and for asyncio
+(:func:`async_connect`, :class:`AsyncStream`). All failures are :class:`Error`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import _native
+from ._async_stream import (
+    AsyncStream,
+)
+from ._errors import (
+    BindError,
+    ChannelError,
+    CircuitOpen,
+    ClosedError,
+    ConfigError,
+    ConnectError,
+    ConnectTimeout,
+    Error,
+    ForkedError,
+    LimitExceeded,
+    NativeError,
+    NoMemoryError,
+    NotFoundError,
+    PoolClosed,
+    PoolError,
+    PoolTimeout,
+    ProtocolError,
+    ReadTimeout,
+    ResetError,
+    TlsError,
+    TooManyWaiters,
+    UdpError,
+    UnsupportedError,
+    WaitTimeout,
+    WouldBlock,
+    WriteTimeout,
+)
+from ._listener import (
+    AsyncListener,
+    Listener,
+    async_listen,
+    listen,
+)
+from ._open import (
+    async_connect,
+    async_pipe,
+    connect,
+    pipe,
+)
+from ._runtime import (
+    Runtime,
+    runtime,
+)
+from ._stream import (
+    Stream,
+)
+from ._types import (
+    NEVER,
+    CloseReason,
+    Never,
+    StreamStats,
+)
+
+__all__ = [
+    "NEVER",
+    "AsyncListener",
+    "AsyncStream",
+    "BindError",
+    "ChannelError",
+    "CircuitOpen",
+    "CloseReason",
+    "ClosedError",
+    "ConfigError",
+    "ConnectError",
+    "ConnectTimeout",
+    "Error",
+    "ForkedError",
+    "LimitExceeded",
+    "Listener",
+    "NativeError",
+    "Never",
+    "NoMemoryError",
+    "NotFoundError",
+    "PoolClosed",
+    "PoolError",
+    "PoolTimeout",
+    "ProtocolError",
+    "ReadTimeout",
+    "ResetError",
+    "Runtime",
+    "Stream",
+    "StreamStats",
+    "TlsError",
+    "TooManyWaiters",
+    "UdpError",
+    "UnsupportedError",
+    "WaitTimeout",
+    "WouldBlock",
+    "WriteTimeout",
+    "__version__",
+    "async_connect",
+    "async_listen",
+    "async_pipe",
+    "connect",
+    "listen",
+    "pipe",
+    "runtime",
+]
+
+__version__: Final = _native.version()

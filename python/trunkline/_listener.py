@@ -1,0 +1,166 @@
+"""Listeners: they accept streams on an address."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn
+
+from . import _errors, _hub, _native
+from ._async_stream import AsyncStream
+from ._stream import Stream, close_native, warn_leak
+from ._wait import deadline_after, until_ready
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["AsyncListener", "Listener", "async_listen", "listen"]
+
+
+class _ListenerBase:
+    __slots__ = ("__weakref__", "_closed", "_native")
+
+    def __init__(self, native: _native.Listener, /) -> None:
+        self._native = native
+        self._closed = False
+
+    def getsockname(self) -> str:
+        """The address that is listened on; a port 0 has become the real one."""
+        return self._native.address()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        try:
+            address = self._native.address()
+        except _errors.ForkedError:
+            address = "of another process"
+        return f"<{type(self).__qualname__} {address} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a listener belongs to its process: it cannot be pickled")
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            warn_leak(self, self._native)
+            self._closed = True
+
+    def _close(self) -> None:
+        self._closed = True
+        close_native(self._native.close)
+
+
+class Listener(_ListenerBase):
+    """Accepts streams. Any thread may use it at any time."""
+
+    __slots__ = ("_timeout",)
+
+    def __init__(self, native: _native.Listener, /) -> None:
+        super().__init__(native)
+        self._timeout: float | None = None
+
+    def accept(self) -> Stream:
+        """The next connection.
+
+        Raises:
+            WaitTimeout: none came in time.
+            LimitExceeded: no descriptor or handle is left; the connection stays in the backlog.
+            ClosedError: the listener was closed.
+        """
+        native = self._native.try_accept()
+        if native is not None:
+            return Stream(native)
+        if self._timeout == 0:
+            raise _errors.would_block("accept")
+        started, deadline = time.monotonic(), deadline_after(self._timeout)
+        while (native := self._native.try_accept()) is None:
+            if not until_ready(self._native, _native.READABLE, deadline):
+                elapsed = time.monotonic() - started
+                raise _errors.timed_out("accept", self.getsockname(), elapsed)
+        return Stream(native)
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        """Seconds that :meth:`accept` may wait; ``None`` is no limit, 0 means that it only tries."""
+        if timeout is not None and not timeout >= 0:
+            raise _errors.invalid("timeout: must not be negative")
+        self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        """Seconds that :meth:`accept` may wait, ``None`` for no limit."""
+        return self._timeout
+
+    def close(self) -> None:
+        """Stops listening; whoever waits in :meth:`accept` gets :class:`ClosedError`. Idempotent."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncListener(_ListenerBase):
+    """The twin of :class:`Listener` for asyncio."""
+
+    __slots__ = ()
+
+    async def accept(self) -> AsyncStream:
+        """The next connection. Cancelling it loses none.
+
+        Raises:
+            LimitExceeded: no descriptor or handle is left; the connection stays in the backlog.
+            ClosedError: the listener was closed.
+        """
+        while (native := self._native.try_accept()) is None:
+            await _hub.current().ready(self._native, _native.READABLE)
+        return AsyncStream(native)
+
+    async def aclose(self) -> None:
+        """Stops listening; tasks that wait in :meth:`accept` get :class:`ClosedError`. Idempotent."""
+        self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def listen(address: str, *, backlog: int = 1024) -> Listener:
+    """Listens on ``"tcp://host:port"``, ``"unix:/path"`` or ``"mem:name"``; port 0 means a free one.
+
+    A Unix socket file gets mode 0600 and goes away with the listener.
+
+    Args:
+        address: where.
+        backlog: connections that may wait to be accepted; the system may allow fewer.
+
+    Raises:
+        BindError: the address could not be bound.
+        ConfigError: the address is none.
+    """
+    return Listener(_native.listen(address, _checked(backlog)))
+
+
+async def async_listen(address: str, *, backlog: int = 1024) -> AsyncListener:
+    """The twin of :func:`listen`."""
+    # A thread, as a host name may have to be looked up.
+    native = await asyncio.to_thread(_native.listen, address, _checked(backlog))
+    return AsyncListener(native)
+
+
+def _checked(backlog: int) -> int:
+    if not 1 <= backlog <= 65535:
+        raise _errors.invalid("backlog: must be within 1 and 65535")
+    return backlog
