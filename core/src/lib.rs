@@ -53,6 +53,10 @@ pub use config::{ConnectionConfig, PipeConfig, PoolConfig, TcpConfig, TcpManager
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use error::{ConnectionError, Place, Step, UdpCase};
 pub use events::{Event, Events};
+pub use manager::{
+    ConnectionManager, DrainReport, TcpConnection, TcpConnectionInfo, TcpConnectionManager,
+    TcpManagerStats,
+};
 pub use metrics::{ConnectionMetrics, Metrics};
 pub use pool::{
     ConnectionPool, DashMapConnectionPool, InsertError, PoolCloseReason, PoolEntry, PoolStats,
