@@ -40,8 +40,9 @@
 #define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0 }
 #define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * It was not used for the idle timeout.
@@ -440,6 +441,10 @@ typedef struct trunkline_debug_counts_t {
    * Keyed pools that were not freed.
    */
   uint64_t keyed_pools;
+  /**
+   * TCP managers that were not freed.
+   */
+  uint64_t tcp_managers;
 } trunkline_debug_counts_t;
 
 /**
@@ -783,6 +788,95 @@ typedef struct trunkline_stream_stats_t {
    */
   int32_t close_reason;
 } trunkline_stream_stats_t;
+
+/**
+ * A TCP manager: a limit, its connections and its relays. Any thread may use it at any time.
+ */
+typedef struct trunkline_tcp_manager_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_tcp_manager_t;
+
+/**
+ * The counts of a TCP manager at one moment: opened - closed = active, in every answer. Start from
+ * TRUNKLINE_TCP_MANAGER_STATS_INIT.
+ */
+typedef struct trunkline_tcp_manager_stats_t {
+  /**
+   * In: sizeof(trunkline_tcp_manager_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Connections that stand.
+   */
+  uint64_t active;
+  /**
+   * The most that may stand at one time.
+   */
+  uint64_t limit;
+  /**
+   * Connections that stood: accepted + dialled.
+   */
+  uint64_t opened;
+  /**
+   * Connections that ended, for any of the reasons below.
+   */
+  uint64_t closed;
+  /**
+   * Connections that were accepted.
+   */
+  uint64_t accepted;
+  /**
+   * Connections that were dialled; those to the destination of a relay are not counted.
+   */
+  uint64_t dialled;
+  /**
+   * Bytes that came from the peers of these connections.
+   */
+  uint64_t bytes_received;
+  /**
+   * Bytes that went to the peers of these connections.
+   */
+  uint64_t bytes_sent;
+  /**
+   * Times that accepting paused because there were no files or no memory left.
+   */
+  uint64_t accept_pauses;
+  /**
+   * Ended in order on both sides.
+   */
+  uint64_t closed_finished;
+  /**
+   * Closed by this program.
+   */
+  uint64_t closed_local;
+  /**
+   * Reset by a peer, or lost.
+   */
+  uint64_t closed_reset;
+  /**
+   * Silent for the idle timeout.
+   */
+  uint64_t closed_idle_timeout;
+  /**
+   * Silent for the half-close timeout after one side had ended.
+   */
+  uint64_t closed_half_close_timeout;
+  /**
+   * The destination of the relay was not reached.
+   */
+  uint64_t closed_connect_failed;
+  /**
+   * Cut by a drain.
+   */
+  uint64_t closed_drained;
+  /**
+   * Their owner or their task was gone.
+   */
+  uint64_t closed_cancelled;
+} trunkline_tcp_manager_stats_t;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1222,7 +1316,7 @@ trunkline_status_t trunkline_runtime_configure(const struct trunkline_runtime_op
                                                struct trunkline_error_t **err);
 
 /**
- * Stops a runtime: its streams, listeners and pools are closed, operations under way complete as CANCELLED,
+ * Stops a runtime: its streams, listeners, managers and pools are closed, operations under way complete as CANCELLED,
  * whoever waits gets CLOSED, threads end.
  *
  * For {0} it stops the default runtime, if it was made; the next use of {0} makes a new one.
@@ -1432,6 +1526,162 @@ trunkline_status_t trunkline_stream_close(struct trunkline_stream_t stream);
  * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
  */
 trunkline_status_t trunkline_stream_free(struct trunkline_stream_t stream);
+
+/**
+ * Makes a TCP manager. `json` is a document such as {"max_connections": 100, "idle_timeout": "10m",
+ * "tcp": {"connect_timeout": "2s"}}; empty means the defaults: 1024 connections, 1 h idle, 60 s half-closed.
+ *
+ * Ownership: the manager is the caller's, to be freed once with trunkline_tcp_manager_free. Blocks: no. Threads:
+ * any. Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_tcp_manager_new(struct trunkline_runtime_t rt,
+                                             const char *json,
+                                             size_t json_len,
+                                             struct trunkline_tcp_manager_t *out,
+                                             struct trunkline_error_t **err);
+
+/**
+ * Connects as trunkline_connect does, under the manager's limit: the stream is counted until it is closed.
+ *
+ * With TRUNKLINE_DEADLINE_NONE the configured connect timeout holds.
+ *
+ * Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until the
+ * deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (at once),
+ * CONNECTION_FAILED, TIMEOUT, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes.
+ */
+trunkline_status_t trunkline_tcp_manager_connect(struct trunkline_tcp_manager_t manager,
+                                                 const char *address,
+                                                 size_t address_len,
+                                                 int64_t deadline_ns,
+                                                 struct trunkline_stream_t *out,
+                                                 struct trunkline_error_t **err);
+
+/**
+ * As trunkline_tcp_manager_connect; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in
+ * `handle`.
+ *
+ * Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (handles, the queue), CLOSED (the runtime), FORKED; the others
+ * come with the event, also CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes.
+ */
+trunkline_status_t trunkline_tcp_manager_connect_async(struct trunkline_tcp_manager_t manager,
+                                                       const char *address,
+                                                       size_t address_len,
+                                                       int64_t deadline_ns,
+                                                       const struct trunkline_completion_t *completion,
+                                                       struct trunkline_op_t *op,
+                                                       struct trunkline_error_t **err);
+
+/**
+ * Listens as trunkline_listen does, under the manager's limit: what is accepted is counted until it is closed,
+ * and while the limit is reached connections wait in the backlog.
+ *
+ * Ownership: the listener is the caller's, to be freed once with trunkline_listener_free. Blocks: for the
+ * look-up of a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, BIND_FAILED,
+ * LIMIT_EXCEEDED, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes.
+ */
+trunkline_status_t trunkline_tcp_manager_listen(struct trunkline_tcp_manager_t manager,
+                                                const char *address,
+                                                size_t address_len,
+                                                struct trunkline_listener_t *out,
+                                                struct trunkline_error_t **err);
+
+/**
+ * Listens on `listen` and relays every connection to `destination`, in the background, until the manager is
+ * drained, closed or freed. One relayed connection counts once against the limit.
+ *
+ * The address that is listened on is written to `bound` as text with a NUL; `*bound_len` is without it. With a
+ * `cap` of 0 it is not told.
+ *
+ * Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors:
+ * INVALID_ARGUMENT (also a destination that leads back, and a `cap` of less than 128 bytes or than
+ * `listen` with a NUL), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `listen` is good for `listen_len` bytes, `destination` for `destination_len` and `bound` for `cap`.
+ */
+trunkline_status_t trunkline_tcp_manager_relay(struct trunkline_tcp_manager_t manager,
+                                               const char *listen,
+                                               size_t listen_len,
+                                               const char *destination,
+                                               size_t destination_len,
+                                               char *bound,
+                                               size_t cap,
+                                               size_t *bound_len,
+                                               struct trunkline_error_t **err);
+
+/**
+ * Fills the counts of a manager.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_tcp_manager_stats(struct trunkline_tcp_manager_t manager,
+                                               struct trunkline_tcp_manager_stats_t *stats);
+
+/**
+ * Lets no new connection in, waits until those that stand have finished, and at the deadline cuts the rest;
+ * `*cut` says how many. Then the manager is closed, but for its handle.
+ *
+ * With TRUNKLINE_DEADLINE_NONE the configured drain timeout holds; 0 and the past cut at once.
+ *
+ * Ownership: none. Blocks: until the last connection has ended, or the deadline. Threads: any but the library's.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_drain(struct trunkline_tcp_manager_t manager,
+                                               int64_t deadline_ns,
+                                               uint64_t *cut,
+                                               struct trunkline_error_t **err);
+
+/**
+ * As trunkline_tcp_manager_drain; the result is an event of kind TRUNKLINE_EV_DRAINED with the number of
+ * connections that were cut in `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; CANCELLED comes with the event: then nobody is let in, and
+ * those that stand go on. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_drain_async(struct trunkline_tcp_manager_t manager,
+                                                     int64_t deadline_ns,
+                                                     const struct trunkline_completion_t *completion,
+                                                     struct trunkline_op_t *op,
+                                                     struct trunkline_error_t **err);
+
+/**
+ * Closes everything of a manager, the streams and listeners that it gave away included: every descriptor is
+ * gone on return. Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: until its tasks have ended, which none makes wait. Threads:
+ * any but the library's. Errors: INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_close(struct trunkline_tcp_manager_t manager);
+
+/**
+ * Frees a manager and ends its relays, without waiting. Streams and listeners that it gave away stay as they are.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_free(struct trunkline_tcp_manager_t manager);
 
 /**
  * The ABI of the library that is loaded, in the form of TRUNKLINE_ABI.

@@ -38,6 +38,7 @@ fn in_rust() -> Layout {
         trunkline_op_t { h }
         trunkline_stream_t { h }
         trunkline_listener_t { h }
+        trunkline_tcp_manager_t { h }
         trunkline_keyed_pool_t { h }
         trunkline_bytes_t { ptr, len }
         trunkline_str_t { ptr, len }
@@ -49,12 +50,19 @@ fn in_rust() -> Layout {
         trunkline_stream_stats_t {
             size, id, bytes_received, bytes_sent, age_ns, protocol, close_reason,
         }
+        trunkline_tcp_manager_stats_t {
+            size, active, limit, opened, closed, accepted, dialled, bytes_received, bytes_sent,
+            accept_pauses, closed_finished, closed_local, closed_reset, closed_idle_timeout,
+            closed_half_close_timeout, closed_connect_failed, closed_drained, closed_cancelled,
+        }
         trunkline_keyed_pool_stats_t {
             size, entries, max_entries, hits, misses, inserted, taken, expired, evicted, closed,
             average_age_ns, utilization, expiration_ratio,
         }
         trunkline_pool_closer_t { queue, tag, r#fn, user_data, release }
-        trunkline_debug_counts_t { size, runtimes, queues, operations, streams, listeners, keyed_pools }
+        trunkline_debug_counts_t {
+            size, runtimes, queues, operations, streams, listeners, keyed_pools, tcp_managers,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     error::{Failure, trunkline_error_t},
     handle::{
         Handle, trunkline_cq_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
-        trunkline_runtime_t, trunkline_stream_t,
+        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
     },
     input::Deadline,
     process::Process,
@@ -50,6 +50,7 @@ blank!(
     trunkline_cq_t = Self { h: 0 },
     trunkline_op_t = Self { h: 0 },
     trunkline_stream_t = Self { h: 0 },
+    trunkline_tcp_manager_t = Self { h: 0 },
     trunkline_keyed_pool_t = Self { h: 0 },
     trunkline_listener_t = Self { h: 0 },
     [trunkline_stream_t; 2] = [trunkline_stream_t { h: 0 }; 2],

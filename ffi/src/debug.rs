@@ -6,7 +6,7 @@ use crate::{
     error::{Failure, trunkline_error_t},
     handle::{
         Handle, trunkline_cq_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
-        trunkline_runtime_t, trunkline_stream_t,
+        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -32,6 +32,8 @@ pub struct trunkline_debug_counts_t {
     pub listeners: u64,
     /// Keyed pools that were not freed.
     pub keyed_pools: u64,
+    /// TCP managers that were not freed.
+    pub tcp_managers: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -58,6 +60,7 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             streams: table.count(trunkline_stream_t::TAG) as u64,
             listeners: table.count(trunkline_listener_t::TAG) as u64,
             keyed_pools: table.count(trunkline_keyed_pool_t::TAG) as u64,
+            tcp_managers: table.count(trunkline_tcp_manager_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }

@@ -3,6 +3,7 @@
 use crate::{
     error::Failure, keyed_pool::KeyedPoolObject, listener::ListenerObject, op::Op,
     process::Process, queue::Queue, runtime::Runtime, status::*, stream::StreamObject,
+    tcp_manager::TcpManagerObject,
 };
 use parking_lot::RwLock;
 use std::sync::{
@@ -61,6 +62,14 @@ pub struct trunkline_keyed_pool_t {
     pub h: u64,
 }
 
+/// A TCP manager: a limit, its connections and its relays. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_tcp_manager_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A typed handle and the object that it names.
 pub(crate) trait Handle: Copy {
     /// The upper 8 bits: a handle of another type is refused by them.
@@ -83,6 +92,7 @@ pub(crate) enum Object {
     Op(Arc<Op>),
     Stream(Arc<StreamObject>),
     Listener(Arc<ListenerObject>),
+    TcpManager(Arc<TcpManagerObject>),
     KeyedPool(Arc<KeyedPoolObject>),
 }
 
@@ -120,6 +130,7 @@ handle!(trunkline_cq_t, Queue, Queue, 2, "completion queue");
 handle!(trunkline_op_t, Op, Op, 3, "operation");
 handle!(trunkline_stream_t, Stream, StreamObject, 4, "stream");
 handle!(trunkline_listener_t, Listener, ListenerObject, 5, "listener");
+handle!(trunkline_tcp_manager_t, TcpManager, TcpManagerObject, 6, "TCP manager");
 handle!(trunkline_keyed_pool_t, KeyedPool, KeyedPoolObject, 7, "keyed pool");
 
 /// ```text
@@ -277,6 +288,7 @@ impl Object {
             Self::Op(_) => trunkline_op_t::TAG,
             Self::Stream(_) => trunkline_stream_t::TAG,
             Self::Listener(_) => trunkline_listener_t::TAG,
+            Self::TcpManager(_) => trunkline_tcp_manager_t::TAG,
             Self::KeyedPool(_) => trunkline_keyed_pool_t::TAG,
         }
     }

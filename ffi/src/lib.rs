@@ -27,6 +27,7 @@ mod queue;
 mod runtime;
 mod status;
 mod stream;
+mod tcp_manager;
 mod version;
 
 pub use buf::*;
@@ -43,4 +44,5 @@ pub use queue::*;
 pub use runtime::*;
 pub use status::*;
 pub use stream::*;
+pub use tcp_manager::*;
 pub use version::*;

@@ -34,10 +34,16 @@ struct Owner {
     shared: Arc<Shared>,
 }
 
-impl Drop for Owner {
-    fn drop(&mut self) {
+impl Owner {
+    fn stop(&self) {
         self.shared.stopping.cancel();
         self.shared.cut.order(CloseReason::Cancelled);
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -199,6 +205,12 @@ impl TcpConnectionManager {
         // What was let in meanwhile.
         shared.live.cut(CloseReason::Local);
         self.end_tasks().await;
+    }
+
+    /// Does at once what dropping the last handle does: no new connection gets in, and the relays end as
+    /// [`Cancelled`](CloseReason::Cancelled). Waits for nothing.
+    pub fn stop(&self) {
+        self.owner.stop();
     }
 
     async fn end_loops(&self) {

@@ -1,0 +1,404 @@
+//! The TCP manager: dials, listens and relays under one limit, counts, drains.
+#![allow(unsafe_code, reason = "texts and structs come by pointer")]
+
+use crate::{
+    call::{Call, enter, enter_plain, enter_unit},
+    completion::{Done, submit, trunkline_completion_t},
+    error::{Failure, trunkline_error_t},
+    handle::{
+        Handle, free, trunkline_listener_t, trunkline_op_t, trunkline_runtime_t,
+        trunkline_stream_t, trunkline_tcp_manager_t,
+    },
+    input::{self, Deadline, Sized_, fill, text, write_text},
+    listener::ListenerObject,
+    process::Process,
+    queue::{TRUNKLINE_EV_CONNECTED, TRUNKLINE_EV_DRAINED},
+    runtime::Runtime,
+    status::*,
+    stream::StreamObject,
+};
+use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
+use trunkline_core::{
+    Address, CloseReason, TcpManagerConfig, config::Config, manager::TcpConnectionManager,
+};
+
+/// The counts of a TCP manager at one moment: opened - closed = active, in every answer. Start from
+/// TRUNKLINE_TCP_MANAGER_STATS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct trunkline_tcp_manager_stats_t {
+    /// In: sizeof(trunkline_tcp_manager_stats_t). Out: bytes filled.
+    pub size: usize,
+    /// Connections that stand.
+    pub active: u64,
+    /// The most that may stand at one time.
+    pub limit: u64,
+    /// Connections that stood: accepted + dialled.
+    pub opened: u64,
+    /// Connections that ended, for any of the reasons below.
+    pub closed: u64,
+    /// Connections that were accepted.
+    pub accepted: u64,
+    /// Connections that were dialled; those to the destination of a relay are not counted.
+    pub dialled: u64,
+    /// Bytes that came from the peers of these connections.
+    pub bytes_received: u64,
+    /// Bytes that went to the peers of these connections.
+    pub bytes_sent: u64,
+    /// Times that accepting paused because there were no files or no memory left.
+    pub accept_pauses: u64,
+    /// Ended in order on both sides.
+    pub closed_finished: u64,
+    /// Closed by this program.
+    pub closed_local: u64,
+    /// Reset by a peer, or lost.
+    pub closed_reset: u64,
+    /// Silent for the idle timeout.
+    pub closed_idle_timeout: u64,
+    /// Silent for the half-close timeout after one side had ended.
+    pub closed_half_close_timeout: u64,
+    /// The destination of the relay was not reached.
+    pub closed_connect_failed: u64,
+    /// Cut by a drain.
+    pub closed_drained: u64,
+    /// Their owner or their task was gone.
+    pub closed_cancelled: u64,
+}
+
+// SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
+unsafe impl Sized_ for trunkline_tcp_manager_stats_t {}
+
+/// What a manager's handle names.
+#[derive(Debug)]
+pub(crate) struct TcpManagerObject {
+    manager: TcpConnectionManager,
+    runtime: Arc<Runtime>,
+}
+
+impl TcpManagerObject {
+    /// Ends what the manager runs if it was made on `runtime`.
+    pub(crate) fn stop_if_on(&self, runtime: &Runtime) {
+        if std::ptr::eq(Arc::as_ptr(&self.runtime), runtime) {
+            self.manager.stop();
+        }
+    }
+
+    /// Waits for `work` of the manager, as long as it takes.
+    fn wait<T>(
+        &self,
+        call: &Call,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        call.block_on(&self.runtime, Deadline::Never, work, Failure::would_block)
+    }
+}
+
+/// Makes a TCP manager. `json` is a document such as {"max_connections": 100, "idle_timeout": "10m",
+/// "tcp": {"connect_timeout": "2s"}}; empty means the defaults: 1024 connections, 1 h idle, 60 s half-closed.
+///
+/// Ownership: the manager is the caller's, to be freed once with trunkline_tcp_manager_free. Blocks: no. Threads:
+/// any. Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `json` is good for `json_len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_new(
+    rt: trunkline_runtime_t,
+    json: *const c_char,
+    json_len: usize,
+    out: Option<&mut MaybeUninit<trunkline_tcp_manager_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(out, err, |call| {
+        // SAFETY: the caller's promise is the same.
+        let json = unsafe { text(json, json_len, "json")? };
+        let config = match json {
+            "" => TcpManagerConfig::default(),
+            _ => TcpManagerConfig::from_json(json)?,
+        };
+        let runtime = call.runtime(rt)?;
+        let place = call.place(&runtime)?;
+        let manager = TcpConnectionManager::new(runtime.network().clone(), config)?;
+        Ok(call.register(Arc::new(TcpManagerObject { manager, runtime }), place))
+    })
+}
+
+/// Connects as trunkline_connect does, under the manager's limit: the stream is counted until it is closed.
+///
+/// With TRUNKLINE_DEADLINE_NONE the configured connect timeout holds.
+///
+/// Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until the
+/// deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (at once),
+/// CONNECTION_FAILED, TIMEOUT, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is good for `address_len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_connect(
+    manager: trunkline_tcp_manager_t,
+    address: *const c_char,
+    address_len: usize,
+    deadline_ns: i64,
+    out: Option<&mut MaybeUninit<trunkline_stream_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(out, err, |call| {
+        let object = call.object(manager)?;
+        // SAFETY: the caller's promise is the same.
+        let address = unsafe { input::address(address, address_len)? };
+        call.check_may_block()?;
+        let place = call.place(&object.runtime)?;
+        let deadline = Deadline::from_ns(deadline_ns).instant();
+        let connect = async { Ok(object.manager.connect(&address, deadline).await?) };
+        let stream = object.wait(call, connect)?;
+        Ok(StreamObject::register(&object.runtime, stream, place))
+    })
+}
+
+/// As trunkline_tcp_manager_connect; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in
+/// `handle`.
+///
+/// Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
+/// INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (handles, the queue), CLOSED (the runtime), FORKED; the others
+/// come with the event, also CANCELLED. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is good for `address_len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_connect_async(
+    manager: trunkline_tcp_manager_t,
+    address: *const c_char,
+    address_len: usize,
+    deadline_ns: i64,
+    completion: Option<&trunkline_completion_t>,
+    op: Option<&mut MaybeUninit<trunkline_op_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(op, err, |call| {
+        let object = call.object(manager)?;
+        // SAFETY: the caller's promise is the same.
+        let address = unsafe { input::address(address, address_len)? };
+        let place = call.place(&object.runtime)?;
+        let deadline = Deadline::from_ns(deadline_ns).instant();
+        let manager = object.manager.clone();
+        let owner = Arc::downgrade(&object.runtime);
+        submit(call, &object.runtime, completion, TRUNKLINE_EV_CONNECTED, async move {
+            let stream = manager.connect(&address, deadline).await?;
+            let runtime = owner.upgrade().ok_or_else(|| Failure::closed("the runtime"))?;
+            let handle = StreamObject::register(&runtime, stream, place).raw();
+            Ok(Done { kind: TRUNKLINE_EV_CONNECTED, handle, value: 0 })
+        })
+    })
+}
+
+/// Listens as trunkline_listen does, under the manager's limit: what is accepted is counted until it is closed,
+/// and while the limit is reached connections wait in the backlog.
+///
+/// Ownership: the listener is the caller's, to be freed once with trunkline_listener_free. Blocks: for the
+/// look-up of a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, BIND_FAILED,
+/// LIMIT_EXCEEDED, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is good for `address_len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_listen(
+    manager: trunkline_tcp_manager_t,
+    address: *const c_char,
+    address_len: usize,
+    out: Option<&mut MaybeUninit<trunkline_listener_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(out, err, |call| {
+        let object = call.object(manager)?;
+        // SAFETY: the caller's promise is the same.
+        let address = unsafe { input::address(address, address_len)? };
+        call.check_may_block()?;
+        let place = call.place(&object.runtime)?;
+        let listener = object.wait(call, async { Ok(object.manager.listen(&address).await?) })?;
+        Ok(ListenerObject::register(&object.runtime, listener, place))
+    })
+}
+
+/// Listens on `listen` and relays every connection to `destination`, in the background, until the manager is
+/// drained, closed or freed. One relayed connection counts once against the limit.
+///
+/// The address that is listened on is written to `bound` as text with a NUL; `*bound_len` is without it. With a
+/// `cap` of 0 it is not told.
+///
+/// Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors:
+/// INVALID_ARGUMENT (also a destination that leads back, and a `cap` of less than 128 bytes or than
+/// `listen` with a NUL), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `listen` is good for `listen_len` bytes, `destination` for `destination_len` and `bound` for `cap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_relay(
+    manager: trunkline_tcp_manager_t,
+    listen: *const c_char,
+    listen_len: usize,
+    destination: *const c_char,
+    destination_len: usize,
+    bound: *mut c_char,
+    cap: usize,
+    bound_len: Option<&mut MaybeUninit<usize>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(bound_len, err, |call| {
+        let object = call.object(manager)?;
+        // SAFETY: the caller's promises are the same.
+        let (from, to) = unsafe {
+            (input::address(listen, listen_len)?, input::address(destination, destination_len)?)
+        };
+        check_room_for_bound(&from, cap)?;
+        call.check_may_block()?;
+        let relay = async { Ok(object.manager.relay(&from, to).await?) };
+        let address = object.wait(call, relay)?.to_string();
+        if cap == 0 {
+            return Ok(address.len());
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { write_text(&address, bound, cap) }
+    })
+}
+
+/// Said before anything listens: a relay that could not tell its address would go on unseen.
+fn check_room_for_bound(listen: &Address, cap: usize) -> Result<(), Failure> {
+    /// An IPv6 address with scope and port, and more; other kinds are told as they were given.
+    const LONGEST_TCP: usize = 127;
+    let longest = listen.to_string().len().max(LONGEST_TCP);
+    if cap == 0 || cap > longest {
+        return Ok(());
+    }
+    Err(Failure::argument(format!("cap: must be 0 or at least {}, is {cap}", longest + 1)))
+}
+
+/// Fills the counts of a manager.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `stats` points to a struct made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_stats(
+    manager: trunkline_tcp_manager_t,
+    stats: *mut trunkline_tcp_manager_stats_t,
+) -> trunkline_status_t {
+    enter_plain(|| {
+        let value = counted(&Process::current().table().get(manager)?.manager);
+        // SAFETY: the caller's promise is the same.
+        unsafe { fill(stats, &value) }
+    })
+}
+
+fn counted(manager: &TcpConnectionManager) -> trunkline_tcp_manager_stats_t {
+    let counted = manager.stats();
+    trunkline_tcp_manager_stats_t {
+        size: size_of::<trunkline_tcp_manager_stats_t>(),
+        active: counted.active,
+        limit: counted.limit,
+        opened: counted.opened,
+        closed: counted.closed(),
+        accepted: counted.accepted,
+        dialled: counted.dialled,
+        bytes_received: counted.bytes_received,
+        bytes_sent: counted.bytes_sent,
+        accept_pauses: counted.accept_pauses,
+        closed_finished: counted.closed_because(CloseReason::Finished),
+        closed_local: counted.closed_because(CloseReason::Local),
+        closed_reset: counted.closed_because(CloseReason::Reset),
+        closed_idle_timeout: counted.closed_because(CloseReason::IdleTimeout),
+        closed_half_close_timeout: counted.closed_because(CloseReason::HalfCloseTimeout),
+        closed_connect_failed: counted.closed_because(CloseReason::ConnectFailed),
+        closed_drained: counted.closed_because(CloseReason::Drained),
+        closed_cancelled: counted.closed_because(CloseReason::Cancelled),
+    }
+}
+
+/// Lets no new connection in, waits until those that stand have finished, and at the deadline cuts the rest;
+/// `*cut` says how many. Then the manager is closed, but for its handle.
+///
+/// With TRUNKLINE_DEADLINE_NONE the configured drain timeout holds; 0 and the past cut at once.
+///
+/// Ownership: none. Blocks: until the last connection has ended, or the deadline. Threads: any but the library's.
+/// Errors: INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_tcp_manager_drain(
+    manager: trunkline_tcp_manager_t,
+    deadline_ns: i64,
+    cut: Option<&mut MaybeUninit<u64>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(cut, err, |call| {
+        let object = call.object(manager)?;
+        let deadline = Deadline::from_ns(deadline_ns).instant();
+        object.wait(call, async { Ok(object.manager.drain(deadline).await.cut) })
+    })
+}
+
+/// As trunkline_tcp_manager_drain; the result is an event of kind TRUNKLINE_EV_DRAINED with the number of
+/// connections that were cut in `value`.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+/// LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; CANCELLED comes with the event: then nobody is let in, and
+/// those that stand go on. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_tcp_manager_drain_async(
+    manager: trunkline_tcp_manager_t,
+    deadline_ns: i64,
+    completion: Option<&trunkline_completion_t>,
+    op: Option<&mut MaybeUninit<trunkline_op_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(op, err, |call| {
+        let object = call.object(manager)?;
+        let deadline = Deadline::from_ns(deadline_ns).instant();
+        let manager = object.manager.clone();
+        submit(call, &object.runtime, completion, TRUNKLINE_EV_DRAINED, async move {
+            let value = manager.drain(deadline).await.cut;
+            Ok(Done { kind: TRUNKLINE_EV_DRAINED, handle: 0, value })
+        })
+    })
+}
+
+/// Closes everything of a manager, the streams and listeners that it gave away included: every descriptor is
+/// gone on return. Idempotent.
+///
+/// Ownership: the handle stays the caller's. Blocks: until its tasks have ended, which none makes wait. Threads:
+/// any but the library's. Errors: INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_tcp_manager_close(
+    manager: trunkline_tcp_manager_t,
+) -> trunkline_status_t {
+    enter_unit(None, |call| {
+        let object = call.object(manager)?;
+        let close = async {
+            object.manager.close().await;
+            Ok(())
+        };
+        match object.wait(call, close) {
+            // With the runtime everything of the manager has ended.
+            Err(failure) if failure.status() == TRUNKLINE_E_CLOSED => Ok(()),
+            answer => answer,
+        }
+    })
+}
+
+/// Frees a manager and ends its relays, without waiting. Streams and listeners that it gave away stay as they are.
+///
+/// Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_tcp_manager_free(
+    manager: trunkline_tcp_manager_t,
+) -> trunkline_status_t {
+    if let Ok(object) = Process::current().table().get(manager) {
+        // Another thread may hold the object in a wait: the relays end now, not when it is done.
+        object.manager.stop();
+    }
+    free(manager)
+}

@@ -1,0 +1,389 @@
+/* The TCP manager: one limit, relays, counts that agree, a drain, and no descriptor left. */
+#include "check.h"
+
+#include <sys/wait.h>
+
+#define BAD TRUNKLINE_E_INVALID_HANDLE
+
+/* A server that gives every byte back, one connection after the other, until its listener is freed. */
+typedef struct Echo {
+  trunkline_listener_t listener;
+  char address[320];
+  size_t length;
+  pthread_t thread;
+} Echo;
+
+static void echo(trunkline_stream_t stream) {
+  uint8_t bytes[1000];
+  size_t n = 0;
+  while (trunkline_stream_read(stream, bytes, sizeof bytes, NEVER, &n) == TRUNKLINE_OK && n > 0) {
+    write_all(stream, bytes, n);
+  }
+  OK(trunkline_stream_free(stream));
+}
+
+static void *serve(void *argument) {
+  const Echo *server = (const Echo *)argument;
+  trunkline_stream_t stream;
+  while (trunkline_listener_accept(server->listener, NEVER, &stream, NULL) == TRUNKLINE_OK) echo(stream);
+  return NULL;
+}
+
+static void start(Echo *server, const char *address) {
+  server->listener = listen_on(address);
+  OK(trunkline_listener_address(server->listener, server->address, sizeof server->address, &server->length));
+  CHECK(pthread_create(&server->thread, NULL, serve, server) == 0, "a thread starts");
+}
+
+static void stop(Echo *server) {
+  OK(trunkline_listener_free(server->listener));
+  pthread_join(server->thread, NULL);
+}
+
+static trunkline_tcp_manager_t new_manager(const char *json) {
+  trunkline_tcp_manager_t manager;
+  OK(trunkline_tcp_manager_new(default_runtime(), json, strlen(json), &manager, NULL));
+  return manager;
+}
+
+static trunkline_tcp_manager_stats_t stats_of(trunkline_tcp_manager_t manager) {
+  trunkline_tcp_manager_stats_t stats = TRUNKLINE_TCP_MANAGER_STATS_INIT;
+  OK(trunkline_tcp_manager_stats(manager, &stats));
+  CHECK(stats.opened - stats.closed == stats.active, "the counts agree");
+  CHECK(stats.opened == stats.accepted + stats.dialled, "each connection came one way");
+  return stats;
+}
+
+static trunkline_stream_t connect_text(const char *address, size_t length) {
+  trunkline_stream_t stream;
+  OK(trunkline_connect(default_runtime(), address, length, NEVER, &stream, NULL));
+  return stream;
+}
+
+static trunkline_stream_t connect_by(trunkline_tcp_manager_t manager, const Echo *server) {
+  trunkline_stream_t stream;
+  OK(trunkline_tcp_manager_connect(manager, server->address, server->length, NEVER, &stream, NULL));
+  return stream;
+}
+
+static void a_relay_carries_both_ways_and_counts_what_it_carried(const char *listen, const char *destination) {
+  Echo server;
+  char bound[320];
+  size_t length = 0;
+  uint64_t cut = 99;
+  trunkline_tcp_manager_t manager = new_manager("");
+  trunkline_tcp_manager_stats_t stats;
+  trunkline_stream_t stream;
+  start(&server, destination);
+  OK(trunkline_tcp_manager_relay(manager, listen, strlen(listen), server.address, server.length, bound, sizeof bound,
+                                 &length, NULL));
+  CHECK(strlen(bound) == length, "the address is told with its length");
+  stream = connect_text(bound, length);
+  say(stream, "there and back");
+  hears(stream, "there and back");
+  do {
+    /* A chunk is counted as soon as the call that passed it returns: we may be told a moment before. */
+    stats = stats_of(manager);
+  } while (stats.bytes_sent < 14);
+  CHECK(stats.active == 1 && stats.accepted == 1 && stats.limit == 1024, "it is counted while it stands");
+  CHECK(stats.bytes_received == 14 && stats.bytes_sent == 14, "bytes are counted as they pass");
+  OK(trunkline_stream_shutdown(stream, TRUNKLINE_WRITABLE));
+  hears_the_end(stream);
+  OK(trunkline_tcp_manager_drain(manager, NEVER, &cut, NULL));
+  CHECK(cut == 0, "it had finished");
+  stats = stats_of(manager);
+  CHECK(stats.active == 0 && stats.closed_finished == 1, "the end in order is its reason");
+  OK(trunkline_stream_free(stream));
+  OK(trunkline_tcp_manager_free(manager));
+  stop(&server);
+}
+
+static void one_above_the_limit_is_refused_at_once_and_the_place_comes_back(void) {
+  Echo server;
+  trunkline_error_t *err = NULL;
+  trunkline_stream_t only, other = { 1 };
+  trunkline_tcp_manager_t manager = new_manager("{\"max_connections\": 1}");
+  start(&server, "tcp://127.0.0.1:0");
+  only = connect_by(manager, &server);
+  GIVES(TRUNKLINE_E_LIMIT_EXCEEDED,
+        trunkline_tcp_manager_connect(manager, server.address, server.length, NEVER, &other, &err));
+  CHECK(other.h == 0, "an output is blank after a failure");
+  CHECK((trunkline_error_flags(err) & TRUNKLINE_ERR_RETRYABLE) != 0, "later may work");
+  trunkline_error_free(err);
+  OK(trunkline_stream_free(only));
+  other = connect_by(manager, &server);
+  CHECK(stats_of(manager).dialled == 2, "the refused one was never opened");
+  OK(trunkline_stream_free(other));
+  OK(trunkline_tcp_manager_free(manager));
+  stop(&server);
+}
+
+static void what_a_managers_listener_accepts_is_counted(void) {
+  trunkline_tcp_manager_t manager = new_manager("");
+  trunkline_listener_t listener;
+  trunkline_stream_t near, far;
+  OK(trunkline_tcp_manager_listen(manager, TEXT("tcp://127.0.0.1:0"), &listener, NULL));
+  connected(listener, &near, &far);
+  CHECK(stats_of(manager).active == 1, "it stands");
+  OK(trunkline_stream_free(far));
+  CHECK(stats_of(manager).closed_local == 1, "it was closed here");
+  OK(trunkline_stream_free(near));
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_tcp_manager_free(manager));
+}
+
+static void results_come_on_a_queue_too(void) {
+  Echo server;
+  trunkline_tcp_manager_t manager = new_manager("");
+  trunkline_completion_t completion = { { 0 }, 7, NULL, NULL };
+  trunkline_stream_t stream;
+  trunkline_event_t event;
+  trunkline_op_t op;
+  start(&server, "tcp://127.0.0.1:0");
+  completion.queue = new_queue();
+  OK(trunkline_tcp_manager_connect_async(manager, server.address, server.length, NEVER, &completion, &op, NULL));
+  event = next_event(completion.queue);
+  CHECK(event.kind == TRUNKLINE_EV_CONNECTED && event.tag == 7 && event.op == op.h, "it is this connect");
+  GIVES(TRUNKLINE_OK, event.status);
+  stream.h = event.handle;
+  say(stream, "hello");
+  hears(stream, "hello");
+
+  OK(trunkline_tcp_manager_drain_async(manager, NEVER, &completion, &op, NULL));
+  OK(trunkline_op_cancel(op));
+  event = next_event(completion.queue);
+  GIVES(TRUNKLINE_E_CANCELLED, event.status);
+  trunkline_event_dispose(&event);
+  say(stream, "still here");
+  hears(stream, "still here");
+
+  OK(trunkline_tcp_manager_drain_async(manager, in_ms(20), &completion, &op, NULL));
+  event = next_event(completion.queue);
+  CHECK(event.kind == TRUNKLINE_EV_DRAINED && event.value == 1, "one was cut");
+  CHECK(stats_of(manager).closed_drained == 1, "and is counted so");
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_shutdown(stream, TRUNKLINE_WRITABLE));
+
+  OK(trunkline_tcp_manager_connect_async(manager, server.address, server.length, NEVER, &completion, &op, NULL));
+  event = next_event(completion.queue);
+  GIVES(TRUNKLINE_E_CLOSED, event.status);
+  trunkline_event_dispose(&event);
+  OK(trunkline_stream_free(stream));
+  OK(trunkline_cq_free(completion.queue));
+  OK(trunkline_tcp_manager_free(manager));
+  stop(&server);
+}
+
+static void closing_ends_everything_and_freeing_leaves_what_was_given_away(void) {
+  Echo server;
+  size_t length;
+  uint64_t cut;
+  trunkline_tcp_manager_t manager = new_manager(""), freed = new_manager("");
+  trunkline_stream_t closed, kept;
+  trunkline_listener_t listener;
+  start(&server, "mem:given-away");
+  OK(trunkline_tcp_manager_relay(manager, TEXT("tcp://127.0.0.1:0"), server.address, server.length, NULL, 0, &length,
+                                 NULL));
+  CHECK(length > strlen("tcp://127.0.0.1:"), "the length is told without a buffer");
+  OK(trunkline_tcp_manager_listen(manager, TEXT("mem:closed-with-it"), &listener, NULL));
+  closed = connect_by(manager, &server);
+  say(closed, "x");
+  hears(closed, "x");
+  OK(trunkline_tcp_manager_close(manager));
+  OK(trunkline_tcp_manager_close(manager));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_shutdown(closed, TRUNKLINE_WRITABLE));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_listener_accept(listener, 0, &kept, NULL));
+  GIVES(TRUNKLINE_E_CLOSED,
+        trunkline_tcp_manager_connect(manager, server.address, server.length, NEVER, &kept, NULL));
+  OK(trunkline_tcp_manager_drain(manager, 0, &cut, NULL));
+  CHECK(cut == 0, "nothing was left to drain");
+
+  kept = connect_by(freed, &server);
+  OK(trunkline_tcp_manager_free(freed));
+  say(kept, "y");
+  hears(kept, "y");
+  OK(trunkline_stream_free(kept));
+  OK(trunkline_stream_free(closed));
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_tcp_manager_free(manager));
+  stop(&server);
+}
+
+static void wrong_arguments_are_named(void) {
+  trunkline_tcp_manager_t manager;
+  trunkline_tcp_manager_stats_t stats = TRUNKLINE_TCP_MANAGER_STATS_INIT;
+  trunkline_error_t *err = NULL;
+  char bound[128];
+  size_t length;
+  uint64_t cut = 99;
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
+        trunkline_tcp_manager_new(default_runtime(), TEXT("{\"max_connections\": 0}"), &manager, &err));
+  CHECK(strstr(trunkline_error_message(err, NULL), "max_connections") != NULL, "the field is named");
+  trunkline_error_free(err);
+  CHECK(manager.h == 0, "an output is blank after a failure");
+
+  manager = new_manager("");
+#define RELAY(from, to, room) \
+  trunkline_tcp_manager_relay(manager, TEXT(from), TEXT(to), bound, room, &length, NULL)
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, RELAY("mem:loop", "mem:loop", sizeof bound));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, RELAY("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", sizeof bound));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, RELAY("tcp://127.0.0.1:0", "mem:x", 20));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, RELAY("nonsense", "mem:x", sizeof bound));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, RELAY("mem:x", "nonsense", sizeof bound));
+  GIVES(TRUNKLINE_E_BIND_FAILED, RELAY("tcp://192.0.2.1:0", "mem:x", sizeof bound));
+#undef RELAY
+  stats.size = 4;
+  GIVES(TRUNKLINE_E_VERSION, trunkline_tcp_manager_stats(manager, &stats));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_tcp_manager_stats(manager, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_tcp_manager_drain(manager, 0, NULL, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
+        trunkline_tcp_manager_relay(manager, TEXT("mem:a"), TEXT("mem:b"), NULL, 0, NULL, NULL));
+  OK(trunkline_tcp_manager_drain(manager, 0, &cut, NULL));
+  CHECK(cut == 0, "there was nothing to cut");
+  OK(trunkline_tcp_manager_free(manager));
+}
+
+/* Every call on a handle that is not good for it. */
+static void every_manager_call(trunkline_tcp_manager_t manager, trunkline_status_t bad, trunkline_status_t freed) {
+  trunkline_tcp_manager_stats_t stats = TRUNKLINE_TCP_MANAGER_STATS_INIT;
+  trunkline_completion_t completion = { { 0 }, 0, NULL, NULL };
+  trunkline_stream_t stream;
+  trunkline_listener_t listener;
+  trunkline_op_t op;
+  char bound[320];
+  size_t length;
+  uint64_t cut;
+  GIVES(bad, trunkline_tcp_manager_connect(manager, TEXT("mem:x"), NEVER, &stream, NULL));
+  GIVES(bad, trunkline_tcp_manager_connect_async(manager, TEXT("mem:x"), NEVER, &completion, &op, NULL));
+  GIVES(bad, trunkline_tcp_manager_listen(manager, TEXT("mem:x"), &listener, NULL));
+  GIVES(bad, trunkline_tcp_manager_relay(manager, TEXT("mem:x"), TEXT("mem:y"), bound, sizeof bound, &length, NULL));
+  GIVES(bad, trunkline_tcp_manager_stats(manager, &stats));
+  GIVES(bad, trunkline_tcp_manager_drain(manager, NEVER, &cut, NULL));
+  GIVES(bad, trunkline_tcp_manager_drain_async(manager, NEVER, &completion, &op, NULL));
+  GIVES(bad, trunkline_tcp_manager_close(manager));
+  GIVES(freed, trunkline_tcp_manager_free(manager));
+}
+
+static void handles_that_are_not_good_are_refused(void) {
+  trunkline_tcp_manager_t manager = new_manager(""), other = { 0 };
+  trunkline_cq_t cq = new_queue();
+  pid_t child;
+  int status = 0;
+  every_manager_call(other, BAD, BAD);
+  other.h = cq.h;
+  every_manager_call(other, BAD, BAD);
+  OK(trunkline_cq_free(cq));
+  fflush(NULL);
+  child = fork();
+  if (child == 0) {
+    every_manager_call(manager, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
+    end_child();
+  }
+  CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child is content");
+  stats_of(manager);
+  OK(trunkline_tcp_manager_free(manager));
+  every_manager_call(manager, BAD, BAD);
+}
+
+static trunkline_tcp_manager_t asked;
+static trunkline_status_t answers[5];
+static trunkline_cq_t answered;
+
+static void asks_for_what_would_wait(void *user_data, trunkline_event_t *event) {
+  trunkline_stream_t stream;
+  trunkline_listener_t listener;
+  size_t length;
+  uint64_t cut;
+  (void)user_data;
+  answers[0] = trunkline_tcp_manager_connect(asked, TEXT("mem:x"), NEVER, &stream, NULL);
+  answers[1] = trunkline_tcp_manager_listen(asked, TEXT("mem:x"), &listener, NULL);
+  answers[2] = trunkline_tcp_manager_relay(asked, TEXT("mem:x"), TEXT("mem:y"), NULL, 0, &length, NULL);
+  answers[3] = trunkline_tcp_manager_drain(asked, NEVER, &cut, NULL);
+  answers[4] = trunkline_tcp_manager_close(asked);
+  trunkline_event_dispose(event);
+  OK(trunkline_cq_wake(answered));
+}
+
+static void a_callback_may_not_wait(void) {
+  trunkline_completion_t completion = { { 0 }, 0, asks_for_what_would_wait, NULL };
+  trunkline_event_t event;
+  trunkline_op_t op;
+  size_t n;
+  int i;
+  asked = new_manager("");
+  answered = new_queue();
+  OK(trunkline_tcp_manager_drain_async(asked, 0, &completion, &op, NULL));
+  OK(trunkline_cq_wait(answered, &event, 1, NEVER, &n));
+  CHECK(n == 0, "a wake brings no event");
+  for (i = 0; i < 5; i++) GIVES(TRUNKLINE_E_WOULD_DEADLOCK, answers[i]);
+  OK(trunkline_cq_free(answered));
+  OK(trunkline_tcp_manager_free(asked));
+}
+
+static void a_runtime_that_stops_takes_its_managers_along(void) {
+  trunkline_runtime_t rt;
+  trunkline_tcp_manager_t manager;
+  trunkline_stream_t stream, other;
+  char bound[320];
+  size_t length;
+  Echo server;
+  start(&server, "mem:outlives");
+  OK(trunkline_runtime_new(NULL, &rt, NULL));
+  OK(trunkline_tcp_manager_new(rt, NULL, 0, &manager, NULL));
+  OK(trunkline_tcp_manager_relay(manager, TEXT("tcp://127.0.0.1:0"), server.address, server.length, bound,
+                                 sizeof bound, &length, NULL));
+  stream = connect_text(bound, length);
+  say(stream, "x");
+  hears(stream, "x");
+  OK(trunkline_runtime_shutdown(rt, NEVER, NULL));
+  hears_the_end(stream);
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_tcp_manager_connect(manager, TEXT("mem:x"), NEVER, &other, NULL));
+  OK(trunkline_tcp_manager_close(manager));
+  CHECK(stats_of(manager).closed_cancelled == 1, "it was cut with the runtime");
+  OK(trunkline_tcp_manager_free(manager));
+  OK(trunkline_runtime_free(rt));
+  OK(trunkline_stream_free(stream));
+  stop(&server);
+}
+
+static void hundreds_of_managers_leave_descriptors_and_threads_where_they_were(void) {
+  Echo server;
+  int descriptors, threads, i;
+  start(&server, "tcp://127.0.0.1:0");
+  descriptors = entries("fd");
+  threads = entries("task");
+  for (i = 0; i < 200; i++) {
+    char bound[320];
+    size_t length;
+    trunkline_tcp_manager_t manager = new_manager("");
+    trunkline_stream_t stream;
+    OK(trunkline_tcp_manager_relay(manager, TEXT("tcp://127.0.0.1:0"), server.address, server.length, bound,
+                                   sizeof bound, &length, NULL));
+    stream = connect_text(bound, length);
+    say(stream, "x");
+    hears(stream, "x");
+    OK(trunkline_stream_free(stream));
+    if (i % 2 == 0) OK(trunkline_tcp_manager_close(manager));
+    OK(trunkline_tcp_manager_free(manager));
+  }
+  settles_at("fd", descriptors);
+  settles_at("task", threads);
+  stop(&server);
+}
+
+int main(void) {
+  begin();
+  a_relay_carries_both_ways_and_counts_what_it_carried("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
+  a_relay_carries_both_ways_and_counts_what_it_carried("tcp://localhost:0", "mem:echo");
+  a_relay_carries_both_ways_and_counts_what_it_carried("mem:front", "tcp://[::1]:0");
+  one_above_the_limit_is_refused_at_once_and_the_place_comes_back();
+  what_a_managers_listener_accepts_is_counted();
+  results_come_on_a_queue_too();
+  closing_ends_everything_and_freeing_leaves_what_was_given_away();
+  wrong_arguments_are_named();
+  handles_that_are_not_good_are_refused();
+  a_callback_may_not_wait();
+  a_runtime_that_stops_takes_its_managers_along();
+  hundreds_of_managers_leave_descriptors_and_threads_where_they_were();
+  leave();
+  return 0;
+}
