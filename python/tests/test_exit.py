@@ -106,6 +106,16 @@ threading.Thread(target=write).start()
     run_many(THREADS.format(daemon=False) + closer)
 
 
+def test_a_pool_that_is_open_does_not_disturb_the_end() -> None:
+    run_python(
+        QUIET + "import time, trunkline\n"
+        "pool = trunkline.KeyedPool(on_close=lambda *_: time.sleep(0.01))\n"
+        "for number in range(100): pool.insert(number, number)\n"
+        "pool.clear()\n"
+        "pool.insert('a', 1)\n"
+    )
+
+
 def test_an_exit_code_is_kept() -> None:
     done = run_python(QUIET + AWAITS + "asyncio.run(main()); sys.exit(7)", check=False)
     assert (done.returncode, done.stderr) == (7, "")

@@ -119,6 +119,26 @@ def test_forgetting_an_inherited_stream_is_silent_and_harmless() -> None:
     far.close()
 
 
+def test_an_inherited_pool_is_the_parents() -> None:
+    seen: list[str] = []
+    with trunkline.KeyedPool[str, int](on_close=lambda key, *_: seen.append(key)) as pool:
+        pool.insert("a", 1)
+
+        def child() -> None:
+            for use in (lambda: pool.get("a"), lambda: pool.insert("b", 2), pool.stats):
+                with pytest.raises(trunkline.ForkedError):
+                    use()
+            pool.close()
+            assert not seen
+            with trunkline.KeyedPool[str, int](on_close=lambda key, *_: seen.append(key)) as own:
+                own.insert("of the child", 1)
+            assert seen == ["of the child"]
+
+        in_child(child)
+        assert pool.get("a") == 1
+    assert seen == ["a"]
+
+
 def test_a_fork_between_shutdown_and_start_is_clean() -> None:
     exchange()
     trunkline.runtime.shutdown()

@@ -54,6 +54,12 @@ from ._open import (
     connect,
     pipe,
 )
+from ._pool import (
+    AsyncKeyedPool,
+    KeyedPool,
+    PoolCloseReason,
+    PoolStats,
+)
 from ._runtime import (
     Runtime,
     runtime,
@@ -70,6 +76,7 @@ from ._types import (
 
 __all__ = [
     "NEVER",
+    "AsyncKeyedPool",
     "AsyncListener",
     "AsyncStream",
     "BindError",
@@ -82,14 +89,17 @@ __all__ = [
     "ConnectTimeout",
     "Error",
     "ForkedError",
+    "KeyedPool",
     "LimitExceeded",
     "Listener",
     "NativeError",
     "Never",
     "NoMemoryError",
     "NotFoundError",
+    "PoolCloseReason",
     "PoolClosed",
     "PoolError",
+    "PoolStats",
     "PoolTimeout",
     "ProtocolError",
     "ReadTimeout",

@@ -276,7 +276,12 @@ _BY_STEP: Final[dict[tuple[int, int], type[Error]]] = {
 }
 _STEPS: Final = range(12)
 
-_TIMEOUTS: Final[dict[str, type[Error]]] = {"accept": WaitTimeout, "read": ReadTimeout, "write": WriteTimeout}
+_TIMEOUTS: Final[dict[str, type[Error]]] = {
+    "accept": WaitTimeout,
+    "read": ReadTimeout,
+    "write": WriteTimeout,
+    "acquire": PoolTimeout,
+}
 
 
 def classes() -> dict[tuple[int, int], type[Exception]]:
