@@ -84,7 +84,7 @@ func NewKeyedPool[K PoolKey, V any](config PoolConfig, close func(K, V, PoolClos
 func NewKeyedPoolOn[K PoolKey, V any](rt *Runtime, config PoolConfig, close func(K, V, PoolCloseReason)) (*KeyedPool[K, V], error) {
 	document, err := json.Marshal(config)
 	if err != nil {
-		return nil, &Error{Op: "configure", Kind: KindConfig, Cause: err}
+		return nil, configError(err)
 	}
 	k := &kept[K, V]{rt: rt, close: close, values: make(map[uint64]pair[K, V]), gone: make(chan struct{})}
 	k.tag = rt.sinks.add(k)
@@ -108,8 +108,8 @@ func NewKeyedPoolOn[K PoolKey, V any](rt *Runtime, config PoolConfig, close func
 
 // Insert puts value under key. A value that was there is given up as [PoolCloseReplaced].
 //
-// It fails with [ErrLimitExceeded] if the pool is full and its policy is to reject, and with [ErrPoolClosed]; the value
-// then stays the caller's, and is not closed.
+// It fails with [ErrLimitExceeded] if the pool is full and its policy is to reject, or if all its entries are just being
+// given up to make room for others, and with [ErrPoolClosed]; the value then stays the caller's, and is not closed.
 func (p *KeyedPool[K, V]) Insert(key K, value V) error {
 	defer runtime.KeepAlive(p)
 	return p.kept.insert(key, value)
