@@ -219,5 +219,5 @@ func badAddress(err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	return &Error{Op: stepNames[native.StepConfigure], Kind: KindConfig, Cause: err}
+	return configError(err)
 }

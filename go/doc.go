@@ -25,8 +25,8 @@
 //
 // A context given to a function bounds that call alone. Deadlines of connections are kept in Go: they
 // wake whoever waits, at once. A waiting call parks its goroutine and holds no thread: one goroutine per [Runtime]
-// waits for the library, and only starting and shutting a runtime down wait inside C. Everything here may be
-// used from any number of goroutines at once.
+// waits for the library, and only starting or shutting a runtime down and closing a manager wait inside C, shortly.
+// Everything here may be used from any number of goroutines at once.
 //
 // # Closing
 //

@@ -170,6 +170,11 @@ func causeOf(failure *native.Failure) error {
 	return &cause{failure.Message, next}
 }
 
+// configError says that a configuration or an argument is out of its range.
+func configError(err error) *Error {
+	return &Error{Op: stepNames[native.StepConfigure], Kind: KindConfig, Cause: err}
+}
+
 // contextError says that ctx ended the step, and why.
 func contextError(ctx context.Context, step int32) *Error {
 	kind := KindCancelled

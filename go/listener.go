@@ -78,11 +78,16 @@ func (rt *Runtime) listen(ctx context.Context, network, address string, bind bin
 			return newListener(rt, handle, protocolOf(target)), nil
 		}
 		err = listenError(network, parseTarget(target), newError(failure, native.StepBind))
-		if !errors.Is(err, syscall.EAFNOSUPPORT) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		if !isOtherFamily(err) {
 			break
 		}
 	}
 	return nil, err
+}
+
+// isOtherFamily says whether the host may have the other version of IP only.
+func isOtherFamily(err error) bool {
+	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 func listenError(network string, address net.Addr, err error) error {

@@ -2,6 +2,7 @@ package trunkline
 
 import (
 	"context"
+	"errors"
 
 	"trunkline.dev/go/internal/native"
 )
@@ -32,10 +33,14 @@ func (rt *Runtime) await(
 	case e := <-done:
 		return e, outcomeOf(ctx, e, step)
 	case <-ctx.Done():
-		native.Cancel(op)
-		(<-done).Dispose()
-		return native.Event{}, contextError(ctx, step)
 	}
+	if _, ok := ctx.Deadline(); ok && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		e := <-done // the library keeps the same deadline, and its answer says more
+		return e, outcomeOf(ctx, e, step)
+	}
+	native.Cancel(op)
+	(<-done).Dispose()
+	return native.Event{}, contextError(ctx, step)
 }
 
 func outcomeOf(ctx context.Context, e native.Event, step int32) *Error {

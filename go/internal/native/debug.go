@@ -5,7 +5,7 @@ import "C"
 
 // Counts are the live objects of the process, by type.
 type Counts struct {
-	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools uint64
+	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools, TCPManagers uint64
 }
 
 // DebugCounts counts the live objects; it walks the whole table.
@@ -14,12 +14,13 @@ func DebugCounts() Counts {
 	c.size = C.sizeof_trunkline_debug_counts_t
 	C.trunkline_debug_counts(&c)
 	return Counts{
-		Runtimes:   uint64(c.runtimes),
-		Queues:     uint64(c.queues),
-		Operations: uint64(c.operations),
-		Streams:    uint64(c.streams),
-		Listeners:  uint64(c.listeners),
-		KeyedPools: uint64(c.keyed_pools),
+		Runtimes:    uint64(c.runtimes),
+		Queues:      uint64(c.queues),
+		Operations:  uint64(c.operations),
+		Streams:     uint64(c.streams),
+		Listeners:   uint64(c.listeners),
+		KeyedPools:  uint64(c.keyed_pools),
+		TCPManagers: uint64(c.tcp_managers),
 	}
 }
 

@@ -1,0 +1,54 @@
+package trunkline
+
+// TcpManagerConfig says how a [TcpConnectionManager] limits, relays and drains. The zero TcpManagerConfig is all defaults.
+type TcpManagerConfig struct {
+	// MaxConnections at one time, accepted and dialled together; those above wait in the listener's backlog. A relayed
+	// one counts once. Default: 1024. Limits: 1 to 1,000,000.
+	MaxConnections uint32 `json:"max_connections,omitzero"`
+	// IdleTimeout is the time without a byte either way after which a relayed connection is closed. Default: 1 h.
+	// Limits: 1 ms to 365 days, or never.
+	IdleTimeout TimeLimit `json:"idle_timeout,omitzero"`
+	// HalfCloseTimeout is the time without a byte for the second side to finish after the first has. Default: 60 s.
+	// Limits: zero (both end with the first) to 365 days, or never.
+	HalfCloseTimeout TimeLimit `json:"half_close_timeout,omitzero"`
+	// BufferSize is how many bytes a relay holds for each direction at most. Default: 64 KiB. Limits: 1 KiB to 16 MiB.
+	BufferSize uint32 `json:"buffer_size,omitzero"`
+	// DrainTimeout is the time that a drain gives connections to finish before it closes them. Default: 30 s.
+	// Limits: zero (at once) to 365 days, or never.
+	DrainTimeout TimeLimit `json:"drain_timeout,omitzero"`
+	// AcceptPause is the pause of accepting when the process has no file descriptor or no memory left. Default: 100 ms.
+	// Limits: 1 ms to 365 days.
+	AcceptPause TimeLimit `json:"accept_pause,omitzero"`
+	// TCP says how connections are made and what their sockets are told.
+	TCP TcpConfig `json:"tcp,omitzero"`
+}
+
+// TcpConfig says how TCP connections are made and what their sockets are told.
+type TcpConfig struct {
+	// NoDelay says whether small writes leave at once (TCP_NODELAY). Default: true.
+	NoDelay Optional[bool] `json:"nodelay,omitzero"`
+	// Keepalive says when the kernel asks a silent peer whether it is still there.
+	Keepalive TcpKeepalive `json:"keepalive,omitzero"`
+	// UserTimeout is how long sent bytes may stay unacknowledged before the connection is cut (TCP_USER_TIMEOUT; Linux).
+	// Default: 5 min. Limits: 1 ms to 24 days, or never.
+	UserTimeout TimeLimit `json:"user_timeout,omitzero"`
+	// ConnectTimeout is the time to reach any of a destination's addresses, resolving included, where no deadline is
+	// given. Default: 5 s. Limits: 1 ms to 365 days.
+	ConnectTimeout TimeLimit `json:"connect_timeout,omitzero"`
+	// AttemptStagger is the time that an address has to itself before the next one is tried beside it (RFC 8305).
+	// Default: 250 ms. Limits: zero (all at once) to 365 days.
+	AttemptStagger TimeLimit `json:"attempt_stagger,omitzero"`
+	// Backlog is how many connections the kernel completes and holds before they are accepted. Default: 1024, of which
+	// Linux grants at most net.core.somaxconn. Limits: 1 to 65535.
+	Backlog uint32 `json:"backlog,omitzero"`
+}
+
+// TcpKeepalive says when the kernel asks a silent peer whether it is still there. Whole seconds; parts are rounded up.
+type TcpKeepalive struct {
+	// Idle is the silence after which the first probe is sent. Default: 60 s. Limits: 1 s to 32767 s, or never.
+	Idle TimeLimit `json:"idle,omitzero"`
+	// Interval is the time between probes. Default: 10 s. Limits: 1 s to 32767 s.
+	Interval TimeLimit `json:"interval,omitzero"`
+	// Count is how many probes without an answer cut the connection. Default: 6. Limits: 1 to 127.
+	Count uint32 `json:"count,omitzero"`
+}
