@@ -32,7 +32,7 @@ macro_rules! programs {
 
 programs! {
     version.c, errors.c, handles.c, outputs.c, runtime.c, queue.c, streams.c, readiness.c, cancel.c,
-    callbacks.c, buffers.c, fork.c, unload.c, pipe.c, tcp_manager.c, throw.cpp,
+    callbacks.c, buffers.c, fork.c, unload.c, pipe.c, tcp_manager.c, throw.cpp, face.cpp,
 }
 
 #[test]

@@ -1,0 +1,183 @@
+// trunkline.hpp: every class, what it throws, and that nothing is freed twice or left.
+#include "check.h"
+#include "trunkline.hpp"
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace trunkline;
+using std::chrono::milliseconds;
+
+// Runs `call` and returns the status of the Error that it throws.
+template <class Call>
+trunkline_status_t thrown(Call call) {
+  try {
+    call();
+  } catch (const Error &error) {
+    CHECK(std::string(error.what()).size() > 3, "an error says more than a number");
+    return error.status();
+  }
+  return TRUNKLINE_OK;
+}
+
+void streams_carry_text_both_ways(const std::string &address) {
+  Listener listener(address);
+  Stream near = Stream::connect(listener.address());
+  Stream far = listener.accept(milliseconds(5000));
+  near.write_all("question");
+  near.finish();
+  char text[16] = "";
+  far.read_exact(text, 8);
+  CHECK(std::string(text) == "question", "what was written is read");
+  CHECK(far.read(text, sizeof text) == 0, "the end follows the last byte");
+  far.write_all(std::string("answer"));
+  near.read_exact(text, 6);
+  CHECK(near.stats().bytes_sent == 8 && near.stats().bytes_received == 6, "the counts are exact");
+  std::size_t n;
+  CHECK(!near.try_read(text, sizeof text, n), "nothing is there to try");
+  Stream moved = std::move(near);
+  CHECK(!near && moved, "a moved stream has one owner");
+  moved.close();
+  CHECK(thrown([&] { moved.read(text, 1); }) == TRUNKLINE_E_CLOSED, "a closed stream says so");
+}
+
+void errors_say_what_failed_and_whether_to_retry() {
+  try {
+    Stream::connect("mem:nobody-is-here");
+    CHECK(false, "nobody listens");
+  } catch (const Error &error) {
+    CHECK(error.status() == TRUNKLINE_E_CONNECTION_FAILED, "the status");
+    CHECK(error.step() == TRUNKLINE_STEP_CONNECT && error.os_code() == ECONNREFUSED, "the step and the cause");
+    CHECK(error.is_safe_to_retry() && error.is_nothing_sent(), "a retry is safe");
+    CHECK(error.destination() == "mem:nobody-is-here" && error.source().empty(), "the ends");
+  }
+  CHECK(thrown([] { Stream::connect("nonsense"); }) == TRUNKLINE_E_INVALID_ARGUMENT, "no address");
+  CHECK(thrown([] { Stream().read(nullptr, 0); }) == TRUNKLINE_E_INVALID_HANDLE, "no stream");
+  std::pair<Stream, Stream> ends = pipe();
+  char byte;
+  CHECK(thrown([&] { ends.first.read(&byte, 1, milliseconds(10)); }) == TRUNKLINE_E_TIMEOUT, "a deadline");
+  CHECK(thrown([&] { ends.first.read(&byte, 1, Deadline::now()); }) == TRUNKLINE_E_WOULD_BLOCK, "a past deadline");
+  ends.second.abort();
+  CHECK(thrown([&] { ends.first.read(&byte, 1); }) == TRUNKLINE_E_BROKEN, "a reset");
+}
+
+void a_pipe_is_bounded_and_its_reader_frees_its_writer() {
+  std::pair<Stream, Stream> ends = pipe(7);
+  std::thread writer([&] {
+    ends.first.write_all(std::string(1000, 'x'));
+    ends.first.finish();
+  });
+  std::string all(1000, ' ');
+  ends.second.read_exact(&all[0], all.size());
+  writer.join();
+  CHECK(all == std::string(1000, 'x'), "every byte came through 7 places");
+  try {
+    char byte;
+    ends.second.read_exact(&byte, 1);
+    CHECK(false, "the end is no byte");
+  } catch (const std::length_error &) {
+  }
+}
+
+void a_queue_brings_connections_and_readiness() {
+  Queue queue(16);
+  Listener listener("mem:cpp-queue");
+  queue.connect("mem:cpp-queue", 7);
+  std::vector<Event> events = queue.wait(milliseconds(5000));
+  CHECK(events.size() == 1 && events[0].tag() == 7 && events[0].kind() == TRUNKLINE_EV_CONNECTED, "connected");
+  Stream near = events[0].take_stream();
+  Stream far = listener.accept();
+  queue.arm(near, TRUNKLINE_READABLE, 8);
+  CHECK(queue.wait(Deadline::now()).empty(), "nothing is readable yet");
+  far.write_all("x");
+  events = queue.wait(milliseconds(5000));
+  CHECK(events.size() == 1 && events[0].tag() == 8 && events[0].kind() == TRUNKLINE_EV_READABLE, "readable");
+  queue.connect("mem:nobody", 9);
+  events = queue.wait(milliseconds(5000));
+  CHECK(thrown([&] { events.at(0).take_stream(); }) == TRUNKLINE_E_CONNECTION_FAILED, "a failure is thrown");
+  queue.connect("mem:cpp-queue", 10);
+  events = queue.wait(milliseconds(5000));  // never taken: the event frees its stream
+  queue.wake();
+  CHECK(queue.wait().empty(), "a wake brings nothing");
+  queue.shutdown();
+  CHECK(thrown([&] { queue.wait(); }) == TRUNKLINE_E_CLOSED, "a drained queue is closed");
+}
+
+void a_manager_relays_limits_counts_and_drains() {
+  TcpConnectionManager manager("{\"max_connections\": 2}");
+  Listener server("mem:cpp-server");
+  std::string relayed = manager.relay("tcp://127.0.0.1:0", "mem:cpp-server");
+  Stream client = Stream::connect(relayed);
+  client.write_all("through");
+  Stream behind = server.accept(milliseconds(5000));
+  char text[8] = "";
+  behind.read_exact(text, 7);
+  CHECK(std::string(text) == "through", "the relay carries it");
+  Listener listener = manager.listen("mem:cpp-managed");
+  Stream dialled = manager.connect("mem:cpp-managed");
+  CHECK(thrown([&] { manager.connect("mem:cpp-managed"); }) == TRUNKLINE_E_LIMIT_EXCEEDED, "the limit holds");
+  trunkline_tcp_manager_stats_t stats = manager.stats();
+  CHECK(stats.active == 2 && stats.limit == 2 && stats.opened == 2 && stats.bytes_received == 7, "the counts");
+  CHECK(manager.drain(milliseconds(50)) == 2, "a drain cuts what does not end");
+  CHECK(manager.stats().active == 0 && manager.stats().closed == 2, "nothing is left");
+  manager.close();
+  CHECK(thrown([] { TcpConnectionManager bad("{\"max_conections\": 2}"); }) == TRUNKLINE_E_INVALID_ARGUMENT,
+        "a key that is misspelt");
+}
+
+void a_pool_gives_each_value_up_exactly_once() {
+  std::atomic<int> closed(0), sum(0);
+  {
+    KeyedPool pool("{\"max_size\": 2}", [&](uint64_t value, uint32_t) {
+      closed++;
+      sum += static_cast<int>(value);
+    });
+    pool.insert("a", 1);
+    pool.insert("b", 2);
+    CHECK(thrown([&] { pool.insert("c", 3); }) == TRUNKLINE_E_LIMIT_EXCEEDED, "a full pool refuses");
+    uint64_t value = 0;
+    CHECK(pool.get_value("a", value) && value == 1, "a value is found");
+    CHECK(!pool.get_value("c", value), "what was refused is not there");
+    CHECK(pool.remove("a", value) && !pool.remove("a", value), "a value is taken once");
+    pool.insert("b", 4);
+    CHECK(pool.stats().entries == 1 && pool.stats().max_entries == 2, "the counts");
+    CHECK(pool.prune_expired() == 0, "nothing has expired");
+    pool.clear();
+    pool.insert("d", 8);
+  }
+  CHECK(closed == 3 && sum == 2 + 4 + 8, "each value that was not taken was given up once");
+  CHECK(thrown([] { KeyedPool bad("{", [](uint64_t, uint32_t) {}); }) == TRUNKLINE_E_INVALID_ARGUMENT, "no JSON");
+}
+
+void a_runtime_of_its_own_ends_with_what_lives_on_it() {
+  Runtime runtime(1);
+  std::pair<Stream, Stream> ends = pipe(0, runtime.get());
+  runtime.shutdown(milliseconds(5000));
+  CHECK(thrown([&] { ends.first.write_all("x"); }) == TRUNKLINE_E_CLOSED, "its streams are closed");
+  CHECK(thrown([&] { pipe(0, runtime.get()); }) == TRUNKLINE_E_CLOSED, "nothing new is made on it");
+}
+
+}  // namespace
+
+int main() {
+  begin();
+  for (const char *address : {"tcp://127.0.0.1:0", "unix:@trunkline-face", "mem:face"}) {
+    streams_carry_text_both_ways(address);
+  }
+  errors_say_what_failed_and_whether_to_retry();
+  a_pipe_is_bounded_and_its_reader_frees_its_writer();
+  a_queue_brings_connections_and_readiness();
+  a_manager_relays_limits_counts_and_drains();
+  a_pool_gives_each_value_up_exactly_once();
+  a_runtime_of_its_own_ends_with_what_lives_on_it();
+  trunkline_debug_counts_t counts = TRUNKLINE_DEBUG_COUNTS_INIT;
+  OK(trunkline_debug_counts(&counts));
+  CHECK(counts.streams == 0 && counts.listeners == 0 && counts.queues == 0, "nothing is left");
+  CHECK(counts.keyed_pools == 0 && counts.tcp_managers == 0 && counts.runtimes == 0, "nothing is left");
+  OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
+  return 0;
+}
