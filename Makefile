@@ -27,7 +27,8 @@ export CGO_CFLAGS := -I$(CURDIR)/include
 PARTS := $(strip test-rust \
 	$(if $(wildcard models/Cargo.toml),test-loom) \
 	$(if $(wildcard python/pyproject.toml),test-python) \
-	$(if $(wildcard go/go.mod),test-go))
+	$(if $(wildcard go/go.mod),test-go) \
+	test-hello test-killed)
 
 RUST_SOURCES := $(shell git ls-files '*.rs' '*.toml' Cargo.lock 2>/dev/null)
 PYTHON_SOURCES := $(shell git ls-files python 2>/dev/null)
@@ -35,9 +36,7 @@ PYTHON_SOURCES := $(shell git ls-files python 2>/dev/null)
 ##@ Every day
 
 .PHONY: demo
-demo: tools .venv/.wheel $(GO_READY) ## Relay, pool and pipe traffic from five languages, in one table
-	$(CARGO) build --locked --release
-	$(call soname_link,target/release)
+demo: tools .venv/.wheel $(GO_READY) release ## Relay, pool and pipe traffic from five languages, in one table
 	examples/demo/run
 
 .PHONY: test
@@ -56,7 +55,6 @@ ifneq ($(wildcard go/go.mod),)
 	unformatted=$$(gofmt -l go); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	$(MAKE) library
 	cd go && $(GO_ENV) go vet ./...
-	cd go/interop && $(GO_ENV) go vet ./...
 endif
 
 ##@ Parts of the test
@@ -88,6 +86,14 @@ test-python: tools .venv/.wheel ## The installed wheel: tests, types, stubs
 test-go: tools $(GO_READY) library ## The Go package, under the race detector
 	cd go && $(GO_ENV) go test -race -count=1 ./...
 	if [ -f go/interop/go.mod ]; then cd go/interop && $(GO_ENV) go test -race -count=1 ./...; fi
+
+.PHONY: test-hello
+test-hello: tools .venv/.wheel $(GO_READY) library ## The README's program in each language
+	examples/hello/run
+
+.PHONY: test-killed
+test-killed: tools .venv/.wheel $(GO_READY) release ## A client of each language killed in mid-transfer: the counts stay exact
+	examples/demo/run kill
 
 ##@ Now and then
 
@@ -135,6 +141,11 @@ tools:
 library: tools
 	$(CARGO) build --locked -p trunkline-ffi
 	$(call soname_link,target/debug)
+
+.PHONY: release
+release: tools
+	$(CARGO) build --locked --release -p trunkline-ffi
+	$(call soname_link,target/release)
 
 # $(1): folder of the library. Programs load it by its soname, cargo does not make that name.
 soname_link = soname=$$(objdump -p $(1)/libtrunkline.so | awk '/SONAME/ { print $$2 }'); \
