@@ -1,0 +1,22 @@
+//! What docs/seeds.md points to is there.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::{fs, path::Path};
+
+#[test]
+fn every_test_that_the_page_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/seeds.md")).unwrap();
+    let named: Vec<_> =
+        page.split('`').skip(1).step_by(2).filter_map(|s| s.split_once("::")).collect();
+    assert!(named.len() > 30, "the page names only {} tests", named.len());
+    let is_missing = |(file, test): &&(&str, &str)| {
+        let source = fs::read_to_string(root.join(file)).unwrap_or_default();
+        *file != "file"
+            && !["fn ", "def ", "func ", "void "]
+                .iter()
+                .any(|word| source.contains(&format!("{word}{test}(")))
+    };
+    let missing: Vec<_> = named.iter().filter(is_missing).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
