@@ -176,21 +176,21 @@ pub(crate) fn version() -> String {
 
 /// Reads a text of at most 300 bytes by a C function that fills a buffer.
 fn short_text(
-    fill: impl FnOnce(*mut c_char, usize, Out<'_, usize>) -> trunkline_status_t,
+    fill: impl FnOnce(*mut c_char, usize, Out<'_, usize>, Err<'_>) -> trunkline_status_t,
 ) -> Result<String, Failed> {
     let mut room = [0_u8; 512];
-    let length = call(0, |n, _| fill(room.as_mut_ptr().cast(), room.len(), n))?;
+    let length = call(0, |n, err| fill(room.as_mut_ptr().cast(), room.len(), n, err))?;
     Ok(String::from_utf8_lossy(&room[..length]).into_owned())
 }
 
 pub(crate) fn stream_address(stream: trunkline_stream_t, which: u32) -> Result<String, Failed> {
     // SAFETY: the pointer is good for the length that goes with it.
-    short_text(|text, cap, n| unsafe { trunkline_stream_address(stream, which, text, cap, n) })
+    short_text(|text, cap, n, _| unsafe { trunkline_stream_address(stream, which, text, cap, n) })
 }
 
 pub(crate) fn listener_address(listener: trunkline_listener_t) -> Result<String, Failed> {
     // SAFETY: the pointer is good for the length that goes with it.
-    short_text(|text, cap, n| unsafe { trunkline_listener_address(listener, text, cap, n) })
+    short_text(|text, cap, n, _| unsafe { trunkline_listener_address(listener, text, cap, n) })
 }
 
 /// Implemented by the structs that C functions fill: all zeroes are valid, and `size` comes first.
@@ -208,7 +208,12 @@ macro_rules! filled {
     };
 }
 
-filled!(trunkline_stream_stats_t, trunkline_keyed_pool_stats_t, trunkline_debug_counts_t);
+filled!(
+    trunkline_tcp_manager_stats_t,
+    trunkline_stream_stats_t,
+    trunkline_keyed_pool_stats_t,
+    trunkline_debug_counts_t
+);
 
 /// What a C function fills into a struct that says how long it is.
 fn filled<T: Filled>(fill: impl FnOnce(*mut T) -> trunkline_status_t) -> Result<T, Failed> {
@@ -234,6 +239,57 @@ pub(crate) fn pool_stats(
 pub(crate) fn debug_counts() -> Result<trunkline_debug_counts_t, Failed> {
     // SAFETY: `size` says how long the struct is.
     filled(|counts| unsafe { trunkline_debug_counts(counts) })
+}
+
+pub(crate) fn manager_stats(
+    manager: trunkline_tcp_manager_t,
+) -> Result<trunkline_tcp_manager_stats_t, Failed> {
+    // SAFETY: `size` says how long the struct is.
+    filled(|stats| unsafe { trunkline_tcp_manager_stats(manager, stats) })
+}
+
+pub(crate) fn tcp_manager(json: &str) -> Result<trunkline_tcp_manager_t, Failed> {
+    // SAFETY: pointer and length are those of a live text.
+    call(trunkline_tcp_manager_t { h: 0 }, |out, err| unsafe {
+        trunkline_tcp_manager_new(DEFAULT, json.as_ptr().cast(), json.len(), out, err)
+    })
+}
+
+pub(crate) fn manager_connect(
+    manager: trunkline_tcp_manager_t,
+    address: &str,
+    deadline_ns: i64,
+    to: &trunkline_completion_t,
+) -> Result<trunkline_op_t, Failed> {
+    let (text, length) = (address.as_ptr().cast(), address.len());
+    // SAFETY: pointer and length are those of a live text.
+    call(trunkline_op_t { h: 0 }, |op, err| unsafe {
+        trunkline_tcp_manager_connect_async(manager, text, length, deadline_ns, Some(to), op, err)
+    })
+}
+
+pub(crate) fn manager_listen(
+    manager: trunkline_tcp_manager_t,
+    address: &str,
+) -> Result<trunkline_listener_t, Failed> {
+    let (text, length) = (address.as_ptr().cast(), address.len());
+    // SAFETY: pointer and length are those of a live text.
+    call(trunkline_listener_t { h: 0 }, |out, err| unsafe {
+        trunkline_tcp_manager_listen(manager, text, length, out, err)
+    })
+}
+
+pub(crate) fn manager_relay(
+    manager: trunkline_tcp_manager_t,
+    listen: &str,
+    destination: &str,
+) -> Result<String, Failed> {
+    let (from, from_length) = (listen.as_ptr().cast(), listen.len());
+    let (to, to_length) = (destination.as_ptr().cast(), destination.len());
+    // SAFETY: pointers and lengths are those of live texts and of a live buffer.
+    short_text(|text, cap, n, err| unsafe {
+        trunkline_tcp_manager_relay(manager, from, from_length, to, to_length, text, cap, n, err)
+    })
 }
 
 pub(crate) fn keyed_pool(

@@ -16,6 +16,7 @@ pub(crate) fn debug_counts(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u6
         ("streams", counts.streams),
         ("listeners", counts.listeners),
         ("keyed_pools", counts.keyed_pools),
+        ("tcp_managers", counts.tcp_managers),
     ]))
 }
 

@@ -15,6 +15,7 @@ mod buffer;
 mod debug;
 mod failure;
 mod listener;
+mod manager;
 mod open;
 mod pool;
 mod queue;
@@ -28,6 +29,7 @@ mod _native {
         debug::{debug_counts, debug_fail},
         failure::use_exceptions,
         listener::Listener,
+        manager::TcpManager,
         open::{Operation, connect, listen, pipe},
         pool::KeyedPool,
         queue::Queue,

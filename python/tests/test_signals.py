@@ -70,6 +70,25 @@ def test_connecting_is_interrupted_and_ends(silent_address: str) -> None:
     assert _native.debug_counts()["operations"] == 0
 
 
+def test_draining_is_interrupted_and_cuts_nobody() -> None:
+    with (
+        trunkline.TcpConnectionManager() as manager,
+        trunkline.listen("tcp://127.0.0.1:0") as server,
+        manager.connect(server.getsockname()) as near,
+        server.accept() as far,
+    ):
+        expect_interrupt(lambda: manager.drain(timeout=60))
+        assert _native.debug_counts()["operations"] == 0
+        near.sendall(b"still here")
+        assert far.recv(100) == b"still here"
+
+
+def test_connecting_with_a_manager_is_interrupted(silent_address: str) -> None:
+    with trunkline.TcpConnectionManager() as manager:
+        expect_interrupt(lambda: manager.connect(silent_address))
+        assert manager.stats().active == 0
+
+
 def test_a_handler_that_returns_lets_the_wait_go_on() -> None:
     near, far = trunkline.pipe()
     with near, far:

@@ -48,6 +48,11 @@ from ._listener import (
     async_listen,
     listen,
 )
+from ._manager import (
+    AsyncTcpConnectionManager,
+    ManagerStats,
+    TcpConnectionManager,
+)
 from ._open import (
     async_connect,
     async_pipe,
@@ -67,6 +72,11 @@ from ._runtime import (
 from ._stream import (
     Stream,
 )
+from ._tcp_config import (
+    TcpConfig,
+    TcpKeepalive,
+    TcpManagerConfig,
+)
 from ._types import (
     NEVER,
     CloseReason,
@@ -79,6 +89,7 @@ __all__ = [
     "AsyncKeyedPool",
     "AsyncListener",
     "AsyncStream",
+    "AsyncTcpConnectionManager",
     "BindError",
     "ChannelError",
     "CircuitOpen",
@@ -92,6 +103,7 @@ __all__ = [
     "KeyedPool",
     "LimitExceeded",
     "Listener",
+    "ManagerStats",
     "NativeError",
     "Never",
     "NoMemoryError",
@@ -107,6 +119,10 @@ __all__ = [
     "Runtime",
     "Stream",
     "StreamStats",
+    "TcpConfig",
+    "TcpConnectionManager",
+    "TcpKeepalive",
+    "TcpManagerConfig",
     "TlsError",
     "TooManyWaiters",
     "UdpError",

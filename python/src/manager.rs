@@ -1,0 +1,118 @@
+//! The TCP connection manager: dials, accepts, relays, counts and drains.
+
+use crate::{
+    buffer::{self, completion, plain},
+    failure::Doing,
+    listener::Listener,
+    open::Operation,
+    queue::Queue,
+    runtime::{self, detached},
+};
+use pyo3::prelude::*;
+use trunkline::*;
+
+/// Active, limit, opened, closed; accepted, dialled; bytes received and sent; pauses of accepting; and
+/// closed by reason, in the order of TRUNKLINE_CLOSE_*.
+type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64), u64, [u64; 8]);
+
+/// Makes, accepts, runs and counts TCP connections.
+#[pyclass(frozen, module = "trunkline._native")]
+pub(crate) struct TcpManager {
+    handle: trunkline_tcp_manager_t,
+}
+
+fn doing(step: i32, address: &str) -> Doing {
+    Doing { step, address: Some(address.to_owned()) }
+}
+
+#[pymethods]
+impl TcpManager {
+    /// An empty document means the defaults.
+    #[new]
+    fn new(py: Python<'_>, json: &str) -> PyResult<Self> {
+        let handle = buffer::tcp_manager(json).map_err(|failed| failed.raise(py))?;
+        runtime::in_use();
+        Ok(Self { handle })
+    }
+
+    /// Starts to connect; the event with `tag` has the stream.
+    fn connect(
+        &self,
+        py: Python<'_>,
+        address: &str,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        let to = completion(queue.handle, tag);
+        let op = buffer::manager_connect(self.handle, address, deadline_ns, &to);
+        let doing = doing(TRUNKLINE_STEP_CONNECT, address);
+        Ok(Operation::of(op.map_err(|failed| failed.raise_while(py, doing))?))
+    }
+
+    /// Listens; what is accepted counts against the limit. Looks a host name up.
+    fn listen(&self, py: Python<'_>, address: &str) -> PyResult<Listener> {
+        let listener = detached(py, || buffer::manager_listen(self.handle, address));
+        let doing = doing(TRUNKLINE_STEP_BIND, address);
+        Ok(Listener::of(listener.map_err(|failed| failed.raise_while(py, doing))?))
+    }
+
+    /// Accepts on one address and copies to and from another, in the background; the address that is
+    /// listened on. Looks a host name up.
+    fn relay(&self, py: Python<'_>, listen: &str, destination: &str) -> PyResult<String> {
+        let bound = detached(py, || buffer::manager_relay(self.handle, listen, destination));
+        bound.map_err(|failed| failed.raise_while(py, doing(TRUNKLINE_STEP_BIND, listen)))
+    }
+
+    /// Active, limit, opened, closed; accepted, dialled; bytes received and sent; pauses of accepting;
+    /// and closed by reason.
+    fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
+        let s = buffer::manager_stats(self.handle).map_err(|failed| failed.raise(py))?;
+        let reasons = [
+            s.closed_finished,
+            s.closed_local,
+            s.closed_reset,
+            s.closed_idle_timeout,
+            s.closed_half_close_timeout,
+            s.closed_connect_failed,
+            s.closed_drained,
+            s.closed_cancelled,
+        ];
+        let (ways, bytes) = ((s.accepted, s.dialled), (s.bytes_received, s.bytes_sent));
+        Ok(((s.active, s.limit, s.opened, s.closed), ways, bytes, s.accept_pauses, reasons))
+    }
+
+    /// Starts to drain; the value of the event with `tag` is how many connections were cut.
+    fn drain(
+        &self,
+        py: Python<'_>,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        let to = completion(queue.handle, tag);
+        let blank = trunkline_op_t { h: 0 };
+        let op = buffer::call(blank, |op, err| {
+            trunkline_tcp_manager_drain_async(self.handle, deadline_ns, Some(&to), op, err)
+        });
+        let doing = Doing { step: TRUNKLINE_STEP_DRAIN, address: None };
+        Ok(Operation::of(op.map_err(|failed| failed.raise_while(py, doing))?))
+    }
+
+    /// Closes everything; every descriptor is gone on return.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || plain(trunkline_tcp_manager_close(self.handle)))
+            .map_err(|failed| failed.raise(py))
+    }
+
+    /// Whether it was inherited over a fork.
+    fn is_inherited(&self) -> bool {
+        buffer::manager_stats(self.handle).is_err_and(|failed| failed.is(TRUNKLINE_E_FORKED))
+    }
+}
+
+impl Drop for TcpManager {
+    fn drop(&mut self) {
+        let _ = trunkline_tcp_manager_free(self.handle);
+    }
+}

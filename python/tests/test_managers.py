@@ -1,0 +1,230 @@
+"""TCP connection managers for threads and for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from support import PATIENCE, Thread, eventually, threads_wait
+
+import trunkline
+from trunkline import (
+    NEVER,
+    AsyncTcpConnectionManager,
+    CloseReason,
+    TcpConfig,
+    TcpConnectionManager,
+    TcpKeepalive,
+    TcpManagerConfig,
+)
+
+
+@pytest.fixture
+def manager() -> Iterator[TcpConnectionManager]:
+    with TcpConnectionManager() as manager:
+        yield manager
+
+
+def echo(stream: trunkline.Stream) -> None:
+    with stream:
+        while data := stream.recv(65536):
+            stream.sendall(data)
+
+
+def echo_all(listener: trunkline.Listener, count: int) -> None:
+    threads = [Thread(echo, listener.accept()) for _ in range(count)]
+    for thread in threads:
+        thread.result()
+
+
+def test_what_is_made_and_accepted_is_counted(manager: TcpConnectionManager) -> None:
+    with manager.listen("tcp://127.0.0.1:0") as listener:
+        with manager.connect(listener.getsockname()) as near, listener.accept() as far:
+            near.sendall(b"four")
+            assert far.recv(10) == b"four"
+            stats = manager.stats()
+            assert (stats.active, stats.limit, stats.opened) == (2, 1024, 2)
+            assert (stats.accepted, stats.dialled) == (1, 1)
+            assert (stats.bytes_sent, stats.bytes_received) == (4, 4)
+    eventually(lambda: manager.stats().active == 0)
+    stats = manager.stats()
+    assert stats.closed == stats.opened == sum(stats.closed_by_reason.values()) == 2
+    assert set(stats.closed_by_reason) == set(CloseReason)
+
+
+def test_a_relay_carries_bytes_both_ways_and_counts_them(manager: TcpConnectionManager) -> None:
+    data = os.urandom(3 << 20)
+    with trunkline.listen("tcp://127.0.0.1:0") as server:
+        serving = Thread(echo_all, server, 4)
+        address = manager.relay("tcp://127.0.0.1:0", server.getsockname())
+        for _ in range(4):
+            with trunkline.connect(address, timeout=PATIENCE) as stream:
+                stream.settimeout(PATIENCE)
+                sending = Thread(send_and_end, stream, data)
+                received = hashlib.sha256()
+                while piece := stream.recv(65536):
+                    received.update(piece)
+                sending.result()
+                assert received.digest() == hashlib.sha256(data).digest()
+        serving.result()
+    eventually(lambda: manager.stats().active == 0)
+    stats = manager.stats()
+    assert stats.opened == stats.closed == stats.accepted == 4
+    assert stats.closed_by_reason[CloseReason.FINISHED] == 4
+    assert stats.bytes_received == stats.bytes_sent == 4 * len(data)
+
+
+def send_and_end(stream: trunkline.Stream, data: bytes) -> None:
+    stream.sendall(data)
+    stream.shutdown(socket.SHUT_WR)
+
+
+def test_a_limit_is_never_exceeded() -> None:
+    config = TcpManagerConfig(max_connections=2)
+    with TcpConnectionManager(config) as manager, trunkline.listen("tcp://127.0.0.1:0") as server:
+        held = [manager.connect(server.getsockname()) for _ in range(2)]
+        with pytest.raises(trunkline.LimitExceeded) as caught:
+            manager.connect(server.getsockname())
+        assert caught.value.retryable
+        held.pop().close()
+        manager.connect(server.getsockname()).close()
+        held.pop().close()
+        eventually(lambda: manager.stats().active == 0)
+
+
+def test_an_accept_beyond_the_limit_waits_for_a_place() -> None:
+    config = TcpManagerConfig(max_connections=1)
+    with TcpConnectionManager(config) as manager:
+        with manager.listen("tcp://127.0.0.1:0") as listener:
+            first, second = (trunkline.connect(listener.getsockname()) for _ in range(2))
+            accepted = listener.accept()
+            waiting = Thread(listener.accept)
+            threads_wait()
+            accepted.close()
+            waiting.result().close()
+            first.close()
+            second.close()
+
+
+def test_a_drain_lets_finish_and_then_cuts(manager: TcpConnectionManager) -> None:
+    with trunkline.listen("tcp://127.0.0.1:0") as server:
+        streams = [manager.connect(server.getsockname()) for _ in range(3)]
+        streams[0].close()
+        assert manager.drain(timeout=0.05) == 2
+        assert manager.stats().closed_by_reason[CloseReason.DRAINED] == 2
+        with pytest.raises(trunkline.ClosedError):
+            manager.connect(server.getsockname())
+        for stream in streams:
+            stream.close()
+
+
+def test_closing_a_manager_closes_what_it_made(manager: TcpConnectionManager) -> None:
+    listener = manager.listen("tcp://127.0.0.1:0")
+    stream = manager.connect(listener.getsockname())
+    reader = Thread(stream.recv, 1)
+    threads_wait()
+    manager.close()
+    manager.close()
+    with pytest.raises(trunkline.ClosedError):
+        reader.result()
+    with pytest.raises(trunkline.ClosedError):
+        listener.accept()
+    assert manager.stats().active == 0
+    stream.close()
+    listener.close()
+
+
+def test_a_bad_figure_is_named() -> None:
+    for config, name in (
+        (TcpManagerConfig(max_connections=0), "max_connections"),
+        (TcpManagerConfig(idle_timeout=timedelta(0)), "idle_timeout"),
+        (TcpManagerConfig(tcp=TcpConfig(backlog=0)), "tcp.backlog"),
+        (TcpManagerConfig(tcp=TcpConfig(keepalive=TcpKeepalive(count=0))), "tcp.keepalive.count"),
+    ):
+        with pytest.raises(trunkline.ConfigError, match=name):
+            TcpConnectionManager(config)
+
+
+def test_unset_zero_and_never_are_three_values() -> None:
+    assert TcpManagerConfig().to_json() == "{}"
+    assert TcpManagerConfig(drain_timeout=timedelta(0)).to_json() == '{"drain_timeout": "0us"}'
+    assert TcpManagerConfig(drain_timeout=NEVER).to_json() == '{"drain_timeout": "never"}'
+    with trunkline.listen("tcp://127.0.0.1:0") as server:
+        with TcpConnectionManager(TcpManagerConfig(drain_timeout=timedelta(0))) as manager:
+            with manager.connect(server.getsockname()):
+                assert manager.drain() == 1
+
+
+def test_a_forgotten_manager_is_told_of() -> None:
+    manager = TcpConnectionManager()
+    with pytest.warns(ResourceWarning, match="unclosed <TcpConnectionManager open>"):
+        del manager
+        gc.collect()
+
+
+async def test_a_manager_of_a_loop_does_the_same() -> None:
+    async with AsyncTcpConnectionManager(TcpManagerConfig(max_connections=4)) as manager:
+        async with await manager.listen("tcp://127.0.0.1:0") as listener:
+            connecting = asyncio.create_task(manager.connect(listener.getsockname()))
+            async with await listener.accept() as far, await connecting as near:
+                await near.send(b"four")
+                assert await far.receive() == b"four"
+                assert manager.stats().active == 2
+            address = await manager.relay("tcp://127.0.0.1:0", listener.getsockname())
+            async with await trunkline.async_connect(address) as near:
+                async with await listener.accept() as far:
+                    await far.send(b"through the relay")
+                    assert await near.receive() == b"through the relay"
+        assert await manager.drain(timeout=PATIENCE) == 0
+        with pytest.raises(trunkline.ClosedError):
+            await manager.connect(address)
+    assert manager.stats().active == 0
+
+
+async def test_a_cancelled_drain_cuts_nobody() -> None:
+    async with (
+        AsyncTcpConnectionManager() as manager,
+        await trunkline.async_listen("tcp://127.0.0.1:0") as server,
+        await manager.connect(server.getsockname()) as near,
+        await server.accept() as far,
+    ):
+        draining = asyncio.create_task(manager.drain(timeout=PATIENCE))
+        await asyncio.sleep(0)
+        assert not draining.done()
+        draining.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await draining
+        await near.send(b"still here")
+        assert await far.receive() == b"still here"
+
+
+async def test_a_relay_survives_a_storm_of_clients() -> None:
+    async with (
+        AsyncTcpConnectionManager() as manager,
+        await trunkline.async_listen("tcp://127.0.0.1:0") as server,
+    ):
+        address = await manager.relay("tcp://127.0.0.1:0", server.getsockname())
+
+        async def serve() -> None:
+            async with await server.accept() as stream:
+                async for data in stream:
+                    await stream.send(data)
+
+        async def talk() -> None:
+            async with await trunkline.async_connect(address) as stream:
+                await stream.send(b"x" * 10_000)
+                await stream.send_eof()
+                assert sum([len(data) async for data in stream]) == 10_000
+
+        await asyncio.gather(*(work() for work in [serve, talk] * 100))
+        async with asyncio.timeout(PATIENCE):
+            while manager.stats().active:
+                await asyncio.sleep(0)
+        stats = manager.stats()
+        assert (stats.opened, stats.bytes_received, stats.bytes_sent) == (100, 10**6, 10**6)

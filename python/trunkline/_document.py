@@ -1,0 +1,41 @@
+"""Configurations as the native documents write them: JSON with durations as text."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from ._duration import duration_text, limit_text, read_duration, read_limit
+from ._types import Never
+
+T = TypeVar("T")
+
+
+def to_document(value: Any) -> Any:
+    """As JSON has it; what is unset is left out."""
+    if dataclasses.is_dataclass(value):
+        fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {name: to_document(inner) for name, inner in fields if inner is not None}
+    if isinstance(value, timedelta):
+        return duration_text(value)
+    if isinstance(value, Never):
+        return limit_text(value)
+    return value
+
+
+def read_document(kind: type[T], document: dict[str, Any]) -> T:
+    """A dataclass from what the native module printed."""
+    hints = get_type_hints(kind)
+    return kind(**{name: _read(hints[name], inner) for name, inner in document.items()})
+
+
+def _read(kind: Any, document: Any) -> Any:
+    """The value of a type from what the native module printed."""
+    if dataclasses.is_dataclass(kind):
+        return read_document(kind, document)  # type: ignore[arg-type]
+    if kind is timedelta:
+        return read_duration(document)
+    if Never in get_args(kind):
+        return read_limit(document)
+    return tuple(document) if isinstance(document, list) else document

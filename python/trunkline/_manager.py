@@ -1,0 +1,227 @@
+"""TCP connection managers: they make, accept, run and count connections, and never exceed their limit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, NoReturn
+
+from . import _hub, _native
+from ._async_stream import AsyncStream
+from ._listener import AsyncListener, Listener
+from ._open import stream_of
+from ._stream import Stream, close_native
+from ._types import CloseReason, Event
+from ._wait import deadline_after, until_done
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ._tcp_config import TcpManagerConfig
+
+__all__ = ["AsyncTcpConnectionManager", "ManagerStats", "TcpConnectionManager"]
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerStats:
+    """The counts of a manager, of one moment: ``opened == active + closed``.
+
+    A relayed connection counts once: it is accepted, and its bytes are counted as they come in from the
+    client and go out to the client.
+    """
+
+    active: int
+    limit: int
+    opened: int
+    closed: int
+    accepted: int
+    dialled: int
+    bytes_received: int
+    bytes_sent: int
+    accept_pauses: int
+    closed_by_reason: Mapping[CloseReason, int]
+
+
+class _ManagerBase:
+    """What managers for threads and for asyncio share: nothing here waits."""
+
+    __slots__ = ("__weakref__", "_closed", "_native")
+
+    def __init__(self, config: TcpManagerConfig | None = None) -> None:
+        self._native = _native.TcpManager("" if config is None else config.to_json())
+        self._closed = False
+
+    def stats(self) -> ManagerStats:
+        """The counts of this moment, also once it is closed."""
+        counts, ways, traffic, accept_pauses, reasons = self._native.stats()
+        active, limit, opened, closed = counts
+        return ManagerStats(
+            active=active,
+            limit=limit,
+            opened=opened,
+            closed=closed,
+            accepted=ways[0],
+            dialled=ways[1],
+            bytes_received=traffic[0],
+            bytes_sent=traffic[1],
+            accept_pauses=accept_pauses,
+            closed_by_reason=MappingProxyType(dict(zip(CloseReason, reasons, strict=True))),
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__qualname__} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a manager belongs to its process: it cannot be pickled")
+
+    def __del__(self) -> None:
+        if getattr(self, "_closed", True) or self._native.is_inherited():
+            return
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+
+    def _connecting(
+        self, address: str, timeout: float | None
+    ) -> Callable[[_native.Queue, int], _native.Operation]:
+        deadline = deadline_after(timeout)
+        return lambda queue, tag: self._native.connect(address, deadline, queue, tag)
+
+    def _draining(self, timeout: float | None) -> Callable[[_native.Queue, int], _native.Operation]:
+        deadline = deadline_after(timeout)
+        return lambda queue, tag: self._native.drain(deadline, queue, tag)
+
+
+class TcpConnectionManager(_ManagerBase):
+    """Makes, accepts, runs and counts connections. Any thread may use it at any time.
+
+    Its limit is never exceeded: a connection that would is refused when it is dialled, and waits in the
+    backlog when it comes in.
+
+    Args:
+        config: figures; what is unset has its documented default.
+
+    Raises:
+        ConfigError: a figure is out of its range.
+    """
+
+    __slots__ = ()
+
+    def connect(self, address: str, *, timeout: float | None = None) -> Stream:
+        """Like :func:`trunkline.connect`, counted here.
+
+        Raises:
+            LimitExceeded: there are as many connections as may be.
+        """
+        started = time.monotonic()
+        return Stream(stream_of(until_done(self._connecting(address, timeout)), started))
+
+    def listen(self, address: str) -> Listener:
+        """Like :func:`trunkline.listen`; what is accepted is counted here, and accepted within the limit."""
+        return Listener(self._native.listen(address))
+
+    def relay(self, listen: str, destination: str) -> str:
+        """Accepts on ``listen`` and copies to and from ``destination``, in the background.
+
+        Returns:
+            The address that is listened on; a port 0 has become the real one.
+        """
+        return self._native.relay(listen, destination)
+
+    def drain(self, timeout: float | None = None) -> int:
+        """Lets no new connection in and waits for those that stand; at the timeout cuts the rest.
+
+        Args:
+            timeout: seconds; ``None`` means the configured ``drain_timeout``.
+
+        Returns:
+            How many were cut.
+        """
+        return _drained(until_done(self._draining(timeout)))
+
+    def close(self) -> None:
+        """Closes everything, the streams and listeners that it made included. Idempotent.
+
+        In a forked child it leaves the parent's connections alone.
+        """
+        self._closed = True
+        close_native(self._native.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncTcpConnectionManager(_ManagerBase):
+    """The twin of :class:`TcpConnectionManager` for asyncio."""
+
+    __slots__ = ()
+
+    async def connect(self, address: str, *, timeout: float | None = None) -> AsyncStream:
+        """Like :func:`trunkline.async_connect`, counted here.
+
+        Raises:
+            LimitExceeded: there are as many connections as may be.
+        """
+        started = time.monotonic()
+        event = await _hub.current().result(self._connecting(address, timeout))
+        return AsyncStream(stream_of(event, started))
+
+    async def listen(self, address: str) -> AsyncListener:
+        """Like :func:`trunkline.async_listen`; what is accepted is counted here, within the limit."""
+        return AsyncListener(await asyncio.to_thread(self._native.listen, address))
+
+    async def relay(self, listen: str, destination: str) -> str:
+        """Accepts on ``listen`` and copies to and from ``destination``, in the background.
+
+        Returns:
+            The address that is listened on; a port 0 has become the real one.
+        """
+        return await asyncio.to_thread(self._native.relay, listen, destination)
+
+    async def drain(self, timeout: float | None = None) -> int:
+        """Lets no new connection in and waits for those that stand; at the timeout cuts the rest.
+
+        Cancelled, nobody is let in, and those that stand go on.
+
+        Args:
+            timeout: seconds; ``None`` means the configured ``drain_timeout``.
+
+        Returns:
+            How many were cut.
+        """
+        return _drained(await _hub.current().result(self._draining(timeout)))
+
+    async def aclose(self) -> None:
+        """Closes everything, the streams and listeners that it made included. Idempotent."""
+        self._closed = True
+        await asyncio.to_thread(close_native, self._native.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _drained(event: Event) -> int:
+    """How many connections a drain has cut, or the exception."""
+    _, _, cut, error, _ = event
+    if error is not None:
+        raise error
+    return cut

@@ -1,0 +1,81 @@
+"""The configuration of a TCP connection manager: plain data, checked when a manager is made of it.
+
+Unset, zero and never are three values: ``None`` has the documented default, ``timedelta(0)`` is zero, and
+``NEVER`` has no end.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ._document import to_document
+from ._types import Never
+
+__all__ = ["TcpConfig", "TcpKeepalive", "TcpManagerConfig"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TcpKeepalive:
+    """When the kernel asks a silent peer whether it is still there; ``None`` is unset.
+
+    Attributes:
+        idle: silence after which the first probe is sent. Unset 60 s; 1 s to 32767 s, or ``NEVER``.
+        interval: time between probes. Unset 10 s.
+        count: probes without an answer after which the connection is cut. Unset 6; 1 to 127.
+    """
+
+    idle: timedelta | Never | None = None
+    interval: timedelta | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TcpConfig:
+    """How TCP connections are made and what their sockets are told; ``None`` is unset.
+
+    Attributes:
+        nodelay: whether small writes leave at once. Unset true.
+        keepalive: when the kernel asks a silent peer whether it is still there.
+        user_timeout: how long sent bytes may stay unacknowledged. Unset 5 min; 1 ms to 24 days, or ``NEVER``.
+        connect_timeout: time to reach any of a destination's addresses. Unset 5 s; 1 ms to 365 days.
+        attempt_stagger: time that an address has to itself before the next is tried beside it. Unset 250 ms.
+        backlog: connections that the kernel holds before they are accepted. Unset 1024; 1 to 65535.
+    """
+
+    nodelay: bool | None = None
+    keepalive: TcpKeepalive | None = None
+    user_timeout: timedelta | Never | None = None
+    connect_timeout: timedelta | None = None
+    attempt_stagger: timedelta | None = None
+    backlog: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TcpManagerConfig:
+    """How a TCP connection manager limits, relays and drains; ``None`` is unset.
+
+    Attributes:
+        max_connections: at one time, accepted and dialled together. Unset 1024; 1 to 1,000,000.
+        idle_timeout: silence both ways after which a relayed connection is closed. Unset 1 h; 1 ms to
+            365 days, or ``NEVER``.
+        half_close_timeout: silence for the second side to finish in after the first has. Unset 60 s.
+        buffer_size: bytes that a relay holds for each direction at most. Unset 64 KiB; 1 KiB to 16 MiB.
+        drain_timeout: time that a drain gives connections to finish. Unset 30 s; zero to 365 days, or
+            ``NEVER``.
+        accept_pause: pause of accepting while the process has no descriptor left. Unset 100 ms.
+        tcp: how connections are made.
+    """
+
+    max_connections: int | None = None
+    idle_timeout: timedelta | Never | None = None
+    half_close_timeout: timedelta | Never | None = None
+    buffer_size: int | None = None
+    drain_timeout: timedelta | Never | None = None
+    accept_pause: timedelta | None = None
+    tcp: TcpConfig | None = None
+
+    def to_json(self) -> str:
+        """The fields that are set."""
+        return json.dumps(to_document(self))
