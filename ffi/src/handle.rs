@@ -306,9 +306,18 @@ fn invalid<H: Handle>() -> Failure {
 
 /// Removes a handle the way every `_free` does: nothing of an inherited object is touched.
 pub(crate) fn free<H: Handle>(handle: H) -> trunkline_status_t {
+    end_and_free(handle, |_| {})
+}
+
+/// As [`free`], for objects that other threads may hold in a wait: `end` makes them see the end now, and not
+/// when they are done.
+pub(crate) fn end_and_free<H: Handle>(
+    handle: H,
+    end: impl FnOnce(&H::Object),
+) -> trunkline_status_t {
     crate::call::enter_plain(|| match Process::current().table().remove(handle) {
         Ok(object) => {
-            drop(object);
+            end(&object);
             Ok(())
         }
         Err(failure) if failure.status() == TRUNKLINE_E_FORKED => Ok(()),

@@ -5,7 +5,7 @@ use crate::{
     call::{enter, enter_plain, enter_unit, in_callback},
     completion::UserData,
     error::{Failure, trunkline_error_t},
-    handle::{free, trunkline_cq_t, trunkline_keyed_pool_t, trunkline_runtime_t},
+    handle::{end_and_free, trunkline_cq_t, trunkline_keyed_pool_t, trunkline_runtime_t},
     input::{Sized_, bytes, fill, text},
     process::Process,
     queue::{Event, Queue, TRUNKLINE_EV_POOL_CLOSED},
@@ -359,10 +359,7 @@ pub unsafe extern "C" fn trunkline_keyed_pool_stats(
 /// INVALID_HANDLE. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_keyed_pool_free(pool: trunkline_keyed_pool_t) -> trunkline_status_t {
-    if let Ok(object) = Process::current().table().get(pool) {
-        object.pool.close();
-    }
-    free(pool)
+    end_and_free(pool, |object| object.pool.close())
 }
 
 fn not_found() -> Failure {

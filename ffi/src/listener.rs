@@ -5,7 +5,9 @@ use crate::{
     arm::{Arms, Wait},
     call::{enter, enter_plain},
     error::{Failure, trunkline_error_t},
-    handle::{free, trunkline_cq_t, trunkline_listener_t, trunkline_runtime_t, trunkline_stream_t},
+    handle::{
+        end_and_free, trunkline_cq_t, trunkline_listener_t, trunkline_runtime_t, trunkline_stream_t,
+    },
     input::{self, Deadline, Sized_, options, write_text},
     process::Process,
     queue::TRUNKLINE_EV_ACCEPTABLE,
@@ -187,9 +189,5 @@ pub extern "C" fn trunkline_listener_close(listener: trunkline_listener_t) -> tr
 /// Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_listener_free(listener: trunkline_listener_t) -> trunkline_status_t {
-    if let Ok(object) = Process::current().table().get(listener) {
-        // Another thread may hold the object in a wait: it must see the end now, not when it is done.
-        object.listener.close();
-    }
-    free(listener)
+    end_and_free(listener, |object| object.listener.close())
 }

@@ -8,7 +8,7 @@ use crate::{
     buf::trunkline_buf_t,
     call::{enter, enter_plain},
     error::{Failure, trunkline_error_t},
-    handle::{free, trunkline_cq_t, trunkline_runtime_t, trunkline_stream_t},
+    handle::{end_and_free, trunkline_cq_t, trunkline_runtime_t, trunkline_stream_t},
     input::Deadline,
     process::Process,
     status::*,
@@ -259,11 +259,10 @@ pub extern "C" fn trunkline_cq_shutdown(cq: trunkline_cq_t) -> trunkline_status_
 /// Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_cq_free(cq: trunkline_cq_t) -> trunkline_status_t {
-    if let Ok(queue) = Process::current().table().get(cq) {
+    end_and_free(cq, |queue| {
         queue.events.shutdown();
         queue.events.wake();
-    }
-    free(cq)
+    })
 }
 
 /// Frees whatever an event owns: its object, its error and any handle left in it; then blanks it.

@@ -8,7 +8,8 @@ use crate::{
     completion::{Done, submit, trunkline_completion_t},
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, free, trunkline_cq_t, trunkline_op_t, trunkline_runtime_t, trunkline_stream_t,
+        Handle, end_and_free, trunkline_cq_t, trunkline_op_t, trunkline_runtime_t,
+        trunkline_stream_t,
     },
     input::{self, Deadline, Sized_, buffers, bytes_mut, fill, trunkline_bytes_t, write_text},
     process::Process,
@@ -465,13 +466,5 @@ pub extern "C" fn trunkline_stream_close(stream: trunkline_stream_t) -> trunklin
 /// Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_stream_free(stream: trunkline_stream_t) -> trunkline_status_t {
-    close_and_free(stream)
-}
-
-fn close_and_free(stream: trunkline_stream_t) -> trunkline_status_t {
-    if let Ok(object) = Process::current().table().get(stream) {
-        // Another thread may hold the object in a wait: it must see the end now, not when it is done.
-        object.stream.close();
-    }
-    free(stream)
+    end_and_free(stream, |object| object.stream.close())
 }

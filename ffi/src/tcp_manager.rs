@@ -6,7 +6,7 @@ use crate::{
     completion::{Done, submit, trunkline_completion_t},
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, free, trunkline_listener_t, trunkline_op_t, trunkline_runtime_t,
+        Handle, end_and_free, trunkline_listener_t, trunkline_op_t, trunkline_runtime_t,
         trunkline_stream_t, trunkline_tcp_manager_t,
     },
     input::{self, Deadline, Sized_, fill, text, write_text},
@@ -396,9 +396,5 @@ pub extern "C" fn trunkline_tcp_manager_close(
 pub extern "C" fn trunkline_tcp_manager_free(
     manager: trunkline_tcp_manager_t,
 ) -> trunkline_status_t {
-    if let Ok(object) = Process::current().table().get(manager) {
-        // Another thread may hold the object in a wait: the relays end now, not when it is done.
-        object.manager.stop();
-    }
-    free(manager)
+    end_and_free(manager, |object| object.manager.stop())
 }
