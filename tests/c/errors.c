@@ -27,6 +27,7 @@ static const struct {
   { TRUNKLINE_E_PANIC, "PANIC", 0 },
   { TRUNKLINE_E_NO_MEMORY, "NO_MEMORY", 0 },
   { TRUNKLINE_E_UDP, "UDP", 0 },
+  { TRUNKLINE_E_NOT_FOUND, "NOT_FOUND", 0 },
 };
 
 static void every_status_is_provoked_and_named(void) {
