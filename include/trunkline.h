@@ -85,6 +85,51 @@
 #define TRUNKLINE_POOL_CLOSE_POOL_CLOSED 8
 
 /**
+ * Nothing is logged.
+ */
+#define TRUNKLINE_LOG_OFF 0
+
+/**
+ * Something failed that should not.
+ */
+#define TRUNKLINE_LOG_ERROR 1
+
+/**
+ * Something that somebody should look at.
+ */
+#define TRUNKLINE_LOG_WARN 2
+
+/**
+ * What an operator wants to know.
+ */
+#define TRUNKLINE_LOG_INFO 3
+
+/**
+ * The life of each connection.
+ */
+#define TRUNKLINE_LOG_DEBUG 4
+
+/**
+ * Everything.
+ */
+#define TRUNKLINE_LOG_TRACE 5
+
+/**
+ * Only grows.
+ */
+#define TRUNKLINE_METRIC_COUNTER 1
+
+/**
+ * Goes up and down.
+ */
+#define TRUNKLINE_METRIC_GAUGE 2
+
+/**
+ * A distribution.
+ */
+#define TRUNKLINE_METRIC_HISTOGRAM 3
+
+/**
  * The operation produced nothing but its status.
  */
 #define TRUNKLINE_EV_DONE 0
@@ -395,9 +440,21 @@
 typedef struct trunkline_buf_t trunkline_buf_t;
 
 /**
+ * A checked configuration that does not change any more. Owned by one thread at a time; freed with
+ * trunkline_config_free.
+ */
+typedef struct trunkline_config_t trunkline_config_t;
+
+/**
  * Why a call failed, in full. Owned by one thread at a time; freed with trunkline_error_free.
  */
 typedef struct trunkline_error_t trunkline_error_t;
+
+/**
+ * What all instruments of a runtime showed at one moment. Owned by one thread at a time; freed with
+ * trunkline_metrics_free.
+ */
+typedef struct trunkline_metrics_t trunkline_metrics_t;
 
 /**
  * A function that gives memory back to the host that lent it.
@@ -611,6 +668,96 @@ typedef struct trunkline_stream_t {
 } trunkline_stream_t;
 
 /**
+ * Borrowed UTF-8 text, not NUL-terminated.
+ */
+typedef struct trunkline_str_t {
+  /**
+   * May be NULL only if `len` is 0.
+   */
+  const char *ptr;
+  /**
+   * In bytes.
+   */
+  size_t len;
+} trunkline_str_t;
+
+/**
+ * One record. All texts are borrowed for the length of the call.
+ */
+typedef struct trunkline_log_record_t {
+  /**
+   * Bytes that this library filled: a newer one appends fields.
+   */
+  size_t size;
+  /**
+   * One of TRUNKLINE_LOG_*.
+   */
+  int32_t level;
+  /**
+   * Line of the source file; 0 where it is not known.
+   */
+  uint32_t line;
+  /**
+   * Nanoseconds since 1970.
+   */
+  uint64_t unix_ns;
+  /**
+   * The part of the library that speaks.
+   */
+  struct trunkline_str_t target;
+  /**
+   * What happened.
+   */
+  struct trunkline_str_t message;
+  /**
+   * Source file; empty where it is not known.
+   */
+  struct trunkline_str_t file;
+  /**
+   * Details as name=value, separated by blanks; values with blanks are quoted. Those of the operation that the
+   * record belongs to follow those of the record.
+   */
+  struct trunkline_str_t fields;
+} trunkline_log_record_t;
+
+/**
+ * A callback that takes one record. It may run on any thread that is in the library, on several at once.
+ *
+ * It must not block, throw, longjmp or unwind. What it makes the library say itself is not logged.
+ */
+typedef void (*trunkline_log_fn)(void *user_data, const struct trunkline_log_record_t *record);
+
+/**
+ * One series of one metric.
+ */
+typedef struct trunkline_metric_t {
+  /**
+   * Borrowed until trunkline_metrics_free; a counter's ends in "_total".
+   */
+  struct trunkline_str_t name;
+  /**
+   * As in the text formats, such as protocol="tcp"; borrowed until trunkline_metrics_free.
+   */
+  struct trunkline_str_t labels;
+  /**
+   * One of TRUNKLINE_METRIC_*.
+   */
+  uint32_t kind;
+  /**
+   * 0
+   */
+  uint32_t reserved0;
+  /**
+   * The count or the level; of a histogram the sum of all values (seconds, for durations).
+   */
+  double value;
+  /**
+   * How many values a histogram has; else 0.
+   */
+  uint64_t count;
+} trunkline_metric_t;
+
+/**
  * An operation under way, for trunkline_op_cancel. Needs no free: it is gone with its completion.
  */
 typedef struct trunkline_op_t {
@@ -675,20 +822,6 @@ typedef struct trunkline_event_t {
    */
   uint64_t reserved;
 } trunkline_event_t;
-
-/**
- * Borrowed UTF-8 text, not NUL-terminated.
- */
-typedef struct trunkline_str_t {
-  /**
-   * May be NULL only if `len` is 0.
-   */
-  const char *ptr;
-  /**
-   * In bytes.
-   */
-  size_t len;
-} trunkline_str_t;
 
 /**
  * How a runtime is made. Start from TRUNKLINE_RUNTIME_OPTIONS_INIT.
@@ -920,6 +1053,92 @@ struct trunkline_buf_t *trunkline_buf_ref(const struct trunkline_buf_t *buf);
  * Ownership: takes it. Blocks: no. Threads: any, also finalisers. Errors: none. Since 0.1.
  */
 void trunkline_buf_free(struct trunkline_buf_t *buf);
+
+/**
+ * Makes the configuration of a preset: "production", "development" or "high_throughput".
+ *
+ * Ownership: the configuration is the caller's, to be freed with trunkline_config_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT. Since 0.1.
+ *
+ * # Safety
+ *
+ * `name` is good for `name_len` bytes.
+ */
+trunkline_status_t trunkline_config_preset(const char *name,
+                                           size_t name_len,
+                                           struct trunkline_config_t **out,
+                                           struct trunkline_error_t **err);
+
+/**
+ * Reads and checks a JSON document such as {"preset": "development", "connect_timeout": "2s"}. Absent keys
+ * and null mean the preset's figure, durations are texts such as "500ms", "1h" or "never".
+ *
+ * Ownership: the configuration is the caller's, to be freed with trunkline_config_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT (names the field and its range). Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_config_from_json(const char *json,
+                                              size_t json_len,
+                                              struct trunkline_config_t **out,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Makes the configuration of the preset that the environment variable ENVIRONMENT names; production if it
+ * names none.
+ *
+ * Ownership: the configuration is the caller's, to be freed with trunkline_config_free. Blocks: no. Threads: any
+ * while no thread changes the environment. Errors: INVALID_ARGUMENT. Since 0.1.
+ */
+trunkline_status_t trunkline_config_from_env(struct trunkline_config_t **out,
+                                             struct trunkline_error_t **err);
+
+/**
+ * Every field as JSON, for trunkline_config_from_json to read back unchanged; NULL for NULL.
+ *
+ * Ownership: borrowed until trunkline_config_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_config_json(const struct trunkline_config_t *config, size_t *len);
+
+/**
+ * A duration in nanoseconds by its path, such as "connect_timeout" or "keepalive.time"; TRUNKLINE_NEVER for
+ * one that never ends.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: INVALID_ARGUMENT (also a field that is no
+ * duration), NOT_FOUND. Since 0.1.
+ *
+ * # Safety
+ *
+ * `path` is good for `path_len` bytes.
+ */
+trunkline_status_t trunkline_config_get_duration(const struct trunkline_config_t *config,
+                                                 const char *path,
+                                                 size_t path_len,
+                                                 int64_t *ns);
+
+/**
+ * A number by its path, such as "max_message_size" or "backoff.jitter"; a boolean is 0 or 1.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: INVALID_ARGUMENT (also a field that is no
+ * number), NOT_FOUND. Since 0.1.
+ *
+ * # Safety
+ *
+ * `path` is good for `path_len` bytes.
+ */
+trunkline_status_t trunkline_config_get_number(const struct trunkline_config_t *config,
+                                               const char *path,
+                                               size_t path_len,
+                                               double *value);
+
+/**
+ * Frees a configuration; NULL does nothing.
+ *
+ * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+void trunkline_config_free(struct trunkline_config_t *config);
 
 /**
  * Counts the objects that are alive, for tests that look for leaks. Walks the whole table.
@@ -1188,6 +1407,87 @@ trunkline_status_t trunkline_listener_close(struct trunkline_listener_t listener
  * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
  */
 trunkline_status_t trunkline_listener_free(struct trunkline_listener_t listener);
+
+/**
+ * Sends what the library says, up to `max_level` (TRUNKLINE_LOG_*), to `fn`; replaces what was set before. NULL
+ * for `fn` removes it. One callback per process, which all runtimes share.
+ *
+ * Ownership: `release(user_data)` runs exactly once, after the last call of `fn`, also when this call fails. Calls
+ * that other threads have begun may end after this returns. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT.
+ * Since 0.1.
+ *
+ * # Safety
+ *
+ * `fn` and `release` may be called from any thread until the release.
+ */
+trunkline_status_t trunkline_log_set(int32_t max_level,
+                                     trunkline_log_fn fn,
+                                     void *user_data,
+                                     trunkline_release_fn release,
+                                     struct trunkline_error_t **err);
+
+/**
+ * Reads all instruments of a runtime at one moment: counts of one connection are never torn apart.
+ *
+ * Ownership: the snapshot is the caller's, to be freed with trunkline_metrics_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_metrics_snapshot(struct trunkline_runtime_t rt,
+                                              struct trunkline_metrics_t **out,
+                                              struct trunkline_error_t **err);
+
+/**
+ * How many samples there are; 0 for NULL.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+size_t trunkline_metrics_len(const struct trunkline_metrics_t *metrics);
+
+/**
+ * Sample number `i`, from 0; they are sorted by name and labels.
+ *
+ * Ownership: the texts are borrowed until trunkline_metrics_free. Blocks: no. Threads: the owner's. Errors:
+ * INVALID_ARGUMENT, NOT_FOUND. Since 0.1.
+ */
+trunkline_status_t trunkline_metrics_get(const struct trunkline_metrics_t *metrics,
+                                         size_t i,
+                                         struct trunkline_metric_t *out);
+
+/**
+ * The value that a share `q` (0 to 1, 0.5 is the median) of the values of histogram `i` does not exceed: never
+ * below the true one, above it by 6.25 % at most.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: INVALID_ARGUMENT (also a sample that is no
+ * histogram), NOT_FOUND (also a histogram without values). Since 0.1.
+ */
+trunkline_status_t trunkline_metrics_quantile(const struct trunkline_metrics_t *metrics,
+                                              size_t i,
+                                              double q,
+                                              double *value);
+
+/**
+ * The snapshot as text that Prometheus reads (text/plain; version=0.0.4); NULL for NULL.
+ *
+ * Ownership: borrowed until trunkline_metrics_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_metrics_prometheus(const struct trunkline_metrics_t *metrics,
+                                         size_t *len);
+
+/**
+ * The snapshot as OpenMetrics 1.0 text (application/openmetrics-text; version=1.0.0; charset=utf-8); NULL for
+ * NULL.
+ *
+ * Ownership: borrowed until trunkline_metrics_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_metrics_openmetrics(const struct trunkline_metrics_t *metrics,
+                                          size_t *len);
+
+/**
+ * Frees a snapshot; NULL does nothing.
+ *
+ * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+void trunkline_metrics_free(struct trunkline_metrics_t *metrics);
 
 /**
  * Asks an operation to end. Its completion still arrives: with CANCELLED, or with the result that came first.

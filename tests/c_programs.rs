@@ -15,7 +15,9 @@ use std::{
 };
 
 const SANITIZED: [&str; 3] =
-    ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"];
+    ["-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"];
+/// GCC's AddressSanitizer hangs in a child that was forked while other threads allocate.
+const WITHOUT_ADDRESS_SANITIZER: [&str; 1] = ["fork.c"];
 
 /// One test per program, so that each is seen to pass by its name.
 macro_rules! programs {
@@ -32,7 +34,8 @@ macro_rules! programs {
 
 programs! {
     version.c, errors.c, handles.c, outputs.c, runtime.c, queue.c, streams.c, readiness.c, cancel.c,
-    callbacks.c, buffers.c, fork.c, unload.c, pipe.c, tcp_manager.c, throw.cpp, face.cpp,
+    callbacks.c, buffers.c, fork.c, unload.c, pipe.c, tcp_manager.c, keyed_pool.c, config.c,
+    metrics.c, log.c, throw.cpp, face.cpp,
 }
 
 #[test]
@@ -114,6 +117,9 @@ fn build(program: &str) -> PathBuf {
     compile.args(["-g", "-pthread"]);
     if !is_under_valgrind() {
         compile.args(SANITIZED);
+        if !WITHOUT_ADDRESS_SANITIZER.contains(&program) {
+            compile.arg("-fsanitize=address");
+        }
     }
     let version = concat!("-DTRUNKLINE_VERSION_EXPECTED=\"", env!("CARGO_PKG_VERSION"), "\"");
     compile.arg(version);

@@ -60,6 +60,8 @@ fn in_rust() -> Layout {
             average_age_ns, utilization, expiration_ratio,
         }
         trunkline_pool_closer_t { queue, tag, r#fn, user_data, release }
+        trunkline_metric_t { name, labels, kind, reserved0, value, count }
+        trunkline_log_record_t { size, level, line, unix_ns, target, message, file, fields }
         trunkline_debug_counts_t {
             size, runtimes, queues, operations, streams, listeners, keyed_pools, tcp_managers,
         }

@@ -6,7 +6,8 @@ use crate::{
         Handle, trunkline_cq_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
         trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
     },
-    input::Deadline,
+    input::{Deadline, trunkline_str_t},
+    metrics::trunkline_metric_t,
     process::Process,
     runtime::Runtime,
     status::*,
@@ -46,6 +47,15 @@ blank!(
     i64 = 0,
     i32 = 0,
     f64 = 0.0,
+    trunkline_str_t = Self { ptr: std::ptr::null(), len: 0 },
+    trunkline_metric_t = Self {
+        name: trunkline_str_t::BLANK,
+        labels: trunkline_str_t::BLANK,
+        kind: 0,
+        reserved0: 0,
+        value: 0.0,
+        count: 0,
+    },
     trunkline_runtime_t = Self { h: 0 },
     trunkline_cq_t = Self { h: 0 },
     trunkline_op_t = Self { h: 0 },
@@ -103,6 +113,7 @@ fn tell(err: Err<'_>, answer: Result<(), Failure>) -> trunkline_status_t {
 
 fn guarded<T>(body: impl FnOnce(&Call) -> Result<T, Failure>) -> Result<T, Failure> {
     let call = Call { process: Process::current() };
+    let _following = crate::log::follow_call(call.process);
     catch_unwind(AssertUnwindSafe(|| body(&call)))
         .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
@@ -208,6 +219,7 @@ thread_local! {
 /// Marks the calling thread as one of the library's, for good.
 pub(crate) fn mark_library_thread() {
     LIBRARY_THREAD.set(true);
+    crate::log::follow_thread();
 }
 
 /// Runs a callback of the host, which must not wait for the library.

@@ -35,6 +35,12 @@ pub struct trunkline_str_t {
     pub len: usize,
 }
 
+impl From<&str> for trunkline_str_t {
+    fn from(text: &str) -> Self {
+        Self { ptr: text.as_ptr().cast(), len: text.len() }
+    }
+}
+
 /// The bytes at `ptr`.
 ///
 /// # Safety

@@ -4,6 +4,7 @@
 use crate::{
     error::Failure,
     handle::Table,
+    log::Log,
     runtime::{Runtime, Settings},
 };
 use once_cell::sync::OnceCell;
@@ -25,6 +26,7 @@ pub(crate) struct Process {
     /// In-memory names are the process's: every runtime and every language sees the same ones.
     names: Names,
     default_runtime: Mutex<DefaultRuntime>,
+    log: Log,
 }
 
 /// The runtime behind `{0}`, and how it is made when it is first used.
@@ -58,6 +60,7 @@ impl Process {
             table: Table::new(inherited),
             names: Names::default(),
             default_runtime: Mutex::default(),
+            log: Log::default(),
         }
     }
 
@@ -72,6 +75,10 @@ impl Process {
 
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     pub(crate) fn names(&self) -> &Names {
