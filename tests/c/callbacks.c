@@ -145,8 +145,9 @@ static void a_callback_may_free_the_runtime_that_it_runs_on(int fds, int threads
 }
 
 int main(void) {
-  int fds = entries("fd"), threads = entries("task");
+  int fds, threads;
   begin();
+  count_before(&fds, &threads);
   a_callback_runs_once_on_a_thread_of_the_library();
   exactly_one_of_queue_and_callback_is_given();
   a_stopped_runtime_still_calls_back();

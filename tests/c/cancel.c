@@ -78,8 +78,9 @@ static void cancel_and_completion_race_to_exactly_one_result(const char *address
 }
 
 int main(void) {
-  int fds = entries("fd"), i;
+  int fds, threads, i;
   begin();
+  count_before(&fds, &threads);
   what_hangs_is_cancelled();
   for (i = 0; i < 3; i++) {
     cancel_and_completion_race_to_exactly_one_result("mem:cancel");
@@ -87,6 +88,7 @@ int main(void) {
   }
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, NULL));
   settles_at("fd", fds);
+  settles_at("task", threads);
   leave();
   return 0;
 }

@@ -73,6 +73,17 @@ static inline int entries(const char *folder) {
   return count;
 }
 
+/* Descriptors and threads before anything is made. What the first runtime of a process opens once and for all,
+ * with features of tokio that only tests switch on, is part of it. */
+static inline void count_before(int *fds, int *threads) {
+  trunkline_runtime_t rt;
+  *threads = entries("task");
+  OK(trunkline_runtime_new(NULL, &rt, NULL));
+  OK(trunkline_runtime_shutdown(rt, NEVER, NULL));
+  OK(trunkline_runtime_free(rt));
+  *fds = entries("fd");
+}
+
 /* Lets other threads run until there are so many entries: a thread that was joined may still be listed. */
 static inline void settles_at(const char *folder, int count) {
   while (entries(folder) != count) sched_yield();

@@ -173,9 +173,10 @@ static void a_thousand_lives_leave_no_descriptor_and_no_thread(int fds, int thre
 }
 
 int main(void) {
-  int fds = entries("fd"), threads = entries("task");
+  int fds, threads;
   begin();
   nothing_happens_before_the_first_use();
+  count_before(&fds, &threads);
   the_default_runtime_is_configured_before_its_first_use();
   options_are_checked();
   every_operation_under_way_completes_once_when_the_runtime_stops();
