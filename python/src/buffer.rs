@@ -329,6 +329,59 @@ pub(crate) fn pool_remove(pool: trunkline_keyed_pool_t, key: &[u8]) -> Result<u6
     })
 }
 
+type Config = Option<Box<trunkline_config_t>>;
+
+pub(crate) fn config_preset(name: &str) -> Result<Config, Failed> {
+    let (text, length) = (name.as_ptr().cast(), name.len());
+    // SAFETY: pointer and length are those of a live text.
+    call(None, |out, err| unsafe { trunkline_config_preset(text, length, out, err) })
+}
+
+pub(crate) fn config_from_json(json: &str) -> Result<Config, Failed> {
+    let (text, length) = (json.as_ptr().cast(), json.len());
+    // SAFETY: pointer and length are those of a live text.
+    call(None, |out, err| unsafe { trunkline_config_from_json(text, length, out, err) })
+}
+
+pub(crate) fn config_json(config: Option<&trunkline_config_t>) -> String {
+    text(trunkline_config_json(config, None)).unwrap_or_default()
+}
+
+/// A view into a snapshot as text of its own.
+fn view(text: trunkline_str_t) -> String {
+    if text.len == 0 {
+        return String::new();
+    }
+    // SAFETY: not empty, so it points to as many bytes of the snapshot, which the caller holds.
+    let bytes = unsafe { slice::from_raw_parts(text.ptr.cast::<u8>(), text.len) };
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(crate) fn metric(
+    metrics: Option<&trunkline_metrics_t>,
+    i: usize,
+) -> Result<crate::metrics::Sample, Failed> {
+    let nothing = trunkline_str_t { ptr: ptr::null(), len: 0 };
+    let blank = trunkline_metric_t {
+        name: nothing,
+        labels: nothing,
+        kind: 0,
+        reserved0: 0,
+        value: 0.0,
+        count: 0,
+    };
+    let found = call(blank, |out, _| trunkline_metrics_get(metrics, i, out))?;
+    Ok((view(found.name), view(found.labels), found.kind, found.value, found.count))
+}
+
+/// The text form that `print` gives of a snapshot.
+pub(crate) fn metrics_text(
+    metrics: Option<&trunkline_metrics_t>,
+    print: extern "C" fn(Option<&trunkline_metrics_t>, Option<&mut usize>) -> *const c_char,
+) -> String {
+    text(print(metrics, None)).unwrap_or_default()
+}
+
 /// Where an operation's one event goes.
 pub(crate) fn completion(queue: trunkline_cq_t, tag: u64) -> trunkline_completion_t {
     trunkline_completion_t { queue, tag, r#fn: None, user_data: ptr::null_mut() }

@@ -12,10 +12,12 @@
 use pyo3::prelude::*;
 
 mod buffer;
+mod config;
 mod debug;
 mod failure;
 mod listener;
 mod manager;
+mod metrics;
 mod open;
 mod pool;
 mod queue;
@@ -26,10 +28,12 @@ mod stream;
 mod _native {
     #[pymodule_export]
     use super::{
+        config::{config_from_env, config_from_json, config_preset},
         debug::{debug_counts, debug_fail},
         failure::use_exceptions,
         listener::Listener,
         manager::TcpManager,
+        metrics::Metrics,
         open::{Operation, connect, listen, pipe},
         pool::KeyedPool,
         queue::Queue,

@@ -14,6 +14,14 @@ from . import _native
 from ._async_stream import (
     AsyncStream,
 )
+from ._config import (
+    BackoffConfig,
+    ConnectionConfig,
+    KeepaliveParams,
+    PoolingConfig,
+    RetryPolicy,
+    ServiceConfig,
+)
 from ._errors import (
     BindError,
     ChannelError,
@@ -53,6 +61,13 @@ from ._manager import (
     ManagerStats,
     TcpConnectionManager,
 )
+from ._metrics import (
+    Metric,
+    MetricKind,
+    MetricsSnapshot,
+    metrics,
+    prometheus_text,
+)
 from ._open import (
     async_connect,
     async_pipe,
@@ -90,6 +105,7 @@ __all__ = [
     "AsyncListener",
     "AsyncStream",
     "AsyncTcpConnectionManager",
+    "BackoffConfig",
     "BindError",
     "ChannelError",
     "CircuitOpen",
@@ -98,12 +114,17 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "ConnectTimeout",
+    "ConnectionConfig",
     "Error",
     "ForkedError",
+    "KeepaliveParams",
     "KeyedPool",
     "LimitExceeded",
     "Listener",
     "ManagerStats",
+    "Metric",
+    "MetricKind",
+    "MetricsSnapshot",
     "NativeError",
     "Never",
     "NoMemoryError",
@@ -113,10 +134,13 @@ __all__ = [
     "PoolError",
     "PoolStats",
     "PoolTimeout",
+    "PoolingConfig",
     "ProtocolError",
     "ReadTimeout",
     "ResetError",
+    "RetryPolicy",
     "Runtime",
+    "ServiceConfig",
     "Stream",
     "StreamStats",
     "TcpConfig",
@@ -136,7 +160,9 @@ __all__ = [
     "async_pipe",
     "connect",
     "listen",
+    "metrics",
     "pipe",
+    "prometheus_text",
     "runtime",
 ]
 

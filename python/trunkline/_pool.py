@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar
 
 from . import _errors, _native, _process
 from ._duration import limit_text
@@ -289,8 +289,6 @@ def _forget_parent() -> None:
 _process.before_exit(_stop)
 _process.after_fork(_forget_parent)
 
-FullPolicy: TypeAlias = Literal["reject", "evict_lru", "evict_oldest"]
-
 
 class _PoolBase(Generic[K, V]):
     """What pools for threads and for asyncio share: nothing here waits."""
@@ -392,7 +390,7 @@ class KeyedPool(_PoolBase[K, V]):
         idle_timeout: timedelta | Never | None = None,
         max_lifetime: timedelta | Never | None = None,
         lifetime_jitter: float | None = None,
-        when_full: FullPolicy = "reject",
+        when_full: Literal["reject", "evict_lru", "evict_oldest"] = "reject",
         on_close: Callable[[K, V, PoolCloseReason], object] | None = None,
     ) -> None:
         document = _document(max_size, idle_timeout, max_lifetime, lifetime_jitter, when_full)
@@ -469,7 +467,7 @@ class AsyncKeyedPool(_PoolBase[K, V]):
         idle_timeout: timedelta | Never | None = None,
         max_lifetime: timedelta | Never | None = None,
         lifetime_jitter: float | None = None,
-        when_full: FullPolicy = "reject",
+        when_full: Literal["reject", "evict_lru", "evict_oldest"] = "reject",
         on_close: Callable[[K, V, PoolCloseReason], Awaitable[object] | object] | None = None,
     ) -> None:
         document = _document(max_size, idle_timeout, max_lifetime, lifetime_jitter, when_full)

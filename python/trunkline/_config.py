@@ -1,0 +1,193 @@
+"""Configuration: plain data, checked once, by the same rules and with the same figures in every language.
+
+Unset, zero and never are three values: a field that is not given has its documented default,
+``timedelta(0)`` is zero, and ``NEVER`` has no end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import _native
+from ._document import read_document, to_document
+from ._duration import read_duration, read_limit
+from ._types import Never
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = [
+    "BackoffConfig",
+    "ConnectionConfig",
+    "KeepaliveParams",
+    "PoolingConfig",
+    "RetryPolicy",
+    "ServiceConfig",
+]
+
+# Filled when first asked for.
+_production: dict[str, Any] = {}
+
+
+def _figure(*path: str) -> Any:
+    """What the native module has for production: the figures are written once, there."""
+    if not _production:
+        _production.update(json.loads(_native.config_preset("production")))
+    found: Any = _production
+    for name in path:
+        found = found[name]
+    return found
+
+
+def _duration(*path: str) -> Any:
+    return field(default_factory=lambda: read_duration(_figure(*path)))
+
+
+def _limit(*path: str) -> Any:
+    return field(default_factory=lambda: read_limit(_figure(*path)))
+
+
+def _plain(*path: str) -> Any:
+    return field(default_factory=lambda: _figure(*path))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackoffConfig:
+    """How the delay between attempts to connect grows.
+
+    Attributes:
+        base_delay: after the first failure. Default 1 s; 1 ms to ``max_delay``.
+        multiplier: by which it grows. Default 1.6; 1 to 10.
+        jitter: part by which chance changes each delay, either way. Default 0.2; 0 to 1.
+        max_delay: ceiling before chance. Default 120 s; 1 ms to 365 days.
+    """
+
+    base_delay: timedelta = _duration("backoff", "base_delay")
+    multiplier: float = _plain("backoff", "multiplier")
+    jitter: float = _plain("backoff", "jitter")
+    max_delay: timedelta = _duration("backoff", "max_delay")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeepaliveParams:
+    """When to ask a silent peer whether it is still there.
+
+    Attributes:
+        time: silence after which a ping is sent. Default 10 s; 10 s to 365 days, or ``NEVER``. Servers of
+            gRPC allow one in 5 min by default.
+        timeout: time for the answer, after which the connection counts as lost. Default 5 s.
+        permit_without_stream: whether to ping while no call is open. Default true.
+    """
+
+    time: timedelta | Never = _limit("keepalive", "time")
+    timeout: timedelta = _duration("keepalive", "timeout")
+    permit_without_stream: bool = _plain("keepalive", "permit_without_stream")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolingConfig:
+    """Whether calls are spread over several connections to the same peer.
+
+    Attributes:
+        enabled: default false, one connection.
+        size: most connections, if enabled. Default 5; 1 to 100.
+    """
+
+    enabled: bool = _plain("pooling", "enabled")
+    size: int = _plain("pooling", "size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryPolicy:
+    """When a failed call is tried again; attempts share the deadline of their call.
+
+    Attributes:
+        max_attempts: attempts in all, the first included. Default 5; 1, no retry, to 5.
+        initial_backoff: wait before the second attempt. Default 1 s.
+        max_backoff: longest wait, before chance. Default 30 s.
+        backoff_multiplier: what each attempt multiplies the wait by. Default 2; 1 to 10.
+        retryable_status_codes: which answers are tried again, by gRPC's names. Default ``UNAVAILABLE``,
+            ``DEADLINE_EXCEEDED`` and ``ABORTED``; at least one, without ``OK``.
+    """
+
+    max_attempts: int = _plain("service_config", "retry_policy", "max_attempts")
+    initial_backoff: timedelta = _duration("service_config", "retry_policy", "initial_backoff")
+    max_backoff: timedelta = _duration("service_config", "retry_policy", "max_backoff")
+    backoff_multiplier: float = _plain("service_config", "retry_policy", "backoff_multiplier")
+    retryable_status_codes: tuple[str, ...] = field(
+        default_factory=lambda: tuple(_figure("service_config", "retry_policy", "retryable_status_codes"))
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceConfig:
+    """What happens to the calls of a connection.
+
+    Attributes:
+        retry_policy: when a failed call is tried again.
+    """
+
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionConfig:
+    """How a connection to one peer is made, kept alive, retried and given up. Checked when it is made.
+
+    What is not given has the figure for production; :meth:`preset` has others.
+
+    Attributes:
+        connect_timeout: least time that each attempt is given. Default 30 s; 1 ms to 365 days.
+        backoff: how the delay between attempts grows.
+        keepalive: when to ask a silent peer whether it is still there.
+        idle_timeout: time without a call after which the connection is given up. Default 30 min; zero to
+            365 days, or ``NEVER``.
+        max_message_size: largest message either way, bytes. Default 4 MiB; 1 to 2 GiB - 1.
+        pooling: whether calls are spread over several connections.
+        service_config: what happens to calls.
+
+    Raises:
+        ConfigError: a field is out of its range; the message has its path and the range.
+    """
+
+    connect_timeout: timedelta = _duration("connect_timeout")
+    backoff: BackoffConfig = field(default_factory=BackoffConfig)
+    keepalive: KeepaliveParams = field(default_factory=KeepaliveParams)
+    idle_timeout: timedelta | Never = _limit("idle_timeout")
+    max_message_size: int = _plain("max_message_size")
+    pooling: PoolingConfig = field(default_factory=PoolingConfig)
+    service_config: ServiceConfig = field(default_factory=ServiceConfig)
+
+    def __post_init__(self) -> None:
+        _native.config_from_json(self.to_json())
+
+    @classmethod
+    def preset(cls, name: Literal["production", "development", "high_throughput"]) -> Self:
+        """The figures for ``"production"``, ``"development"`` or ``"high_throughput"``."""
+        return read_document(cls, json.loads(_native.config_preset(name)))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads ``{"preset": "development", "connect_timeout": "2s"}``: absent keys have the preset's figure.
+
+        Raises:
+            ConfigError: it is no such document, or a field is out of its range.
+        """
+        return read_document(cls, json.loads(_native.config_from_json(text)))
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """The preset that the environment variable ``ENVIRONMENT`` names; production if it names none."""
+        return read_document(cls, json.loads(_native.config_from_env()))
+
+    def to_json(self) -> str:
+        """Every field, for :meth:`from_json` of any language to read back."""
+        return json.dumps(to_document(self))
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with other values for some fields."""
+        return dataclasses.replace(self, **changes)
