@@ -170,3 +170,14 @@ func ExampleStart() {
 	fmt.Println(rt.Shutdown(ctx))
 	// Output: <nil>
 }
+
+func ExampleConnectionConfig() {
+	config, err := trunkline.Preset(trunkline.Development)
+	if err != nil {
+		log.Fatal(err)
+	}
+	config.IdleTimeout = trunkline.Never
+	config.Backoff.Jitter = trunkline.Set(2.0)
+	fmt.Println(config.ConnectTimeout, config.Validate())
+	// Output: 5s backoff.jitter: must be within 0 and 1, is 2
+}

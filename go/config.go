@@ -1,0 +1,140 @@
+package trunkline
+
+import (
+	"encoding/json"
+
+	"trunkline.dev/go/internal/native"
+)
+
+// Profile names a set of figures for [ConnectionConfig].
+type Profile string
+
+// The profiles.
+const (
+	Production     Profile = "production"      // general services: patient, one connection; the default
+	Development    Profile = "development"     // fails and recovers fast, for people who wait at a screen
+	HighThroughput Profile = "high_throughput" // many or large messages over connections that stay
+)
+
+// ConnectionConfig says how a logical connection to one peer is made, kept alive, retried and given up.
+//
+// Start from [Preset] and change what you must, or leave fields unset: they stand for the figures of [Production].
+// In JSON it has the form that every language of Trunkline reads.
+type ConnectionConfig struct {
+	// ConnectTimeout is the least time that each attempt to connect is given, resolving and handshakes included; a
+	// longer backoff delay extends it. Default: 30 s (development 5 s, high throughput 10 s). Limits: 1 ms to 365 days.
+	ConnectTimeout TimeLimit `json:"connect_timeout,omitzero"`
+	// Backoff says how the delay between attempts grows.
+	Backoff BackoffConfig `json:"backoff,omitzero"`
+	// Keepalive says when to ask a silent peer whether it is still there.
+	Keepalive KeepaliveParams `json:"keepalive,omitzero"`
+	// IdleTimeout is the time without a call after which the connection is given up, to be made again by the next
+	// call. Default: 30 min (development 5 min, high throughput never). Limits: zero to 365 days, or never.
+	IdleTimeout TimeLimit `json:"idle_timeout,omitzero"`
+	// MaxMessageSize is the largest message either way, in bytes, after decompression. Default: 4 MiB (high throughput
+	// 16 MiB). Limits: 1 to 2^31 - 1.
+	MaxMessageSize uint32 `json:"max_message_size,omitzero"`
+	// Pooling says whether calls are spread over several connections to the same peer.
+	Pooling PoolingConfig `json:"pooling,omitzero"`
+	// ServiceConfig says what happens to calls.
+	ServiceConfig ServiceConfig `json:"service_config,omitzero"`
+}
+
+// BackoffConfig says how the delay between the starts of two attempts grows.
+type BackoffConfig struct {
+	// BaseDelay is the delay after the first failure; not jittered. Default: 1 s (development 500 ms). Limits: 1 ms to MaxDelay.
+	BaseDelay TimeLimit `json:"base_delay,omitzero"`
+	// Multiplier is what each further failure multiplies the delay by. Default: 1.6. Limits: 1 to 10.
+	Multiplier float64 `json:"multiplier,omitzero"`
+	// Jitter is the part of a delay that chance adds or takes away, so that clients of one server do not return in step.
+	// Default: 0.2. Limits: 0 to 1.
+	Jitter Optional[float64] `json:"jitter,omitzero"`
+	// MaxDelay is the ceiling before jitter. Default: 120 s (development 10 s). Limits: BaseDelay to 365 days.
+	MaxDelay TimeLimit `json:"max_delay,omitzero"`
+}
+
+// KeepaliveParams say when to ask a silent peer whether it is still there.
+type KeepaliveParams struct {
+	// Time is the time since the last byte from the peer after which a ping is sent. Default: 10 s (high throughput
+	// 30 s). Limits: 10 s to 365 days, or never. Servers of gRPC allow one ping in 5 min unless told otherwise.
+	Time TimeLimit `json:"time,omitzero"`
+	// Timeout is the time for the answer, after which the connection counts as lost. Default: 5 s (high throughput
+	// 10 s). Limits: 1 ms to 365 days.
+	Timeout TimeLimit `json:"timeout,omitzero"`
+	// PermitWithoutStream says whether to ping while no call is open. Default: true.
+	PermitWithoutStream Optional[bool] `json:"permit_without_stream,omitzero"`
+}
+
+// PoolingConfig says whether calls are spread over several connections to the same peer.
+type PoolingConfig struct {
+	// Enabled is false by default, one connection (high throughput true).
+	Enabled Optional[bool] `json:"enabled,omitzero"`
+	// Size is the most connections, if enabled. Default: 5 (high throughput 10). Limits: 1 to 100.
+	Size uint32 `json:"size,omitzero"`
+}
+
+// ServiceConfig says what happens to calls.
+type ServiceConfig struct {
+	// RetryPolicy says when a failed call is tried again.
+	RetryPolicy RetryPolicy `json:"retry_policy,omitzero"`
+}
+
+// RetryPolicy says when a failed call is tried again.
+type RetryPolicy struct {
+	// MaxAttempts are all attempts, the first included. Default: 5 (other presets 3). Limits: 1 to 5.
+	MaxAttempts uint32 `json:"max_attempts,omitzero"`
+	// InitialBackoff is the wait before the second attempt. Default: 1 s (development 500 ms, high throughput 2 s).
+	// Limits: 1 ms to MaxBackoff.
+	InitialBackoff TimeLimit `json:"initial_backoff,omitzero"`
+	// MaxBackoff is the longest wait, before chance. Default: 30 s (development 5 s, high throughput 60 s).
+	// Limits: 1 ms to 365 days.
+	MaxBackoff TimeLimit `json:"max_backoff,omitzero"`
+	// BackoffMultiplier is what each attempt multiplies the wait by. Default: 2 (development 1.5). Limits: 1 to 10.
+	BackoffMultiplier float64 `json:"backoff_multiplier,omitzero"`
+	// RetryableStatusCodes are the answers that are tried again, by gRPC's names. Default: UNAVAILABLE,
+	// DEADLINE_EXCEEDED and ABORTED (development the first, high throughput the first two). Limits: at least one, without OK.
+	RetryableStatusCodes []string `json:"retryable_status_codes,omitzero"`
+}
+
+// Preset is a configuration with every field set to the figures of p. It fails with [KindConfig] for an unknown name.
+func Preset(p Profile) (ConnectionConfig, error) {
+	return decoded(native.ConfigPreset(string(p)))
+}
+
+// FromEnv is the preset that the environment variable ENVIRONMENT names: development, production or high-throughput;
+// production if it is not set or says anything else.
+func FromEnv() (ConnectionConfig, error) {
+	return decoded(native.ConfigFromEnv())
+}
+
+// FromJSON reads a document and checks it: what it leaves out is filled in, from the preset that its key "preset"
+// names or else from [Production]. It fails with [KindConfig], and names the field and the allowed range.
+func FromJSON(document []byte) (ConnectionConfig, error) {
+	return decoded(native.ConfigFromJSON(string(document)))
+}
+
+// Validate checks the whole configuration; it fails with [KindConfig], and names the field and the allowed range.
+func (c ConnectionConfig) Validate() error {
+	_, err := c.Complete()
+	return err
+}
+
+// Complete is the configuration with every field set, checked as by Validate.
+func (c ConnectionConfig) Complete() (ConnectionConfig, error) {
+	document, err := json.Marshal(c)
+	if err != nil {
+		return ConnectionConfig{}, configError(err)
+	}
+	return FromJSON(document)
+}
+
+func decoded(document string, failure *native.Failure) (ConnectionConfig, error) {
+	if failure != nil {
+		return ConnectionConfig{}, newError(failure, native.StepConfigure)
+	}
+	var c ConnectionConfig
+	if err := json.Unmarshal([]byte(document), &c); err != nil {
+		return ConnectionConfig{}, configError(err)
+	}
+	return c, nil
+}
