@@ -17,9 +17,9 @@
 //
 // # Errors
 //
-// Operations on connections and listeners fail as those of package net do, with a *net.OpError. Behind it
-// is an [*Error], which says whose fault it was and whether a retry is safe, or one of io.EOF, net.ErrClosed and
-// os.ErrDeadlineExceeded. Use errors.Is with those, with syscall's numbers, and with the Err values of this package.
+// Operations on connections and listeners fail as those of package net do: with a *net.OpError around net.ErrClosed,
+// os.ErrDeadlineExceeded or an [*Error], which says whose fault it was and whether a retry is safe. The end of a stream
+// is io.EOF itself. Use errors.Is with those, with syscall's numbers, and with the Err values of this package.
 //
 // # Contexts, deadlines and goroutines
 //
@@ -35,8 +35,20 @@
 //
 // # Linking
 //
-// The package calls the native library through cgo and needs a C compiler. In a checkout it links against
-// target/release, so run `cargo build --release` first; CGO_LDFLAGS=-L… chooses another folder. With the
-// build tag trunkline_system it asks pkg-config for the installed library. [LinkInfo] says which was used. A library of
-// another ABI than the header's stops the program when it starts.
+// The package calls the native library through cgo and needs a C compiler. There are two ways to find the library, and
+// [LinkInfo] says which was used:
+//
+//   - In a checkout, which is the default, it is target/release of the same checkout, so run `cargo build --release -p
+//     trunkline-ffi` and link the name that programs load it by: `ln -s libtrunkline.so target/release/libtrunkline.so.0`.
+//     CGO_LDFLAGS="-L… -Wl,-rpath,…" comes first and chooses another folder. Such a program finds the library at the same
+//     place when it runs, so it is for the machine that built it.
+//   - With the build tag trunkline_system it is the library that `make install` put where pkg-config finds it. Such a
+//     program runs wherever the loader finds libtrunkline.so.0: /usr/local/lib after ldconfig, or LD_LIBRARY_PATH.
+//
+// Until the module has a home to be fetched from, a program names it with a replace line in its go.mod:
+//
+//	require trunkline.dev/go v0.0.0
+//	replace trunkline.dev/go => /path/to/trunkline/go
+//
+// A library of another ABI than the header's stops the program when it starts.
 package trunkline
