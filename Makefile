@@ -55,6 +55,7 @@ ifneq ($(wildcard go/go.mod),)
 	unformatted=$$(gofmt -l go); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	$(MAKE) library
 	cd go && $(GO_ENV) go vet ./...
+	cd go/interop && $(GO_ENV) go vet ./...
 endif
 
 ##@ Parts of the test
