@@ -44,6 +44,19 @@ impl Listener {
         arm(py, trunkline_listener_arm(self.handle, queue.handle, tag), self.doing())
     }
 
+    /// Waits a while, until another try is worth it or a signal has come. `queue` is for such waits alone.
+    fn wait(
+        &self,
+        py: Python<'_>,
+        interest: u32,
+        queue: &Queue,
+        deadline_ns: i64,
+        signals: bool,
+    ) -> PyResult<()> {
+        self.arm(py, interest, queue, 0)?;
+        queue.wait_armed(py, deadline_ns, signals)
+    }
+
     /// The address that is listened on.
     fn address(&self, py: Python<'_>) -> PyResult<String> {
         buffer::listener_address(self.handle).map_err(|failed| failed.raise(py))

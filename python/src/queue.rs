@@ -61,16 +61,7 @@ impl Queue {
         deadline_ns: i64,
         signals: bool,
     ) -> PyResult<Vec<Told<'py>>> {
-        let Some(detached) = Detached::begin() else {
-            return Err(PySystemExit::new_err(()));
-        };
-        let limit = limit(deadline_ns, signals);
-        let polled = py.detach(|| poll_queue(self.handle, limit));
-        drop(detached);
-        if signals {
-            py.check_signals()?;
-        }
-        match polled.map_err(|failed| failed.raise(py))? {
+        match self.poll(py, deadline_ns, signals, || {})? {
             Polled::Ready => self.drain(py),
             Polled::Not => Ok(Vec::new()),
         }
@@ -80,6 +71,46 @@ impl Queue {
     fn wake(&self) {
         // Refused only in a forked child, where nobody waits on it.
         let _ = trunkline_cq_wake(self.handle);
+    }
+}
+
+impl Queue {
+    /// Waits until the queue has something to tell, and then runs `told` before the interpreter is back.
+    fn poll(
+        &self,
+        py: Python<'_>,
+        deadline_ns: i64,
+        signals: bool,
+        told: impl FnOnce() + Send,
+    ) -> PyResult<Polled> {
+        let Some(detached) = Detached::begin() else {
+            return Err(PySystemExit::new_err(()));
+        };
+        let limit = limit(deadline_ns, signals);
+        let polled = py.detach(|| {
+            let polled = poll_queue(self.handle, limit);
+            if matches!(polled, Ok(Polled::Ready)) {
+                told();
+            }
+            polled
+        });
+        drop(detached);
+        if signals {
+            py.check_signals()?;
+        }
+        polled.map_err(|failed| failed.raise(py))
+    }
+
+    /// Waits a while for what was just armed on this queue, on which nobody waits for anything else.
+    pub(crate) fn wait_armed(
+        &self,
+        py: Python<'_>,
+        deadline_ns: i64,
+        signals: bool,
+    ) -> PyResult<()> {
+        // Whatever came, another try is worth it; an event of an earlier arm may be among them.
+        let forget = || drop(drain(self.handle));
+        self.poll(py, deadline_ns, signals, forget).map(drop)
     }
 }
 

@@ -110,6 +110,19 @@ impl Stream {
         arm(py, status, Doing { step, address: None })
     }
 
+    /// Waits a while, until another try is worth it or a signal has come. `queue` is for such waits alone.
+    fn wait(
+        &self,
+        py: Python<'_>,
+        interest: u32,
+        queue: &Queue,
+        deadline_ns: i64,
+        signals: bool,
+    ) -> PyResult<()> {
+        self.arm(py, interest, queue, 0)?;
+        queue.wait_armed(py, deadline_ns, signals)
+    }
+
     /// Ends directions in order: READABLE, WRITABLE, or both.
     fn shutdown(&self, py: Python<'_>, how: u32) -> PyResult<()> {
         let status = trunkline_stream_shutdown(self.handle, how);

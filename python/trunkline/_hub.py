@@ -13,18 +13,23 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from . import _native, _process
 
 if TYPE_CHECKING:
     from ._types import Event
-    from ._wait import Armable
 
 # How long a hub without work keeps its place in the loop, seconds: making one costs more than an await.
 _IDLE = 1.0
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
+
+
+class Armable(Protocol):
+    """What can be waited for."""
+
+    def arm(self, interest: int, queue: _native.Queue, tag: int, /) -> None: ...
 
 
 class _Place:

@@ -73,10 +73,11 @@ class Listener(_ListenerBase):
         if self._timeout == 0:
             raise _errors.would_block("accept")
         started, deadline = time.monotonic(), deadline_after(self._timeout)
-        while (native := self._native.try_accept()) is None:
+        while native is None:
             if not until_ready(self._native, _native.READABLE, deadline):
                 elapsed = time.monotonic() - started
                 raise _errors.timed_out("accept", self.getsockname(), elapsed)
+            native = self._native.try_accept()
         return Stream(native)
 
     def settimeout(self, timeout: float | None, /) -> None:

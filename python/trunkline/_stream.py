@@ -50,9 +50,10 @@ class Stream:
         if data is not None:
             return data
         started, deadline = self._start("read")
-        while (data := self._native.try_recv(n)) is None:
+        while data is None:
             if not until_ready(self._native, _native.READABLE, deadline):
                 self._raise_timeout("read", started)
+            data = self._native.try_recv(n)
         return data
 
     def recv_into(self, buffer: Buffer, nbytes: int = 0) -> int:
@@ -63,9 +64,10 @@ class Stream:
             return count
         started, deadline = self._start("read")
         with memoryview(buffer) as view:
-            while (count := self._native.try_recv_into(view, nbytes)) is None:
+            while count is None:
                 if not until_ready(self._native, _native.READABLE, deadline):
                     self._raise_timeout("read", started)
+                count = self._native.try_recv_into(view, nbytes)
         return count
 
     def send(self, data: Buffer, /) -> int:
@@ -80,9 +82,10 @@ class Stream:
         if count is not None:
             return count
         started, deadline = self._start("write")
-        while (count := self._native.try_send(data, 0)) is None:
+        while count is None:
             if not until_ready(self._native, _native.WRITABLE, deadline):
                 self._raise_timeout("write", started)
+            count = self._native.try_send(data, 0)
         return count
 
     def sendall(self, data: Buffer, /) -> None:
@@ -100,11 +103,9 @@ class Stream:
                 return
             started, deadline = self._start("write")
             while sent < length:
-                count = self._native.try_send(view, sent)
-                if count is not None:
-                    sent += count
-                elif not until_ready(self._native, _native.WRITABLE, deadline):
+                if not until_ready(self._native, _native.WRITABLE, deadline):
                     self._raise_timeout("write", started)
+                sent += self._native.try_send(view, sent) or 0
 
     def shutdown(self, how: int, /) -> None:
         """Ends a direction in order, or both: ``socket.SHUT_RD``, ``SHUT_WR`` or ``SHUT_RDWR``."""

@@ -18,37 +18,48 @@ NO_DEADLINE = (1 << 63) - 1
 _SETTLE_LIMIT = 0.1
 
 
-class Armable(Protocol):
+class Waitable(Protocol):
     """What can be waited for."""
 
-    def arm(self, interest: int, queue: _native.Queue, tag: int, /) -> None: ...
+    def wait(self, interest: int, queue: _native.Queue, deadline_ns: int, signals: bool, /) -> None: ...
 
 
 class _Waiter(threading.local):
-    """A thread's queue, and the results that a nested wait took for an outer one.
+    """A thread's queues: one for readiness, whose events say no more than "try again", one for results.
 
-    Waits nest when a signal handler, which runs in the middle of one, waits itself.
+    Waits nest when a signal handler, which runs in the middle of one, waits itself. So a result that a
+    nested wait takes for an outer one is kept here.
     """
 
     def __init__(self) -> None:
-        self._queue: _native.Queue | None = None
+        # Handlers of signals run in the main thread alone; the others need not look for them.
+        self.signals = threading.current_thread() is threading.main_thread()
+        self._for_readiness: _native.Queue | None = None
+        self._for_results: _native.Queue | None = None
         self.last_tag = 0
         self.awaited: dict[int, Event | None] = {}
 
+    # They are made when the thread first waits: importing starts no runtime.
+
     @property
-    def queue(self) -> _native.Queue:
-        """Made when the thread first waits: importing starts no runtime."""
-        if self._queue is None:
-            self._queue = _process.new_queue()
-        return self._queue
+    def for_readiness(self) -> _native.Queue:
+        if self._for_readiness is None:
+            self._for_readiness = _process.new_queue()
+        return self._for_readiness
+
+    @property
+    def for_results(self) -> _native.Queue:
+        if self._for_results is None:
+            self._for_results = _process.new_queue()
+        return self._for_results
 
     def next_tag(self) -> int:
         self.last_tag += 1
         return self.last_tag
 
-    def wait(self, deadline: int, signals: bool = True) -> None:
+    def wait(self, deadline: int, *, settling: bool = False) -> None:
         """Waits a while and keeps what somebody asked for; the rest is dropped, streams closed."""
-        for event in self.queue.wait(deadline, signals):
+        for event in self.for_results.wait(deadline, self.signals and not settling):
             if event[0] in self.awaited:
                 self.awaited[event[0]] = event
 
@@ -68,12 +79,11 @@ def deadline_after(timeout: float | None) -> int:
     return min(time.monotonic_ns() + int(timeout * 1e9), NO_DEADLINE - 1)
 
 
-def until_ready(target: Armable, interest: int, deadline: int) -> bool:
+def until_ready(target: Waitable, interest: int, deadline: int) -> bool:
     """Waits until another try is worth it, or a while; false once the deadline has passed."""
     if deadline != NO_DEADLINE and time.monotonic_ns() >= deadline:
         return False
-    target.arm(interest, _waiter.queue, _waiter.next_tag())
-    _waiter.wait(deadline)
+    target.wait(interest, _waiter.for_readiness, deadline, _waiter.signals)
     return True
 
 
@@ -83,7 +93,7 @@ def until_done(start: Callable[[_native.Queue, int], _native.Operation]) -> Even
     tag = waiter.next_tag()
     waiter.awaited[tag] = None
     try:
-        operation = start(waiter.queue, tag)
+        operation = start(waiter.for_results, tag)
         try:
             while (event := waiter.awaited[tag]) is None:
                 waiter.wait(NO_DEADLINE)
@@ -99,7 +109,7 @@ def until_done(start: Callable[[_native.Queue, int], _native.Operation]) -> Even
 def _settle(waiter: _Waiter, tag: int) -> None:
     deadline = deadline_after(_SETTLE_LIMIT)
     while waiter.awaited[tag] is None and time.monotonic_ns() < deadline:
-        waiter.wait(deadline, signals=False)
+        waiter.wait(deadline, settling=True)
 
 
 _process.after_fork(_start_anew)
