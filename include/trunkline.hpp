@@ -5,7 +5,8 @@
  * use an object at any time, except that one must not be moved from or destroyed while another uses it.
  *
  * Calls that fail throw trunkline::Error. Calls that "try" return false where they would block, and throw for anything
- * else. Exceptions never leave a callback: the pool's closer must not throw.
+ * else. Functions that are called back run on threads of the library and must not wait for it; an exception out of one
+ * ends the program by std::terminate, as out of a thread, and never reaches the library.
  *
  * Deadlines are steady_clock time points or durations from now; the default is to wait without limit.
  */
@@ -35,18 +36,26 @@ class Error : public std::runtime_error {
         status_(status),
         step_(trunkline_error_step(error)),
         os_code_(trunkline_error_os_code(error)),
+        rpc_code_(trunkline_error_rpc_code(error)),
         flags_(trunkline_error_flags(error)),
         source_(optional(trunkline_error_source(error, nullptr))),
         destination_(optional(trunkline_error_destination(error, nullptr))) {
+    for (const trunkline_error_t *next = error; next != nullptr; next = trunkline_error_cause(next)) {
+      chain_.push_back(trunkline_error_message(next, nullptr));
+    }
     trunkline_error_free(error);
   }
 
   /** One of TRUNKLINE_E_*. */
   trunkline_status_t status() const noexcept { return status_; }
+  /** Whether it is that one. */
+  bool is(trunkline_status_t status) const noexcept { return status_ == status; }
   /** What was being done, one of TRUNKLINE_STEP_*; 0 where it is not known. */
   int32_t step() const noexcept { return step_; }
   /** errno behind the failure, 0 if there is none. */
   int32_t os_code() const noexcept { return os_code_; }
+  /** The gRPC status behind it, -1 if there is none. */
+  int32_t rpc_code() const noexcept { return rpc_code_; }
   /** Whether the same operation may be tried again without risk of being applied twice. */
   bool is_safe_to_retry() const noexcept { return (flags_ & TRUNKLINE_ERR_RETRYABLE) != 0; }
   /** Whether it is certain that no byte of the operation left this process. */
@@ -55,6 +64,8 @@ class Error : public std::runtime_error {
   const std::string &source() const noexcept { return source_; }
   /** The address that the connection goes to; empty where it is not known. */
   const std::string &destination() const noexcept { return destination_; }
+  /** The messages from this error to its last cause; empty where the call has no details. */
+  const std::vector<std::string> &chain() const noexcept { return chain_; }
 
  private:
   static std::string text(trunkline_status_t status, const trunkline_error_t *error) {
@@ -71,8 +82,10 @@ class Error : public std::runtime_error {
   trunkline_status_t status_;
   int32_t step_;
   int32_t os_code_;
+  int32_t rpc_code_;
   uint32_t flags_;
   std::string source_, destination_;
+  std::vector<std::string> chain_;
 };
 
 /** Throws unless `status` is OK. */
@@ -90,20 +103,34 @@ class Deadline {
  public:
   /** Never. */
   Deadline() noexcept : ns_(TRUNKLINE_DEADLINE_NONE) {}
-  /** At `when`; steady_clock is the library's clock. A past one tries once. */
-  Deadline(std::chrono::steady_clock::time_point when) noexcept
-      : ns_(std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count()) {}
-  /** So long from now. */
+  /** At `when`; steady_clock is the library's clock. A past one tries once, and then says TIMEOUT. */
+  Deadline(std::chrono::steady_clock::time_point when) noexcept : ns_(at(when.time_since_epoch())) {}
+  /** So long from now; what no clock can tell is never. */
   template <class Rep, class Period>
-  Deadline(std::chrono::duration<Rep, Period> from_now)
-      : Deadline(std::chrono::steady_clock::now() +
-                 std::chrono::duration_cast<std::chrono::steady_clock::duration>(from_now)) {}
-  /** Tries once. */
-  static Deadline now() noexcept { return Deadline(std::chrono::steady_clock::time_point()); }
+  Deadline(std::chrono::duration<Rep, Period> from_now) noexcept : ns_(TRUNKLINE_DEADLINE_NONE) {
+    std::chrono::nanoseconds now = std::chrono::steady_clock::now().time_since_epoch();
+    std::chrono::duration<double, std::nano> wait = from_now, room = std::chrono::nanoseconds::max() - now;
+    if (wait.count() <= 0) {
+      ns_ = at(now);
+    } else if (wait.count() < room.count() * 0.999) {
+      ns_ = at(now + std::chrono::duration_cast<std::chrono::nanoseconds>(from_now));
+    }
+  }
+  /** Tries once, and says WOULD_BLOCK where it would wait. */
+  static Deadline now() noexcept {
+    Deadline deadline;
+    deadline.ns_ = 0;
+    return deadline;
+  }
   /** Nanoseconds of CLOCK_MONOTONIC, as the C functions take them. */
   int64_t ns() const noexcept { return ns_; }
 
  private:
+  /** Never 0, which has a meaning of its own. */
+  static int64_t at(std::chrono::nanoseconds since_boot) noexcept {
+    return since_boot.count() > 0 ? since_boot.count() : 1;
+  }
+
   int64_t ns_;
 };
 
@@ -144,6 +171,19 @@ class Owned {
   H handle_;
 };
 
+/** A value behind a pointer that is freed once. */
+template <class T, void (*Free)(T *)>
+struct Freed {
+  void operator()(T *value) const noexcept { Free(value); }
+};
+template <class T, void (*Free)(T *)>
+using Value = std::unique_ptr<T, Freed<T, Free>>;
+
+/** A text with its length. */
+inline std::string text(const char *found, std::size_t length) {
+  return found == nullptr ? std::string() : std::string(found, length);
+}
+
 /** Calls a function that writes an address into a buffer. */
 template <class Call>
 std::string address(Call call) {
@@ -158,21 +198,77 @@ std::string address(Call call) {
 /** A runtime of its own. Everything takes {} for the process's default one, which needs no object. */
 class Runtime : public detail::Owned<trunkline_runtime_t, trunkline_runtime_free> {
  public:
-  /** Starts `workers` threads; 0 means 2. */
-  explicit Runtime(uint32_t workers = 0) {
-    trunkline_runtime_options_t options = TRUNKLINE_RUNTIME_OPTIONS_INIT;
-    options.worker_threads = workers;
+  /** Starts `workers` threads; 0 means 2. Debuggers show them by `name`. */
+  explicit Runtime(uint32_t workers = 0, const std::string &name = std::string()) {
+    trunkline_runtime_options_t options = described(workers, name);
     trunkline_runtime_t made;
     trunkline_error_t *error = nullptr;
     check(trunkline_runtime_new(&options, &made, &error), error);
     reset(made);
   }
 
+  /** Passes wherever a runtime is asked for. */
+  operator trunkline_runtime_t() const noexcept { return get(); }
+
   /** Closes what lives on it and waits for its threads, until the deadline. */
-  void shutdown(Deadline deadline = Deadline()) {
+  void shutdown(Deadline deadline = Deadline()) { shutdown(get(), deadline); }
+
+  /** The same for the default runtime; the next use makes a new one. */
+  static void shutdown_default(Deadline deadline = Deadline()) { shutdown(trunkline_runtime_t(), deadline); }
+
+  /** Says how the default runtime will be made, before its first use. */
+  static void configure_default(uint32_t workers, const std::string &name = std::string()) {
+    trunkline_runtime_options_t options = described(workers, name);
     trunkline_error_t *error = nullptr;
-    check(trunkline_runtime_shutdown(get(), deadline.ns(), &error), error);
+    check(trunkline_runtime_configure(&options, &error), error);
   }
+
+ private:
+  static trunkline_runtime_options_t described(uint32_t workers, const std::string &name) {
+    trunkline_runtime_options_t options = TRUNKLINE_RUNTIME_OPTIONS_INIT;
+    options.worker_threads = workers;
+    options.thread_name.ptr = name.data();
+    options.thread_name.len = name.size();
+    return options;
+  }
+
+  static void shutdown(trunkline_runtime_t runtime, Deadline deadline) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_runtime_shutdown(runtime, deadline.ns(), &error), error);
+  }
+};
+
+/** Immutable bytes that several owners may share. Used by one thread at a time; share() for another. */
+class Buffer {
+ public:
+  /** No bytes. */
+  Buffer() noexcept {}
+  /** Takes the buffer over. */
+  explicit Buffer(trunkline_buf_t *buffer) noexcept : buffer_(buffer) {}
+
+  /** Bytes of the program's, without a copy. */
+  static Buffer wrap(std::vector<uint8_t> bytes) {
+    std::unique_ptr<std::vector<uint8_t>> owner(new std::vector<uint8_t>(std::move(bytes)));
+    const uint8_t *data = owner->data();
+    std::size_t size = owner->size();
+    return Buffer(trunkline_buf_wrap(data, size, owner.release(), release_bytes));
+  }
+
+  /** Another owner of the same bytes. */
+  Buffer share() const { return Buffer(trunkline_buf_ref(buffer_.get())); }
+  /** The bytes; good until the last owner is gone. */
+  const uint8_t *data() const noexcept { return trunkline_buf_data(buffer_.get(), nullptr); }
+  /** How many. */
+  std::size_t size() const noexcept {
+    std::size_t size = 0;
+    trunkline_buf_data(buffer_.get(), &size);
+    return size;
+  }
+
+ private:
+  static void release_bytes(void *owner) noexcept { delete static_cast<std::vector<uint8_t> *>(owner); }
+
+  detail::Value<trunkline_buf_t, trunkline_buf_free> buffer_;
 };
 
 /** A byte stream over TCP, a Unix socket or a pipe. Destroying it closes it. */
@@ -207,6 +303,25 @@ class Stream : public detail::Owned<trunkline_stream_t, trunkline_stream_free> {
     return true;
   }
 
+  /** Reads everything to the end of the stream; more than `most` bytes throw std::length_error. */
+  std::string read_to_end(std::size_t most, Deadline deadline = Deadline()) {
+    std::string all;
+    char chunk[16384];
+    for (;;) {
+      std::size_t n = read(chunk, sizeof chunk, deadline);
+      if (n == 0) return all;
+      if (n > most - all.size()) throw std::length_error("the stream is too long");
+      all.append(chunk, n);
+    }
+  }
+
+  /** Reads what is there, at most `most` bytes, into a buffer of the library's; an empty one is the end. */
+  Buffer read_buffer(std::size_t most, Deadline deadline = Deadline()) {
+    trunkline_buf_t *found = nullptr;
+    settle(trunkline_stream_recv_buf(get(), most, deadline.ns(), &found));
+    return Buffer(found);
+  }
+
   /** Reads exactly `size` bytes; an earlier end throws std::length_error. */
   void read_exact(void *buffer, std::size_t size, Deadline deadline = Deadline()) {
     char *at = static_cast<char *>(buffer);
@@ -224,6 +339,15 @@ class Stream : public detail::Owned<trunkline_stream_t, trunkline_stream_free> {
     std::size_t n;
     settle(trunkline_stream_write(get(), &part, 1, deadline.ns(), &n));
     return n;
+  }
+
+  /** Writes what fits and says in `n` how much; false if nothing does. */
+  bool try_write(const void *data, std::size_t size, std::size_t &n) {
+    trunkline_bytes_t part = {static_cast<const uint8_t *>(data), size};
+    trunkline_status_t status = trunkline_stream_write(get(), &part, 1, 0, &n);
+    if (status == TRUNKLINE_E_WOULD_BLOCK) return false;
+    settle(status);
+    return true;
   }
 
   /** Writes all; a part may have been written when it throws. */
@@ -312,6 +436,20 @@ class Listener : public detail::Owned<trunkline_listener_t, trunkline_listener_f
     return Stream(taken);
   }
 
+  /** The next connection, if one waits; else false. */
+  bool try_accept(Stream &stream) {
+    trunkline_stream_t taken;
+    trunkline_error_t *error = nullptr;
+    trunkline_status_t status = trunkline_listener_accept(get(), 0, &taken, &error);
+    if (status == TRUNKLINE_E_WOULD_BLOCK) {
+      trunkline_error_free(error);
+      return false;
+    }
+    check(status, error);
+    stream = Stream(taken);
+    return true;
+  }
+
   /** The address that is listened on, with the real port. */
   std::string address() const {
     trunkline_listener_t handle = get();
@@ -378,6 +516,43 @@ class Event {
 
   trunkline_event_t event_;
 };
+
+/** Asks an operation to end. Its completion still arrives, with CANCELLED or with what came first. */
+inline void cancel(trunkline_op_t op) { check(trunkline_op_cancel(op)); }
+
+namespace detail {
+
+using OnEvent = std::function<void(Event)>;
+
+inline void call_once(void *user_data, trunkline_event_t *event) noexcept {
+  std::unique_ptr<OnEvent> function(static_cast<OnEvent *>(user_data));
+  (*function)(Event(*event));
+}
+
+/** Submits an operation whose event goes to a function; one that is refused drops the function at once. */
+template <class Submit>
+trunkline_op_t call_back(std::function<void(Event)> function, Submit submit) {
+  // From the submit on it belongs to the callback, which may be over before the submit returns.
+  OnEvent *owed = new OnEvent(std::move(function));
+  trunkline_completion_t completion = {trunkline_cq_t(), 0, call_once, owed};
+  trunkline_op_t op;
+  trunkline_error_t *error = nullptr;
+  trunkline_status_t status = submit(&completion, &op, &error);
+  if (status != TRUNKLINE_OK) delete owed;
+  check(status, error);
+  return op;
+}
+
+}  // namespace detail
+
+/** Connects; `function` is called with the event, once, on a thread of the library. The operation can be cancelled. */
+inline trunkline_op_t connect(const std::string &address, std::function<void(Event)> function,
+                              Deadline deadline = Deadline(), trunkline_runtime_t runtime = trunkline_runtime_t()) {
+  return detail::call_back(
+      std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op, trunkline_error_t **error) {
+        return trunkline_connect_async(runtime, address.data(), address.size(), deadline.ns(), completion, op, error);
+      });
+}
 
 /** Where asynchronous results arrive. One thread at a time waits on it. */
 class Queue : public detail::Owned<trunkline_cq_t, trunkline_cq_free> {
@@ -488,6 +663,26 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
     return cut;
   }
 
+  /** As connect(); `function` is called with the event, once, on a thread of the library. */
+  trunkline_op_t connect(const std::string &address, std::function<void(Event)> function,
+                         Deadline deadline = Deadline()) {
+    trunkline_tcp_manager_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_tcp_manager_connect_async(handle, address.data(), address.size(), deadline.ns(), completion, op,
+                                                 error);
+    });
+  }
+
+  /** As drain(); `function` is called with the event, whose value says how many were cut. */
+  trunkline_op_t drain(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_tcp_manager_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_tcp_manager_drain_async(handle, deadline.ns(), completion, op, error);
+    });
+  }
+
   /** Closes every listener and connection of the manager. */
   void close() { check(trunkline_tcp_manager_close(get())); }
 };
@@ -495,7 +690,7 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
 /** Numbers by key, bounded and expiring: the `h` of a handle, or an id of the program's. */
 class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_pool_free> {
  public:
-  /** Takes a value that the pool gives up, with one of TRUNKLINE_POOL_CLOSE_*. Must not throw or block. */
+  /** Takes a value that the pool gives up, with one of TRUNKLINE_POOL_CLOSE_*. */
   using Closer = std::function<void(uint64_t value, uint32_t reason)>;
 
   /** `json` is a document such as {"max_size": 100}; empty means the defaults. */
@@ -555,12 +750,159 @@ class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_p
     return true;
   }
 
-  static void call_closer(void *user_data, uint64_t value, uint32_t reason) {
+  static void call_closer(void *user_data, uint64_t value, uint32_t reason) noexcept {
     (*static_cast<Closer *>(user_data))(value, reason);
   }
 
-  static void free_closer(void *user_data) { delete static_cast<Closer *>(user_data); }
+  static void free_closer(void *user_data) noexcept { delete static_cast<Closer *>(user_data); }
 };
+
+/** How a connection is made, kept alive, retried and given up: checked, and unchanged from then on. */
+class Config {
+ public:
+  /** The presets. */
+  static Config production() { return preset("production"); }
+  static Config development() { return preset("development"); }
+  static Config high_throughput() { return preset("high_throughput"); }
+
+  /** The preset of that name. */
+  static Config preset(const std::string &name) {
+    trunkline_config_t *made = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_config_preset(name.data(), name.size(), &made, &error), error);
+    return Config(made);
+  }
+
+  /** A document such as {"preset": "development", "connect_timeout": "2s"}. */
+  static Config from_json(const std::string &json) {
+    trunkline_config_t *made = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_config_from_json(json.data(), json.size(), &made, &error), error);
+    return Config(made);
+  }
+
+  /** The preset that the environment variable ENVIRONMENT names. */
+  static Config from_env() {
+    trunkline_config_t *made = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_config_from_env(&made, &error), error);
+    return Config(made);
+  }
+
+  /** Every field, for from_json() to read back unchanged. */
+  std::string json() const {
+    std::size_t length = 0;
+    const char *found = trunkline_config_json(config_.get(), &length);
+    return detail::text(found, length);
+  }
+
+  /** By its path, such as "keepalive.time"; nanoseconds::max() is never. */
+  std::chrono::nanoseconds duration(const std::string &path) const {
+    int64_t ns = 0;
+    check(trunkline_config_get_duration(config_.get(), path.data(), path.size(), &ns));
+    return ns == TRUNKLINE_NEVER ? std::chrono::nanoseconds::max() : std::chrono::nanoseconds(ns);
+  }
+
+  /** By its path, such as "max_message_size". */
+  double number(const std::string &path) const {
+    double value = 0;
+    check(trunkline_config_get_number(config_.get(), path.data(), path.size(), &value));
+    return value;
+  }
+
+  /** By its path, such as "pooling.enabled". */
+  bool flag(const std::string &path) const { return number(path) > 0; }
+
+ private:
+  explicit Config(trunkline_config_t *config) noexcept : config_(config) {}
+
+  detail::Value<trunkline_config_t, trunkline_config_free> config_;
+};
+
+/** One series of one metric. */
+struct Metric {
+  /** A counter's ends in "_total". */
+  std::string name;
+  /** As in the text formats, such as protocol="tcp". */
+  std::string labels;
+  /** One of TRUNKLINE_METRIC_*. */
+  uint32_t kind;
+  /** The count or the level; of a histogram the sum of all values. */
+  double value;
+  /** How many values a histogram has; else 0. */
+  uint64_t count;
+};
+
+/** What all instruments of a runtime showed at one moment. */
+class Metrics {
+ public:
+  /** Reads them now. */
+  explicit Metrics(trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    trunkline_metrics_t *made = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_metrics_snapshot(runtime, &made, &error), error);
+    metrics_.reset(made);
+  }
+
+  /** How many series there are. */
+  std::size_t size() const noexcept { return trunkline_metrics_len(metrics_.get()); }
+
+  /** Series number `i`, sorted by name and labels. */
+  Metric operator[](std::size_t i) const {
+    trunkline_metric_t found;
+    check(trunkline_metrics_get(metrics_.get(), i, &found));
+    Metric metric = {detail::text(found.name.ptr, found.name.len), detail::text(found.labels.ptr, found.labels.len),
+                     found.kind, found.value, found.count};
+    return metric;
+  }
+
+  /** The value that a share `q` of the values of histogram `i` does not exceed; 0.5 is the median. */
+  double quantile(std::size_t i, double q) const {
+    double value = 0;
+    check(trunkline_metrics_quantile(metrics_.get(), i, q, &value));
+    return value;
+  }
+
+  /** As text that Prometheus reads. */
+  std::string prometheus() const {
+    std::size_t length = 0;
+    const char *found = trunkline_metrics_prometheus(metrics_.get(), &length);
+    return detail::text(found, length);
+  }
+
+  /** As OpenMetrics 1.0 text. */
+  std::string openmetrics() const {
+    std::size_t length = 0;
+    const char *found = trunkline_metrics_openmetrics(metrics_.get(), &length);
+    return detail::text(found, length);
+  }
+
+ private:
+  detail::Value<trunkline_metrics_t, trunkline_metrics_free> metrics_;
+};
+
+/** Takes one record of the log; its texts are borrowed for the length of the call. */
+using OnRecord = std::function<void(const trunkline_log_record_t &record)>;
+
+namespace detail {
+
+inline void call_log(void *user_data, const trunkline_log_record_t *record) noexcept {
+  (*static_cast<OnRecord *>(user_data))(*record);
+}
+
+inline void free_log(void *user_data) noexcept { delete static_cast<OnRecord *>(user_data); }
+
+}  // namespace detail
+
+/** Sends what the library says, up to `max_level` (TRUNKLINE_LOG_*), to `function`, from any thread, several at once. */
+inline void set_log(int32_t max_level, OnRecord function) {
+  OnRecord *kept = new OnRecord(std::move(function));
+  trunkline_error_t *error = nullptr;
+  check(trunkline_log_set(max_level, detail::call_log, kept, detail::free_log, &error), error);
+}
+
+/** Makes the library silent again. */
+inline void remove_log() { check(trunkline_log_set(TRUNKLINE_LOG_OFF, nullptr, nullptr, nullptr, nullptr)); }
 
 }  // namespace trunkline
 
