@@ -37,7 +37,9 @@ mod _native {
         open::{Operation, connect, listen, pipe},
         pool::KeyedPool,
         queue::Queue,
-        runtime::{begin_exit, configure, is_running, shutdown, threads_detached, version},
+        runtime::{
+            begin_exit, configure, is_running, shutdown, threads_detached, threads_waiting, version,
+        },
         stream::Stream,
     };
     #[pymodule_export]

@@ -3,7 +3,7 @@
 use crate::{
     buffer::{self, DEFAULT, Event, Failed, Polled, call, drain, poll_queue},
     failure::{Doing, exception},
-    runtime::{self, Detached},
+    runtime::{self, Detached, Waiting},
     stream::Stream,
 };
 use pyo3::{exceptions::PySystemExit, prelude::*};
@@ -88,6 +88,7 @@ impl Queue {
         };
         let limit = limit(deadline_ns, signals);
         let polled = py.detach(|| {
+            let _counted = Waiting::begin();
             let polled = poll_queue(self.handle, limit);
             if matches!(polled, Ok(Polled::Ready)) {
                 told();

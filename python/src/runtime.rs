@@ -9,6 +9,7 @@ use trunkline::trunkline_runtime_shutdown;
 static USED_BY: AtomicU32 = AtomicU32::new(0);
 static EXITING: AtomicBool = AtomicBool::new(false);
 static DETACHED: AtomicUsize = AtomicUsize::new(0);
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// A call has made the default runtime, or found it.
 pub(crate) fn in_use() {
@@ -47,6 +48,22 @@ impl Drop for Detached {
     }
 }
 
+/// Counts a thread that waits, for as long as it lives.
+pub(crate) struct Waiting;
+
+impl Waiting {
+    pub(crate) fn begin() -> Self {
+        WAITING.fetch_add(1, SeqCst);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, SeqCst);
+    }
+}
+
 /// Says how the runtime will be made, before its first use.
 #[pyfunction]
 pub(crate) fn configure(py: Python<'_>, workers: u32) -> PyResult<()> {
@@ -76,7 +93,13 @@ pub(crate) fn begin_exit() {
     EXITING.store(true, SeqCst);
 }
 
-/// Threads that have given the interpreter up, most of them to wait.
+/// Threads that wait on a queue, for tests.
+#[pyfunction]
+pub(crate) fn threads_waiting() -> usize {
+    WAITING.load(SeqCst)
+}
+
+/// Threads that have given the interpreter up, to wait or to move bytes.
 #[pyfunction]
 pub(crate) fn threads_detached() -> usize {
     DETACHED.load(SeqCst)

@@ -61,7 +61,7 @@ class Thread(threading.Thread):
 
 def threads_wait(count: int = 1) -> None:
     """Waits until so many threads wait in the native module."""
-    eventually(lambda: _native.threads_detached() == count, f"{count} threads waiting")
+    eventually(lambda: _native.threads_waiting() == count, f"{count} threads waiting")
 
 
 def run_python(source: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -71,7 +71,7 @@ def read(stream):
 
 threads = [threading.Thread(target=read, args=(far,), daemon={daemon}) for _, far in pairs]
 [thread.start() for thread in threads]
-while trunkline._native.threads_detached() < len(threads):
+while trunkline._native.threads_waiting() < len(threads):
     time.sleep(0.001)
 """
 

@@ -126,13 +126,16 @@ def test_a_drain_lets_finish_and_then_cuts(manager: TcpConnectionManager) -> Non
 
 def test_closing_a_manager_closes_what_it_made(manager: TcpConnectionManager) -> None:
     listener = manager.listen("tcp://127.0.0.1:0")
-    stream = manager.connect(listener.getsockname())
-    reader = Thread(stream.recv, 1)
-    threads_wait()
-    manager.close()
-    manager.close()
-    with pytest.raises(trunkline.ClosedError):
-        reader.result()
+    with trunkline.listen("tcp://127.0.0.1:0") as server:
+        stream = manager.connect(server.getsockname())
+        with server.accept() as far:
+            reader = Thread(stream.recv, 1)
+            threads_wait()
+            manager.close()
+            manager.close()
+            with pytest.raises(trunkline.ClosedError):
+                reader.result()
+            assert far.recv(1) == b""
     with pytest.raises(trunkline.ClosedError):
         listener.accept()
     assert manager.stats().active == 0

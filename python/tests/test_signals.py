@@ -23,7 +23,7 @@ def interrupted(number: int = signal.SIGINT) -> Iterator[None]:
     """Sends the signal once the main thread waits."""
 
     def send() -> None:
-        eventually(lambda: _native.threads_detached() == 1)
+        eventually(lambda: _native.threads_waiting() == 1)
         os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=send)
@@ -117,9 +117,9 @@ def test_a_handler_may_wait_itself_in_the_middle_of_a_wait() -> None:
             threading.Thread(target=far.sendall, args=(b"outer",)).start()
 
         def answer() -> None:
-            eventually(lambda: _native.threads_detached() == 1)
+            eventually(lambda: _native.threads_waiting() == 1)
             other_far.sendall(b"nested")
-            eventually(lambda: len(heard) == 1 and _native.threads_detached() == 1)
+            eventually(lambda: len(heard) == 1 and _native.threads_waiting() == 1)
             far.sendall(b"inner")
 
         before = signal.signal(signal.SIGUSR1, handler)
