@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Classes here are frozen, hold a handle each, and try: an operation that cannot go on says so, and
-//! is waited for on a [`queue::Queue`], by `poll` or by an event loop. Absences: no Python object
+//! is waited for on a `queue::Queue`, by `poll` or by an event loop. Absences: no Python object
 //! lives on a thread of the library, none of its threads ever enters Python, and no call from Python
 //! runs Python code in turn, but for the handlers of signals.
 
