@@ -130,7 +130,9 @@ def run(echo: str, file: str) -> None:
         "pipe_seconds": pipe_seconds,
         "p50_us": times[ROUND_TRIPS // 2] * 1e6,
         "p99_us": times[ROUND_TRIPS * 99 // 100] * 1e6,
-        "close_reasons": Counter(stats.close_reason.name.lower() for stats in done if stats.close_reason),
+        "close_reasons": Counter(
+            stats.close_reason.name.lower() for stats in done if stats.close_reason
+        ),
     }
     print(json.dumps(line))
 
