@@ -272,8 +272,25 @@ fn any_thread_may_use_what_a_runtime_drives() {
             }
             runtime.block_on(listener.ready());
         };
+        runtime.block_on(near.writable());
         assert!(matches!(near.try_write(&[IoSlice::new(b"x")]), Poll::Ready(Ok(1))), "{address}");
         runtime.block_on(far.readable());
         assert!(matches!(far.try_read(&mut [0; 8]), Poll::Ready(Ok(1))), "{address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_after_ones_own_half_close_fails_and_breaks_nothing() {
+    let network = network();
+    for address in addresses("after-half-close") {
+        let (near, far, _listener) = connected(&network, &address).await;
+        near.shutdown(Shutdown::Write).unwrap();
+        let error = near.write(b"too late").await.unwrap_err();
+        assert!(matches!(error, ConnectionError::Broken { .. }), "{address}: {error:?}");
+        assert!(near.error().is_none(), "{address}: {:?}", near.error());
+        far.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&near).await.unwrap(), b"", "{address}");
+        near.close();
+        assert_eq!(near.metrics().close_reason(), Some(CloseReason::Finished), "{address}");
     }
 }

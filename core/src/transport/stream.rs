@@ -350,7 +350,11 @@ impl Inner {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(error) => {
                 let error = ConnectionError::from_io(error, self.place(way.step()));
-                self.progress.lock().broken.get_or_insert_with(|| error.clone());
+                let mut progress = self.progress.lock();
+                // A write after the caller's own half-close fails, but nothing is broken by it.
+                if way == Way::In || !progress.write_ended {
+                    progress.broken.get_or_insert_with(|| error.clone());
+                }
                 Poll::Ready(Err(error))
             }
         }
