@@ -1,7 +1,7 @@
 //! The one place with pointers: Python's buffers, texts and events, as the C functions take them.
 #![allow(unsafe_code, reason = "the C functions take pointers with lengths")]
 
-use crate::failure::invalid;
+use crate::{failure::invalid, log::Ring};
 use pyo3::{buffer::PyUntypedBuffer, prelude::*};
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -9,10 +9,11 @@ use rustix::{
     time::Timespec,
 };
 use std::{
-    ffi::{CStr, c_char},
+    ffi::{CStr, c_char, c_void},
     mem::MaybeUninit,
     os::fd::BorrowedFd,
     ptr, slice,
+    sync::Arc,
 };
 use trunkline::*;
 
@@ -380,6 +381,44 @@ pub(crate) fn metrics_text(
     print: extern "C" fn(Option<&trunkline_metrics_t>, Option<&mut usize>) -> *const c_char,
 ) -> String {
     text(print(metrics, None)).unwrap_or_default()
+}
+
+/// Level, nanoseconds since 1970, target, message, file, line and fields.
+pub(crate) type Record = (i32, u64, String, String, String, u32, String);
+
+/// Takes one record of the library; `user_data` is the ring.
+unsafe extern "C-unwind" fn keep_record(
+    user_data: *mut c_void,
+    record: *const trunkline_log_record_t,
+) {
+    // SAFETY: `log_to` registered this function with a ring, which is held until its release, and the
+    // record is there for the length of the call.
+    let (ring, record) = unsafe { (&*user_data.cast::<Ring>(), &*record) };
+    let (target, message) = (view(record.target), view(record.message));
+    let (file, fields) = (view(record.file), view(record.fields));
+    ring.push((record.level, record.unix_ns, target, message, file, record.line, fields));
+}
+
+unsafe extern "C-unwind" fn release_ring(user_data: *mut c_void) {
+    // SAFETY: it is the pointer that `log_to` made of an `Arc`, and comes back once.
+    drop(unsafe { Arc::from_raw(user_data.cast_const().cast::<Ring>()) });
+}
+
+/// Has what the library says kept in a ring.
+pub(crate) fn log_to(level: i32, ring: Arc<Ring>) -> Result<(), Failed> {
+    let ring = Arc::into_raw(ring).cast_mut().cast();
+    // SAFETY: both functions may be called from any thread; the ring lives until the release, which also
+    // comes if the call fails.
+    call((), |_, err| unsafe {
+        trunkline_log_set(level, Some(keep_record), ring, Some(release_ring), err)
+    })
+}
+
+pub(crate) fn log_off() -> Result<(), Failed> {
+    // SAFETY: there is no function to be called.
+    call((), |_, err| unsafe {
+        trunkline_log_set(TRUNKLINE_LOG_OFF, None, ptr::null_mut(), None, err)
+    })
 }
 
 /// Where an operation's one event goes.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Classes here are frozen, hold a handle each, and try: an operation that cannot go on says so, and
-//! is waited for on a `queue::Queue`, by `poll` or by an event loop. Absences: no Python object
+//! is waited for on a `Queue`, by `poll` or by an event loop. Absences: no Python object
 //! lives on a thread of the library, none of its threads ever enters Python, and no call from Python
 //! runs Python code in turn, but for the handlers of signals.
 
@@ -16,6 +16,7 @@ mod config;
 mod debug;
 mod failure;
 mod listener;
+mod log;
 mod manager;
 mod metrics;
 mod open;
@@ -32,6 +33,7 @@ mod _native {
         debug::{debug_counts, debug_fail},
         failure::use_exceptions,
         listener::Listener,
+        log::{LogRing, log_off},
         manager::TcpManager,
         metrics::Metrics,
         open::{Operation, connect, listen, pipe},

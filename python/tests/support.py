@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -101,3 +103,19 @@ def exchange_and_tell(connection: Connection) -> None:
     exchange()
     asyncio.run(async_exchange())
     connection.send(_native.debug_counts()["streams"])
+
+
+def in_child(work: Callable[[], None]) -> None:
+    """Runs ``work`` in a forked child, which must end well."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

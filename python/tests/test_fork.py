@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
-import traceback
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support import async_exchange, exchange, exchange_and_tell
+from support import async_exchange, exchange, exchange_and_tell, in_child
 
 import trunkline
-
-
-def in_child(work: Callable[[], None]) -> None:
-    """Runs ``work`` in a forked child, which must end well."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_an_inherited_object_says_so_and_the_parent_goes_on(

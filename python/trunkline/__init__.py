@@ -56,6 +56,10 @@ from ._listener import (
     async_listen,
     listen,
 )
+from ._logging import (
+    start_logging,
+    stop_logging,
+)
 from ._manager import (
     AsyncTcpConnectionManager,
     ManagerStats,
@@ -164,6 +168,8 @@ __all__ = [
     "pipe",
     "prometheus_text",
     "runtime",
+    "start_logging",
+    "stop_logging",
 ]
 
 __version__: Final = _native.version()
