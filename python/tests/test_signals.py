@@ -18,6 +18,14 @@ from trunkline import _native
 Pair = tuple[trunkline.Stream, trunkline.Stream]
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_not_ignored() -> Iterator[None]:
+    """A shell starts what it runs in the background with SIGINT ignored, and Python then leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextlib.contextmanager
 def interrupted(number: int = signal.SIGINT) -> Iterator[None]:
     """Sends the signal once the main thread waits."""
