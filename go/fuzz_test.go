@@ -190,7 +190,9 @@ func (m *pipeModel) write(chunk []byte) (int, error) {
 	case m.resetForWriter:
 		m.broken = syscall.ECONNRESET
 		return 0, m.broken
-	case m.finished || m.refused:
+	case m.finished:
+		return 0, syscall.EPIPE // nothing is broken by a write after one's own half-close
+	case m.refused:
 		m.broken = syscall.EPIPE
 		return 0, m.broken
 	}

@@ -349,10 +349,11 @@ impl Inner {
             Ok(n) => Poll::Ready(Ok(n)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(error) => {
+                let is_pipe = error.kind() == io::ErrorKind::BrokenPipe;
                 let error = ConnectionError::from_io(error, self.place(way.step()));
                 let mut progress = self.progress.lock();
                 // A write after the caller's own half-close fails, but nothing is broken by it.
-                if way == Way::In || !progress.write_ended {
+                if !(is_pipe && progress.write_ended) {
                     progress.broken.get_or_insert_with(|| error.clone());
                 }
                 Poll::Ready(Err(error))
