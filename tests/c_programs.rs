@@ -78,7 +78,7 @@ fn includes(header: &str, times: usize, is_cpp: bool, standard: &str) {
 }
 
 /// Every block must be freed or, for what lives as long as the process, named in the suppressions.
-const VALGRIND: [&str; 7] = [
+const VALGRIND: [&str; 8] = [
     "--quiet",
     "--leak-check=full",
     "--show-leak-kinds=all",
@@ -86,6 +86,8 @@ const VALGRIND: [&str; 7] = [
     "--error-exitcode=99",
     "--child-silent-after-fork=yes",
     "--num-callers=40",
+    // A thread that waits in a loop would keep the others from running.
+    "--fair-sched=try",
 ];
 
 fn is_under_valgrind() -> bool {
