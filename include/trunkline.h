@@ -1564,7 +1564,8 @@ trunkline_status_t trunkline_cq_wake(struct trunkline_cq_t cq);
 
 /**
  * Ends a queue: submits to it fail with CLOSED. Drain it until trunkline_cq_wait says CLOSED; operations
- * that are outstanding still complete, so cancel what would take long. Idempotent.
+ * that are outstanding still complete, so cancel what would take long. Readiness that is still armed completes
+ * with its stream or listener: close those, or free the queue. Idempotent.
  *
  * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
  */

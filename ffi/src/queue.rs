@@ -243,7 +243,8 @@ pub extern "C" fn trunkline_cq_wake(cq: trunkline_cq_t) -> trunkline_status_t {
 }
 
 /// Ends a queue: submits to it fail with CLOSED. Drain it until trunkline_cq_wait says CLOSED; operations
-/// that are outstanding still complete, so cancel what would take long. Idempotent.
+/// that are outstanding still complete, so cancel what would take long. Readiness that is still armed completes
+/// with its stream or listener: close those, or free the queue. Idempotent.
 ///
 /// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
 #[unsafe(no_mangle)]
