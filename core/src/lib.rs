@@ -4,6 +4,7 @@
 //!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring
 //!   relay      copies both ways, counts, half-closes
+//!   endpoint   Breaker: may a call go there now
 //!   transport  Network ─▶ Stream, Listener over tcp, unix, mem; faults on any of them
 //!   config · metrics · events · completion
 //!   error · context · backoff · budget · fork
@@ -36,6 +37,7 @@ pub mod completion;
 pub mod config;
 pub mod context;
 pub mod duration;
+pub mod endpoint;
 pub mod error;
 pub mod events;
 pub mod fork;
@@ -49,8 +51,11 @@ pub mod transport;
 pub use address::{Address, AddressError};
 pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
-pub use config::{ConnectionConfig, PipeConfig, PoolConfig, TcpConfig, TcpManagerConfig};
+pub use config::{
+    BreakerConfig, ConnectionConfig, PipeConfig, PoolConfig, TcpConfig, TcpManagerConfig,
+};
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
+pub use endpoint::{Breaker, BreakerChange, BreakerCounts, BreakerState, OpenFor, Outcome, Pass};
 pub use error::{ConnectionError, Place, Step, UdpCase};
 pub use events::{Event, Events};
 pub use manager::{

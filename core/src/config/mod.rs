@@ -11,6 +11,7 @@
 //! Every default is finite. Nothing here acts: drivers take a checked configuration.
 
 mod backoff;
+mod breaker;
 mod check;
 mod connection;
 mod json;
@@ -20,6 +21,7 @@ mod retry;
 mod transport;
 
 pub use crate::{backoff::BackoffConfig, duration::TimeLimit};
+pub use breaker::BreakerConfig;
 pub use connection::{ConnectionConfig, KeepaliveParams, PoolingConfig, Preset};
 pub use manager::TcpManagerConfig;
 pub use pool::{FullPolicy, PoolConfig};

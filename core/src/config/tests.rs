@@ -26,6 +26,7 @@ fn every_default_and_preset_is_valid_and_survives_json() {
     round_trips(&TcpManagerConfig::default());
     round_trips(&PoolConfig::default());
     round_trips(&PipeConfig::default());
+    round_trips(&BreakerConfig::default());
 }
 
 #[test]
