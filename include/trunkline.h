@@ -42,7 +42,32 @@
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/**
+ * A job: make a connection. The answer's value is its number. `about` says for which endpoint, where there are several.
+ */
+#define TRUNKLINE_JOB_CONNECT 1
+
+/**
+ * A job: see whether the connection `about` can still be used. The value is not looked at.
+ */
+#define TRUNKLINE_JOB_CHECK 2
+
+/**
+ * A job: make the connection `about`, which was given back, ready for its next user. The value is not looked at.
+ */
+#define TRUNKLINE_JOB_RESET 3
+
+/**
+ * A job: close `about`, for the reason that goes with it. An answer is owed here too; its value is not looked at.
+ */
+#define TRUNKLINE_JOB_CLOSE 4
+
+/**
+ * A job: make the value for a key. The answer's value is that value.
+ */
+#define TRUNKLINE_JOB_MAKE 5
 
 /**
  * It was not used for the idle timeout.
@@ -83,6 +108,11 @@
  * The pool was freed, or its runtime shut down.
  */
 #define TRUNKLINE_POOL_CLOSE_POOL_CLOSED 8
+
+/**
+ * It was made too late: nobody waited for it any more.
+ */
+#define TRUNKLINE_POOL_CLOSE_UNWANTED 9
 
 /**
  * Nothing is logged.
@@ -160,9 +190,15 @@
 #define TRUNKLINE_EV_DRAINED 5
 
 /**
- * A keyed pool gave a value up; `value` is the value, `handle` the reason, one of TRUNKLINE_POOL_CLOSE_*.
+ * A keyed pool gave a value up; `handle` is the value, `value` the reason, one of TRUNKLINE_POOL_CLOSE_*.
  */
 #define TRUNKLINE_EV_POOL_CLOSED 6
+
+/**
+ * A pool asks for work: `handle` is the trunkline_job_t, to be answered once with trunkline_job_done. The low 32 bits of
+ * `value` are one of TRUNKLINE_JOB_*, the high ones the reason of a TRUNKLINE_JOB_CLOSE; `about` is the resource.
+ */
+#define TRUNKLINE_EV_JOB 7
 
 /**
  * The call did what it says.
@@ -502,7 +538,21 @@ typedef struct trunkline_debug_counts_t {
    * TCP managers that were not freed.
    */
   uint64_t tcp_managers;
+  /**
+   * Jobs that were not answered.
+   */
+  uint64_t jobs;
 } trunkline_debug_counts_t;
+
+/**
+ * A job: work that a pool asks of its host. Needs no free: it is gone with its answer, or with its pool.
+ */
+typedef struct trunkline_job_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_job_t;
 
 /**
  * A runtime: threads, metrics, limits. {0} is the process's default runtime, made on first use.
@@ -818,9 +868,9 @@ typedef struct trunkline_event_t {
    */
   struct trunkline_error_t *error;
   /**
-   * 0
+   * The resource that a job is about, by its number; else 0.
    */
-  uint64_t reserved;
+  uint64_t about;
 } trunkline_event_t;
 
 /**
@@ -1224,11 +1274,41 @@ const char *trunkline_error_destination(const struct trunkline_error_t *error, s
 const struct trunkline_error_t *trunkline_error_cause(const struct trunkline_error_t *error);
 
 /**
+ * Makes an error object, to say why a job failed. A `status` that is no error becomes CALLBACK; bytes of the message
+ * that are not UTF-8 become replacement characters, and an empty one the status's name.
+ *
+ * Ownership: the error is the caller's; takes `cause`, which may be NULL. Blocks: no. Threads: any. Errors: none. Since 0.1.
+ *
+ * # Safety
+ *
+ * `message` is good for `message_len` bytes.
+ */
+struct trunkline_error_t *trunkline_error_new(trunkline_status_t status,
+                                              const char *message,
+                                              size_t message_len,
+                                              struct trunkline_error_t *cause);
+
+/**
  * Frees an error object; NULL does nothing.
  *
  * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
  */
 void trunkline_error_free(struct trunkline_error_t *error);
+
+/**
+ * Answers a job: with `value`, or with why it failed.
+ *
+ * On OK the value is the pool's, which has it closed if nobody wants it any more: so a job that makes something is
+ * still to be answered when it took longer than whoever asked would wait. A job has one answer: a second one, one
+ * about a connection that was given up meanwhile, and one that comes after the pool is gone, are INVALID_HANDLE and
+ * harmless.
+ *
+ * Ownership: takes `error`, also when it fails; the value is the pool's on OK, else it stays the caller's. Blocks:
+ * no. Threads: any, also inside callbacks. Errors: INVALID_HANDLE, CLOSED, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_job_done(struct trunkline_job_t job,
+                                      uint64_t value,
+                                      struct trunkline_error_t *error);
 
 /**
  * Makes a keyed pool. `json` is a document such as {"max_size": 100, "idle_timeout": "5m", "when_full":

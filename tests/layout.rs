@@ -40,12 +40,13 @@ fn in_rust() -> Layout {
         trunkline_listener_t { h }
         trunkline_tcp_manager_t { h }
         trunkline_keyed_pool_t { h }
+        trunkline_job_t { h }
         trunkline_bytes_t { ptr, len }
         trunkline_str_t { ptr, len }
         trunkline_runtime_options_t { size, worker_threads, max_handles, thread_name }
         trunkline_listen_options_t { size, backlog, reserved0 }
         trunkline_pipe_options_t { size, capacity }
-        trunkline_event_t { tag, op, status, kind, handle, value, object, error, reserved }
+        trunkline_event_t { tag, op, status, kind, handle, value, object, error, about }
         trunkline_completion_t { queue, tag, r#fn, user_data }
         trunkline_stream_stats_t {
             size, id, bytes_received, bytes_sent, age_ns, protocol, close_reason,
@@ -64,6 +65,7 @@ fn in_rust() -> Layout {
         trunkline_log_record_t { size, level, line, unix_ns, target, message, file, fields }
         trunkline_debug_counts_t {
             size, runtimes, queues, operations, streams, listeners, keyed_pools, tcp_managers,
+            jobs,
         }
     }
 }

@@ -3,8 +3,8 @@
 use crate::{
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_cq_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
-        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
+        Handle, trunkline_cq_t, trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t,
+        trunkline_op_t, trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
     },
     input::{Deadline, trunkline_str_t},
     metrics::trunkline_metric_t,
@@ -63,6 +63,7 @@ blank!(
     trunkline_tcp_manager_t = Self { h: 0 },
     trunkline_keyed_pool_t = Self { h: 0 },
     trunkline_listener_t = Self { h: 0 },
+    trunkline_job_t = Self { h: 0 },
     [trunkline_stream_t; 2] = [trunkline_stream_t { h: 0 }; 2],
 );
 

@@ -96,6 +96,7 @@ impl Delivery {
             kind: done.kind,
             value: done.value,
             handle: done.handle,
+            about: 0,
             failure,
         };
         match target {

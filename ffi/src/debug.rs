@@ -5,8 +5,8 @@ use crate::{
     call::{enter_plain, enter_unit},
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_cq_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
-        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
+        Handle, trunkline_cq_t, trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t,
+        trunkline_op_t, trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -34,6 +34,8 @@ pub struct trunkline_debug_counts_t {
     pub keyed_pools: u64,
     /// TCP managers that were not freed.
     pub tcp_managers: u64,
+    /// Jobs that were not answered.
+    pub jobs: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -61,6 +63,7 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             listeners: table.count(trunkline_listener_t::TAG) as u64,
             keyed_pools: table.count(trunkline_keyed_pool_t::TAG) as u64,
             tcp_managers: table.count(trunkline_tcp_manager_t::TAG) as u64,
+            jobs: table.count(trunkline_job_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }

@@ -1,16 +1,19 @@
 //! The error object: status, step, OS code, flags, message, both ends and the cause chain.
 #![allow(unsafe_code, reason = "the object crosses as an opaque pointer")]
 
-use crate::status::{NAMES, of, *};
+use crate::{
+    input::bytes,
+    status::{NAMES, of, *},
+};
 use std::{
     error::Error,
     ffi::{CString, c_char},
-    ptr,
+    fmt, ptr,
 };
 use trunkline_core::ConnectionError;
 
 /// Why a call failed, in full. Owned by one thread at a time; freed with trunkline_error_free.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct trunkline_error_t {
     status: trunkline_status_t,
     step: i32,
@@ -120,6 +123,9 @@ impl trunkline_error_t {
         if let Some(error) = cause.downcast_ref::<ConnectionError>() {
             return Self::of_core(error);
         }
+        if let Some(error) = cause.downcast_ref::<Self>() {
+            return error.clone();
+        }
         let io = cause.downcast_ref::<std::io::Error>();
         let mut object = Self::plain(TRUNKLINE_E_BROKEN, &cause.to_string());
         object.flags = 0;
@@ -130,6 +136,23 @@ impl trunkline_error_t {
 
     pub(crate) fn status(&self) -> trunkline_status_t {
         self.status
+    }
+
+    pub(crate) fn is_nothing_sent(&self) -> bool {
+        self.flags & TRUNKLINE_ERR_NOT_SENT != 0
+    }
+}
+
+/// As the cause of a core error: what the host said.
+impl fmt::Display for trunkline_error_t {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message.to_string_lossy())
+    }
+}
+
+impl Error for trunkline_error_t {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
     }
 }
 
@@ -241,6 +264,31 @@ pub extern "C" fn trunkline_error_cause(
 ) -> *const trunkline_error_t {
     let cause = error.and_then(|error| error.cause.as_deref());
     cause.map_or(ptr::null(), ptr::from_ref)
+}
+
+/// Makes an error object, to say why a job failed. A `status` that is no error becomes CALLBACK; bytes of the message
+/// that are not UTF-8 become replacement characters, and an empty one the status's name.
+///
+/// Ownership: the error is the caller's; takes `cause`, which may be NULL. Blocks: no. Threads: any. Errors: none. Since 0.1.
+///
+/// # Safety
+///
+/// `message` is good for `message_len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_error_new(
+    status: trunkline_status_t,
+    message: *const c_char,
+    message_len: usize,
+    cause: Option<Box<trunkline_error_t>>,
+) -> Option<Box<trunkline_error_t>> {
+    // SAFETY: the caller's promise is the same.
+    let message = unsafe { bytes(message.cast(), message_len, "message") }.unwrap_or_default();
+    let status = match status {
+        TRUNKLINE_E_INVALID_ARGUMENT..=TRUNKLINE_E_NOT_FOUND => status,
+        _ => TRUNKLINE_E_CALLBACK,
+    };
+    let error = trunkline_error_t::plain(status, &String::from_utf8_lossy(message));
+    Some(Box::new(trunkline_error_t { cause, ..error }))
 }
 
 /// Frees an error object; NULL does nothing.

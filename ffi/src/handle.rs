@@ -1,7 +1,7 @@
 //! Typed generational handles: what a stale number is, is known, and never undefined behaviour.
 
 use crate::{
-    error::Failure, keyed_pool::KeyedPoolObject, listener::ListenerObject, op::Op,
+    error::Failure, job::Job, keyed_pool::KeyedPoolObject, listener::ListenerObject, op::Op,
     process::Process, queue::Queue, runtime::Runtime, status::*, stream::StreamObject,
     tcp_manager::TcpManagerObject,
 };
@@ -70,6 +70,14 @@ pub struct trunkline_tcp_manager_t {
     pub h: u64,
 }
 
+/// A job: work that a pool asks of its host. Needs no free: it is gone with its answer, or with its pool.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_job_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A typed handle and the object that it names.
 pub(crate) trait Handle: Copy {
     /// The upper 8 bits: a handle of another type is refused by them.
@@ -94,6 +102,7 @@ pub(crate) enum Object {
     Listener(Arc<ListenerObject>),
     TcpManager(Arc<TcpManagerObject>),
     KeyedPool(Arc<KeyedPoolObject>),
+    Job(Arc<Job>),
 }
 
 macro_rules! handle {
@@ -132,6 +141,7 @@ handle!(trunkline_stream_t, Stream, StreamObject, 4, "stream");
 handle!(trunkline_listener_t, Listener, ListenerObject, 5, "listener");
 handle!(trunkline_tcp_manager_t, TcpManager, TcpManagerObject, 6, "TCP manager");
 handle!(trunkline_keyed_pool_t, KeyedPool, KeyedPoolObject, 7, "keyed pool");
+handle!(trunkline_job_t, Job, Job, 9, "job");
 
 /// ```text
 ///  63      56 55          32 31            0
@@ -290,6 +300,7 @@ impl Object {
             Self::Listener(_) => trunkline_listener_t::TAG,
             Self::TcpManager(_) => trunkline_tcp_manager_t::TAG,
             Self::KeyedPool(_) => trunkline_keyed_pool_t::TAG,
+            Self::Job(_) => trunkline_job_t::TAG,
         }
     }
 }

@@ -39,6 +39,8 @@ pub const TRUNKLINE_POOL_CLOSE_DISCARDED: u32 = 6;
 pub const TRUNKLINE_POOL_CLOSE_CLEARED: u32 = 7;
 /// The pool was freed, or its runtime shut down.
 pub const TRUNKLINE_POOL_CLOSE_POOL_CLOSED: u32 = 8;
+/// It was made too late: nobody waited for it any more.
+pub const TRUNKLINE_POOL_CLOSE_UNWANTED: u32 = 9;
 
 const _: () = {
     assert!(TRUNKLINE_POOL_CLOSE_IDLE_TIMEOUT == PoolCloseReason::IdleTimeout as u32);
@@ -49,6 +51,7 @@ const _: () = {
     assert!(TRUNKLINE_POOL_CLOSE_DISCARDED == PoolCloseReason::Discarded as u32);
     assert!(TRUNKLINE_POOL_CLOSE_CLEARED == PoolCloseReason::Cleared as u32);
     assert!(TRUNKLINE_POOL_CLOSE_POOL_CLOSED == PoolCloseReason::PoolClosed as u32);
+    assert!(TRUNKLINE_POOL_CLOSE_UNWANTED == PoolCloseReason::Unwanted as u32);
 };
 
 /// Takes a value that the pool gives up. `reason` is one of TRUNKLINE_POOL_CLOSE_*.

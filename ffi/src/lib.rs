@@ -19,6 +19,9 @@ mod debug;
 mod error;
 mod handle;
 mod input;
+mod job;
+#[cfg_attr(not(test), expect(dead_code, reason = "for pools whose connections are made elsewhere"))]
+mod job_host;
 mod keyed_pool;
 mod listener;
 mod log;
@@ -40,6 +43,8 @@ pub use debug::*;
 pub use error::*;
 pub use handle::*;
 pub use input::*;
+pub use job::*;
+pub use job_host::*;
 pub use keyed_pool::*;
 pub use listener::*;
 pub use log::*;

@@ -8,7 +8,9 @@ use crate::{
     buf::trunkline_buf_t,
     call::{enter, enter_plain},
     error::{Failure, trunkline_error_t},
-    handle::{end_and_free, trunkline_cq_t, trunkline_runtime_t, trunkline_stream_t},
+    handle::{
+        end_and_free, trunkline_cq_t, trunkline_job_t, trunkline_runtime_t, trunkline_stream_t,
+    },
     input::Deadline,
     process::Process,
     status::*,
@@ -31,8 +33,11 @@ pub const TRUNKLINE_EV_WRITABLE: u32 = 3;
 pub const TRUNKLINE_EV_ACCEPTABLE: u32 = 4;
 /// A drain has ended; `value` is how many connections had to be cut.
 pub const TRUNKLINE_EV_DRAINED: u32 = 5;
-/// A keyed pool gave a value up; `value` is the value, `handle` the reason, one of TRUNKLINE_POOL_CLOSE_*.
+/// A keyed pool gave a value up; `handle` is the value, `value` the reason, one of TRUNKLINE_POOL_CLOSE_*.
 pub const TRUNKLINE_EV_POOL_CLOSED: u32 = 6;
+/// A pool asks for work: `handle` is the trunkline_job_t, to be answered once with trunkline_job_done. The low 32 bits of
+/// `value` are one of TRUNKLINE_JOB_*, the high ones the reason of a TRUNKLINE_JOB_CLOSE; `about` is the resource.
+pub const TRUNKLINE_EV_JOB: u32 = 7;
 
 /// One completion: 64 bytes whose layout never changes.
 #[repr(C)]
@@ -54,8 +59,8 @@ pub struct trunkline_event_t {
     pub object: *mut c_void,
     /// Owned; NULL when status is OK.
     pub error: *mut trunkline_error_t,
-    /// 0
-    pub reserved: u64,
+    /// The resource that a job is about, by its number; else 0.
+    pub about: u64,
 }
 
 const _: () = assert!(size_of::<trunkline_event_t>() == 64);
@@ -68,12 +73,13 @@ pub(crate) struct Event {
     pub(crate) kind: u32,
     pub(crate) value: u64,
     pub(crate) handle: u64,
+    pub(crate) about: u64,
     pub(crate) failure: Option<Failure>,
 }
 
 impl Event {
     pub(crate) fn ready(tag: u64, kind: u32) -> Self {
-        Self { tag, op: 0, kind, value: 0, handle: 0, failure: None }
+        Self { tag, op: 0, kind, value: 0, handle: 0, about: 0, failure: None }
     }
 
     /// The form for C; what it owns goes to the receiver.
@@ -88,7 +94,7 @@ impl Event {
             value: self.value,
             object: ptr::null_mut(),
             error: error.map_or(ptr::null_mut(), Box::into_raw),
-            reserved: 0,
+            about: self.about,
         }
     }
 }
@@ -101,8 +107,16 @@ impl Drop for Event {
 }
 
 fn free_carried(kind: u32, handle: u64) {
-    if kind == TRUNKLINE_EV_CONNECTED && handle != 0 {
-        let _ = Process::current().table().remove(trunkline_stream_t { h: handle });
+    let table = Process::current().table();
+    match kind {
+        TRUNKLINE_EV_CONNECTED if handle != 0 => {
+            let _ = table.remove(trunkline_stream_t { h: handle });
+        }
+        // Nobody will answer it: whoever asked is told so.
+        TRUNKLINE_EV_JOB if handle != 0 => {
+            let _ = table.remove(trunkline_job_t { h: handle });
+        }
+        _ => {}
     }
 }
 
@@ -113,8 +127,12 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    pub(crate) fn try_reserve(&self) -> Result<Slot<Event>, Refused> {
+        self.events.reserve()
+    }
+
     pub(crate) fn reserve(&self) -> Result<Slot<Event>, Failure> {
-        self.events.reserve().map_err(|refused| match refused {
+        self.try_reserve().map_err(|refused| match refused {
             Refused::Full { limit } => Failure::new(
                 TRUNKLINE_E_LIMIT_EXCEEDED,
                 format!("limit of {limit} outstanding operations of the completion queue reached"),

@@ -143,9 +143,13 @@ impl Runtime {
         if self.stopping.is_cancelled() { Err(Failure::closed("the runtime")) } else { Ok(()) }
     }
 
+    /// A place for one more handle, or the limit that is reached.
+    pub(crate) fn try_reserve_handle(&self) -> Result<Permit, u64> {
+        self.handles.try_acquire().ok_or_else(|| self.handles.limit())
+    }
+
     pub(crate) fn reserve_handle(&self) -> Result<Permit, Failure> {
-        self.handles.try_acquire().ok_or_else(|| {
-            let limit = self.handles.limit();
+        self.try_reserve_handle().map_err(|limit| {
             Failure::new(TRUNKLINE_E_LIMIT_EXCEEDED, format!("limit of {limit} handles reached"))
         })
     }

@@ -17,6 +17,7 @@ pub(crate) fn debug_counts(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u6
         ("listeners", counts.listeners),
         ("keyed_pools", counts.keyed_pools),
         ("tcp_managers", counts.tcp_managers),
+        ("jobs", counts.jobs),
     ]))
 }
 

@@ -139,11 +139,27 @@ static void texts_that_are_no_addresses_are_refused(void) {
   GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_connect(default_runtime(), TEXT("mem:a\0b"), NEVER, &stream, NULL));
 }
 
+static void a_host_makes_errors_of_its_own(void) {
+  trunkline_error_t *cause = trunkline_error_new(TRUNKLINE_E_BROKEN, TEXT("the line was cut"), NULL);
+  trunkline_error_t *error = trunkline_error_new(TRUNKLINE_E_CONNECTION_FAILED, TEXT("no \xff luck"), cause);
+  size_t length = 0;
+  CHECK(trunkline_error_status(error) == TRUNKLINE_E_CONNECTION_FAILED, "the status that was given");
+  CHECK(strcmp(trunkline_error_message(error, &length), "no \xef\xbf\xbd luck") == 0, "as UTF-8");
+  CHECK(length == 11 && trunkline_error_step(error) == 0 && trunkline_error_os_code(error) == 0, "and nothing else");
+  CHECK(trunkline_error_cause(error) == cause, "the cause was taken over");
+  trunkline_error_free(error);
+  error = trunkline_error_new(-5, NULL, 3, NULL);
+  CHECK(trunkline_error_status(error) == TRUNKLINE_E_CALLBACK, "a number that is no error");
+  CHECK(strcmp(trunkline_error_message(error, NULL), "CALLBACK") == 0, "an empty message");
+  trunkline_error_free(error);
+}
+
 int main(void) {
   begin();
   every_status_is_provoked_and_named();
   success_clears_the_error();
   null_is_no_error();
+  a_host_makes_errors_of_its_own();
   a_refused_connect_tells_step_ends_errno_and_cause();
   what_can_fail_for_real_does();
   texts_that_are_no_addresses_are_refused();

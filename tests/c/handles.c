@@ -53,11 +53,15 @@ static void zero_and_garbage_are_refused(void) {
     trunkline_cq_t cq = { 0 };
     trunkline_runtime_t rt = { 0 };
     trunkline_op_t op = { 0 };
+    trunkline_job_t job = { 0 };
     stream.h = h;
     listener.h = h;
     cq.h = h;
     rt.h = h;
     op.h = h;
+    job.h = h;
+    GIVES(BAD, trunkline_job_done(job, 1, NULL));
+    GIVES(BAD, trunkline_job_done(job, 0, trunkline_error_new(TRUNKLINE_E_BROKEN, TEXT("taken"), NULL)));
     every_stream_call(stream, BAD, BAD);
     every_listener_call(listener, BAD, BAD);
     every_cq_call(cq, BAD, BAD);

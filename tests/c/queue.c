@@ -53,7 +53,7 @@ static void events_come_in_order_in_batches_and_the_descriptor_is_level_triggere
       CHECK(events[i].tag == total + (size_t)i, "oldest first");
       CHECK(events[i].kind == TRUNKLINE_EV_READABLE && events[i].status == TRUNKLINE_OK, "as it was asked for");
       CHECK(events[i].op == 0 && events[i].handle == 0 && events[i].value == 0, "readiness carries nothing");
-      CHECK(events[i].object == NULL && events[i].error == NULL && events[i].reserved == 0, "nor anything owned");
+      CHECK(events[i].object == NULL && events[i].error == NULL && events[i].about == 0, "nor anything owned");
     }
     CHECK(n == (total == 8 ? 2 : 4), "as many as fit and are there");
     total += n;

@@ -21,11 +21,13 @@ pub enum PoolCloseReason {
     Cleared = 7,
     /// The pool was closed or dropped.
     PoolClosed = 8,
+    /// It was made too late: nobody waited for it any more.
+    Unwanted = 9,
 }
 
 impl PoolCloseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::IdleTimeout,
         Self::Lifetime,
         Self::Evicted,
@@ -34,6 +36,7 @@ impl PoolCloseReason {
         Self::Discarded,
         Self::Cleared,
         Self::PoolClosed,
+        Self::Unwanted,
     ];
 
     /// Lower-case name, as in metric labels and events.
@@ -47,6 +50,7 @@ impl PoolCloseReason {
             Self::Discarded => "discarded",
             Self::Cleared => "cleared",
             Self::PoolClosed => "pool_closed",
+            Self::Unwanted => "unwanted",
         }
     }
 
