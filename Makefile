@@ -63,6 +63,7 @@ endif
 .PHONY: test-rust
 test-rust: tools ## Rust: units, docs, and what users see across crates, C and C++ programs included
 	$(CARGO) test --locked
+	$(CARGO) test --locked -p trunkline-benches --lib
 
 .PHONY: test-c
 test-c: tools ## Only the C and C++ programs of test-rust
@@ -97,6 +98,11 @@ test-killed: tools .venv/.wheel $(GO_READY) release ## A client of each language
 	examples/demo/run kill
 
 ##@ Now and then
+
+# More rounds or a part of a table: make bench-pipe BENCH='--rounds 15 --only duplex'
+.PHONY: bench-pipe
+bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
+	$(CARGO) run --locked --release -p trunkline-benches --bin pipe -- $(BENCH)
 
 .PHONY: header
 header: tools ## Render include/trunkline.h anew
