@@ -11,6 +11,7 @@
 //! Every default is finite. Nothing here acts: drivers take a checked configuration.
 
 mod backoff;
+mod balance;
 mod breaker;
 mod check;
 mod connection;
@@ -21,6 +22,7 @@ mod retry;
 mod transport;
 
 pub use crate::{backoff::BackoffConfig, duration::TimeLimit};
+pub use balance::{BalanceConfig, EwmaConfig, PickPolicy, SlowStartConfig};
 pub use breaker::BreakerConfig;
 pub use connection::{ConnectionConfig, KeepaliveParams, PoolingConfig, Preset};
 pub use manager::TcpManagerConfig;

@@ -27,6 +27,8 @@ fn every_default_and_preset_is_valid_and_survives_json() {
     round_trips(&PoolConfig::default());
     round_trips(&PipeConfig::default());
     round_trips(&BreakerConfig::default());
+    round_trips(&BalanceConfig::default());
+    round_trips(&SlowStartConfig::gradual());
 }
 
 #[test]
@@ -163,6 +165,10 @@ fn a_value_out_of_range_is_named_with_its_path_and_the_range() {
     assert_eq!(
         complaint::<TcpManagerConfig>(r#"{"tcp": {"keepalive": {"count": 0}}}"#),
         ("tcp.keepalive.count".into(), "must be within 1 and 127, is 0".into()),
+    );
+    assert_eq!(
+        complaint::<BalanceConfig>(r#"{"maglev_size": 65535}"#),
+        ("maglev_size".into(), "must be a prime number, is 65535".into()),
     );
 }
 

@@ -1,13 +1,30 @@
 //! Which endpoints there are, which of them work, and which is taken next.
 //!
 //! Everything here is pure state: time and draws from 0..1 are passed in, nothing waits, connects or
-//! resolves. The owner of an endpoint drives its state under its own lock and acts on what it answers.
+//! resolves. The owner of a set drives the states under its own lock and acts on what they answer; a
+//! [`Picker`] and a [`PeakEwma`] need no lock.
 //!
 //! | state | says | driven by |
 //! |---|---|---|
+//! | [`EndpointSet`] | who is in the set, who came and who left | who reads the list: a configuration, a resolver |
+//! | [`Availability`] | whom to use, and when to believe no bad news | who hears of a change of health |
 //! | [`Breaker`] | may a call go to this endpoint now | whoever connects or calls: a checkout pool, a manager, a channel |
+//! | [`PeakEwma`] | how slow it is | whoever calls |
+//! | [`Picker`] | who gets the next call | the same, with [`Peers`] over all of the above |
+//!
+//! An endpoint is known by its [`EndpointId`] wherever state outlives a snapshot of the set, and by its index
+//! in a snapshot wherever a pick is made.
 
+mod availability;
 mod breaker;
+mod load;
+pub mod pick;
+mod set;
+mod slow_start;
 mod window;
 
+pub use availability::Availability;
 pub use breaker::{Breaker, BreakerChange, BreakerCounts, BreakerState, OpenFor, Outcome, Pass};
+pub use load::{PeakEwma, cold_estimate};
+pub use pick::{Draw, Peers, Picker};
+pub use set::{Endpoint, EndpointId, EndpointSet, Member, SetChange};

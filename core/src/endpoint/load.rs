@@ -1,0 +1,235 @@
+//! How slow an endpoint is: its latency, a peak at once and a quiet time slowly, in one word of memory.
+
+use crate::config::EwmaConfig;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+/// The latency of one endpoint, estimated: a call that took longer than the estimate raises it to that at
+/// once, any other pulls it down slowly, and so does time without calls.
+///
+/// Calls on many threads may tell their latency at the same time; a reader changes nothing.
+#[derive(Debug)]
+pub struct PeakEwma {
+    config: EwmaConfig,
+    epoch: Instant,
+    /// Seconds as `f32` above, ticks since `epoch` below; or [`COLD`].
+    packed: AtomicU64,
+}
+
+/// Nothing was measured. No estimate looks like this: as a number it is none.
+const COLD: u64 = u64::MAX;
+/// Ticks in the time that an estimate decays in.
+const TICKS: u32 = 1024;
+
+impl PeakEwma {
+    /// Starts without an estimate. Time is counted from `now`.
+    pub fn new(config: EwmaConfig, now: Instant) -> Self {
+        Self { config, epoch: now, packed: AtomicU64::new(COLD) }
+    }
+
+    /// A call that took `latency` ended at `now`.
+    pub fn on_success(&self, latency: Duration, now: Instant) {
+        self.on_latency(latency, now);
+    }
+
+    /// A call that took `latency` failed at `now`: it counts as the penalty, if that is longer.
+    pub fn on_failure(&self, latency: Duration, now: Instant) {
+        self.on_latency(latency.max(self.config.failure_penalty), now);
+    }
+
+    /// The latency that the next call may expect, if one was ever measured.
+    pub fn estimate(&self, now: Instant) -> Option<Duration> {
+        let packed = self.packed.load(Ordering::Relaxed);
+        let (estimate, stamp) = unpack(packed)?;
+        let left = estimate * self.kept(stamp, self.tick(now));
+        Some(Duration::try_from_secs_f32(left).unwrap_or(Duration::MAX))
+    }
+
+    /// What one more call costs beside `pending` others: the longer it takes and the more wait, the more.
+    /// `cold` stands for an estimate where there is none: best the median of the peers.
+    pub fn load(&self, pending: u64, cold: Duration, now: Instant) -> f64 {
+        let estimate = self.estimate(now).unwrap_or(cold).as_secs_f64();
+        // An estimate of zero must not hide how many are waiting.
+        estimate.max(1e-9) * (pending as f64 + 1.0)
+    }
+
+    fn on_latency(&self, latency: Duration, now: Instant) {
+        let (latency, tick) = (latency.as_secs_f32(), self.tick(now));
+        let update = |packed| Some(self.updated(packed, latency, tick));
+        // The closure always gives a value, so this cannot fail.
+        let _ = self.packed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+    }
+
+    fn updated(&self, packed: u64, latency: f32, tick: u32) -> u64 {
+        let Some((estimate, stamp)) = unpack(packed) else { return pack(latency, tick) };
+        if latency >= estimate {
+            return pack(latency, tick);
+        }
+        let kept = self.kept(stamp, tick);
+        pack(estimate * kept + latency * (1.0 - kept), latest(stamp, tick))
+    }
+
+    /// The part of an estimate that is left when it is as old as from one tick to another.
+    fn kept(&self, from: u32, to: u32) -> f32 {
+        let age = to.wrapping_sub(from);
+        // More than half around is a clock that stepped back, or most of a year.
+        if age > u32::MAX / 2 { 1.0 } else { (-(age as f32) / TICKS as f32).exp() }
+    }
+
+    /// Wraps after half a million decay times.
+    fn tick(&self, now: Instant) -> u32 {
+        let tick = (self.config.decay / TICKS).max(Duration::from_nanos(1));
+        (now.saturating_duration_since(self.epoch).as_nanos() / tick.as_nanos()) as u32
+    }
+}
+
+fn pack(estimate: f32, tick: u32) -> u64 {
+    u64::from(estimate.to_bits()) << 32 | u64::from(tick)
+}
+
+fn unpack(packed: u64) -> Option<(f32, u32)> {
+    (packed != COLD).then(|| (f32::from_bits((packed >> 32) as u32), packed as u32))
+}
+
+fn latest(one: u32, other: u32) -> u32 {
+    if other.wrapping_sub(one) > u32::MAX / 2 { one } else { other }
+}
+
+/// The estimate for endpoints that none was measured of: the median of those that have one, else what the
+/// configuration says.
+pub fn cold_estimate(
+    config: &EwmaConfig,
+    estimates: impl IntoIterator<Item = Duration>,
+) -> Duration {
+    let mut known: Vec<_> = estimates.into_iter().collect();
+    if known.is_empty() {
+        return config.cold;
+    }
+    let middle = known.len() / 2;
+    *known.select_nth_unstable(middle).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn millis(ewma: &PeakEwma, now: Instant) -> f64 {
+        ewma.estimate(now).unwrap().as_secs_f64() * 1e3
+    }
+
+    #[test]
+    fn a_peak_counts_at_once_and_a_quick_call_only_with_time() {
+        let now = start();
+        let ewma = PeakEwma::new(EwmaConfig::default(), now);
+        ewma.on_success(10 * MILLI, now);
+        ewma.on_success(100 * MILLI, now);
+        assert!((millis(&ewma, now) - 100.0).abs() < 0.01);
+        ewma.on_success(10 * MILLI, now);
+        assert!((millis(&ewma, now) - 100.0).abs() < 0.01);
+        let later = now + Duration::from_secs(10);
+        ewma.on_success(10 * MILLI, later);
+        assert!((millis(&ewma, later) - (10.0 + 90.0 / std::f64::consts::E)).abs() < 0.1);
+    }
+
+    #[test]
+    fn time_without_calls_lets_an_estimate_fall() {
+        let now = start();
+        let ewma = PeakEwma::new(EwmaConfig::default(), now);
+        ewma.on_success(100 * MILLI, now);
+        let later = now + Duration::from_secs(10);
+        assert!((millis(&ewma, later) - 100.0 / std::f64::consts::E).abs() < 0.1);
+        assert!(millis(&ewma, now + Duration::from_secs(1000)) < 0.01);
+    }
+
+    #[test]
+    fn a_quick_failure_counts_as_the_penalty() {
+        let now = start();
+        let ewma = PeakEwma::new(EwmaConfig::default(), now);
+        ewma.on_failure(MILLI, now);
+        assert_eq!(ewma.estimate(now), Some(Duration::from_secs(5)));
+        ewma.on_failure(Duration::from_secs(9), now);
+        assert_eq!(ewma.estimate(now), Some(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn an_endpoint_without_an_estimate_costs_what_the_median_of_its_peers_does() {
+        let (now, config) = (start(), EwmaConfig::default());
+        let cold = cold_estimate(&config, [3, 900, 7].map(|millis| millis * MILLI));
+        assert_eq!(cold, 7 * MILLI);
+        assert_eq!(cold_estimate(&config, []), 30 * MILLI);
+        let ewma = PeakEwma::new(config, now);
+        assert_eq!(ewma.estimate(now), None);
+        assert!((ewma.load(1, cold, now) - 0.014).abs() < 1e-9);
+    }
+
+    #[test]
+    fn waiting_calls_count_also_where_latency_is_zero() {
+        let now = start();
+        let ewma = PeakEwma::new(EwmaConfig::default(), now);
+        ewma.on_success(Duration::ZERO, now);
+        assert!(ewma.load(9, MILLI, now) > ewma.load(0, MILLI, now));
+    }
+
+    #[test]
+    fn latencies_told_by_many_threads_leave_the_peak() {
+        let now = start();
+        let ewma = PeakEwma::new(EwmaConfig::default(), now);
+        std::thread::scope(|scope| {
+            for thread in 1..=4u32 {
+                let ewma = &ewma;
+                scope.spawn(move || {
+                    (1..=1000).for_each(|call| ewma.on_success(MILLI * call * thread, now))
+                });
+            }
+        });
+        assert!((millis(&ewma, now) - 4000.0).abs() < 1.0);
+    }
+
+    proptest! {
+        // Y4
+        #[test]
+        fn an_estimate_is_never_negative_and_a_load_always_a_number(
+            decay: u64, cold: u64, pending: u64,
+            calls in prop::collection::vec((any::<u64>(), any::<u32>(), 0u64..1 << 60, any::<bool>()), 1..60),
+        ) {
+            let decay = Duration::from_nanos(decay);
+            let config = EwmaConfig { decay, ..EwmaConfig::default() };
+            let origin = start();
+            let ewma = PeakEwma::new(config, origin);
+            let cold = Duration::from_secs(cold);
+            for (secs, nanos, at, failed) in calls {
+                let (latency, now) = (Duration::new(secs / 4, nanos), origin + Duration::from_nanos(at));
+                if failed { ewma.on_failure(latency, now) } else { ewma.on_success(latency, now) }
+                let (estimate, _) = unpack(ewma.packed.load(Ordering::Relaxed)).unwrap();
+                prop_assert!(estimate.is_finite() && estimate >= 0.0, "{}", estimate);
+                let load = ewma.load(pending, cold, now);
+                prop_assert!(load.is_finite() && load > 0.0, "{}", load);
+            }
+        }
+
+        #[test]
+        fn an_estimate_is_between_the_least_and_the_greatest_latency_or_below(
+            latencies in prop::collection::vec(0u64..10_000, 1..50), step in 0u64..5_000,
+        ) {
+            let mut now = start();
+            let ewma = PeakEwma::new(EwmaConfig::default(), now);
+            for latency in &latencies {
+                now += MILLI * step as u32;
+                ewma.on_success(MILLI * *latency as u32, now);
+                let peak = *latencies.iter().max().unwrap_or(&0) as f64;
+                prop_assert!(millis(&ewma, now) <= peak * 1.0001);
+                prop_assert!(millis(&ewma, now) >= *latency as f64 * 0.9999);
+            }
+        }
+    }
+}
