@@ -4,7 +4,7 @@
 //!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring
 //!   relay      copies both ways, counts, half-closes
-//!   endpoint   EndpointSet, Breaker, Picker: who is there, works, is next
+//!   endpoint   EndpointSet, HealthCheck, OutlierDetector, Breaker, Picker: who is there, works, is next
 //!   transport  Network ─▶ Stream, Listener over tcp, unix, mem; faults on any of them
 //!   config · metrics · events · completion
 //!   error · context · backoff · budget · fork
@@ -52,13 +52,13 @@ pub use address::{Address, AddressError};
 pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
 pub use config::{
-    BalanceConfig, BreakerConfig, ConnectionConfig, PipeConfig, PoolConfig, TcpConfig,
-    TcpManagerConfig,
+    BalanceConfig, BreakerConfig, ConnectionConfig, HealthConfig, OutlierConfig, PipeConfig,
+    PoolConfig, TcpConfig, TcpManagerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
     Availability, Breaker, BreakerChange, BreakerCounts, BreakerState, Endpoint, EndpointId,
-    EndpointSet, OpenFor, Outcome, Pass, PeakEwma, Peers, Picker,
+    EndpointSet, HealthCheck, OpenFor, Outcome, OutlierDetector, Pass, PeakEwma, Peers, Picker,
 };
 pub use error::{ConnectionError, Place, Step, UdpCase};
 pub use events::{Event, Events};

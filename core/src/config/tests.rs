@@ -28,6 +28,8 @@ fn every_default_and_preset_is_valid_and_survives_json() {
     round_trips(&PipeConfig::default());
     round_trips(&BreakerConfig::default());
     round_trips(&BalanceConfig::default());
+    round_trips(&HealthConfig::default());
+    round_trips(&OutlierConfig::default());
     round_trips(&SlowStartConfig::gradual());
 }
 

@@ -7,7 +7,9 @@
 //! | state | says | driven by |
 //! |---|---|---|
 //! | [`EndpointSet`] | who is in the set, who came and who left | who reads the list: a configuration, a resolver |
-//! | [`Availability`] | whom to use, and when to believe no bad news | who hears of a change of health |
+//! | [`HealthCheck`] | when to check an endpoint, and what the results mean | who runs the checks |
+//! | [`OutlierDetector`] | who fails more than the others | whoever calls, and a timer |
+//! | [`Availability`] | whom to use, and when to believe no bad news | who hears of a change of the two above |
 //! | [`Breaker`] | may a call go to this endpoint now | whoever connects or calls: a checkout pool, a manager, a channel |
 //! | [`PeakEwma`] | how slow it is | whoever calls |
 //! | [`Picker`] | who gets the next call | the same, with [`Peers`] over all of the above |
@@ -17,7 +19,9 @@
 
 mod availability;
 mod breaker;
+mod health;
 mod load;
+mod outlier;
 pub mod pick;
 mod set;
 mod slow_start;
@@ -25,6 +29,8 @@ mod window;
 
 pub use availability::Availability;
 pub use breaker::{Breaker, BreakerChange, BreakerCounts, BreakerState, OpenFor, Outcome, Pass};
+pub use health::{HealthAction, HealthChange, HealthCheck, HealthState};
 pub use load::{PeakEwma, cold_estimate};
+pub use outlier::{Ejection, OutlierDetector, OutlierRule, Sweep};
 pub use pick::{Draw, Peers, Picker};
 pub use set::{Endpoint, EndpointId, EndpointSet, Member, SetChange};

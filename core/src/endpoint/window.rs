@@ -74,7 +74,7 @@ impl Tally {
         self.successes + self.failures
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.successes += other.successes;
         self.failures += other.failures;
     }
