@@ -53,12 +53,13 @@ pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
 pub use config::{
     BalanceConfig, BreakerConfig, ConnectionConfig, HealthConfig, OutlierConfig, PipeConfig,
-    PoolConfig, TcpConfig, TcpManagerConfig,
+    PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
     Availability, Breaker, BreakerChange, BreakerCounts, BreakerState, Endpoint, EndpointId,
     EndpointSet, HealthCheck, OpenFor, Outcome, OutlierDetector, Pass, PeakEwma, Peers, Picker,
+    ResolvedName,
 };
 pub use error::{ConnectionError, Place, Step, UdpCase};
 pub use events::{Event, Events};

@@ -20,6 +20,7 @@ mod json;
 mod manager;
 mod outlier;
 mod pool;
+mod resolve;
 mod retry;
 mod transport;
 
@@ -31,6 +32,7 @@ pub use health::HealthConfig;
 pub use manager::TcpManagerConfig;
 pub use outlier::{FailurePercentageConfig, OutlierConfig, SuccessRateConfig};
 pub use pool::{FullPolicy, PoolConfig};
+pub use resolve::ResolveConfig;
 pub use retry::{RetryPolicy, ServiceConfig, StatusCode};
 pub use transport::{PipeConfig, TcpConfig, TcpKeepalive};
 

@@ -6,7 +6,8 @@
 //!
 //! | state | says | driven by |
 //! |---|---|---|
-//! | [`EndpointSet`] | who is in the set, who came and who left | who reads the list: a configuration, a resolver |
+//! | [`EndpointSet`] | who is in the set, who came and who left | who reads the list: a configuration, [`ResolvedName`] |
+//! | [`ResolvedName`] | what a name resolves to, and whether to look it up | who has the resolver |
 //! | [`HealthCheck`] | when to check an endpoint, and what the results mean | who runs the checks |
 //! | [`OutlierDetector`] | who fails more than the others | whoever calls, and a timer |
 //! | [`Availability`] | whom to use, and when to believe no bad news | who hears of a change of the two above |
@@ -23,6 +24,7 @@ mod health;
 mod load;
 mod outlier;
 pub mod pick;
+mod resolve;
 mod set;
 mod slow_start;
 mod window;
@@ -33,4 +35,5 @@ pub use health::{HealthAction, HealthChange, HealthCheck, HealthState};
 pub use load::{PeakEwma, cold_estimate};
 pub use outlier::{Ejection, OutlierDetector, OutlierRule, Sweep};
 pub use pick::{Draw, Peers, Picker};
+pub use resolve::{Answer, Asked, Lookup, ResolvedName};
 pub use set::{Endpoint, EndpointId, EndpointSet, Member, SetChange};
