@@ -72,6 +72,13 @@ pub enum ConnectionError {
         /// Where.
         at: Place,
     },
+    /// The destination failed so often that it is not tried for a while. Nothing was started.
+    CircuitOpen {
+        /// When it will be tried again.
+        retry_after: Duration,
+        /// Where.
+        at: Place,
+    },
     /// The caller's limit of time has passed.
     Timeout {
         /// How long was waited, where it was measured.
@@ -236,6 +243,7 @@ impl ConnectionError {
     pub fn place(&self) -> &Place {
         match self {
             Self::LimitExceeded { at, .. }
+            | Self::CircuitOpen { at, .. }
             | Self::Timeout { at, .. }
             | Self::Broken { at, .. }
             | Self::ConnectionFailed { at }
@@ -291,6 +299,7 @@ impl ConnectionError {
                 )
             }
             Self::LimitExceeded { .. }
+            | Self::CircuitOpen { .. }
             | Self::ConnectionFailed { .. }
             | Self::BindFailed { .. }
             | Self::InvalidConfig { .. } => true,
@@ -302,7 +311,9 @@ impl ConnectionError {
     /// without risk of being applied twice, and with some hope of another result.
     pub fn is_safe_to_retry(&self) -> bool {
         match self {
-            Self::LimitExceeded { .. } | Self::ConnectionFailed { .. } => true,
+            Self::LimitExceeded { .. }
+            | Self::CircuitOpen { .. }
+            | Self::ConnectionFailed { .. } => true,
             Self::Timeout { .. } | Self::Broken { .. } => self.is_nothing_sent(),
             Self::Udp { case, .. } => case.is_safe_to_retry(),
             Self::BindFailed { .. }
@@ -329,6 +340,9 @@ impl fmt::Display for ConnectionError {
         match self {
             Self::LimitExceeded { what, limit, .. } => {
                 write!(f, ": limit of {limit} {what} reached")
+            }
+            Self::CircuitOpen { retry_after, .. } => {
+                write!(f, ": keeps failing, not tried for another {retry_after:.1?}")
             }
             Self::Timeout { waited: Some(waited), .. } => write!(f, ": timed out after {waited:?}"),
             Self::Timeout { waited: None, .. } => f.write_str(": timed out"),

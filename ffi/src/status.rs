@@ -100,7 +100,9 @@ pub(crate) fn of(error: &ConnectionError) -> trunkline_status_t {
         ConnectionError::InvalidConfig { .. } => TRUNKLINE_E_INVALID_ARGUMENT,
         ConnectionError::Closed { .. } => TRUNKLINE_E_CLOSED,
         ConnectionError::Timeout { .. } => TRUNKLINE_E_TIMEOUT,
-        ConnectionError::LimitExceeded { .. } => TRUNKLINE_E_LIMIT_EXCEEDED,
+        ConnectionError::LimitExceeded { .. } | ConnectionError::CircuitOpen { .. } => {
+            TRUNKLINE_E_LIMIT_EXCEEDED
+        }
         ConnectionError::ConnectionFailed { .. } => TRUNKLINE_E_CONNECTION_FAILED,
         ConnectionError::BindFailed { .. } => TRUNKLINE_E_BIND_FAILED,
         ConnectionError::Broken { .. } => TRUNKLINE_E_BROKEN,

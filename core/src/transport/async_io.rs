@@ -84,9 +84,9 @@ impl From<ConnectionError> for io::Error {
             ConnectionError::Closed { .. } => io::ErrorKind::NotConnected,
             ConnectionError::InvalidConfig { .. } => io::ErrorKind::InvalidInput,
             ConnectionError::Protocol { .. } => io::ErrorKind::InvalidData,
-            ConnectionError::LimitExceeded { .. } | ConnectionError::Udp { .. } => {
-                io::ErrorKind::Other
-            }
+            ConnectionError::LimitExceeded { .. }
+            | ConnectionError::CircuitOpen { .. }
+            | ConnectionError::Udp { .. } => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }
