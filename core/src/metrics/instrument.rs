@@ -2,9 +2,12 @@
 
 use super::{shard::Sharded, snapshot::Kind};
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 /// A number that only grows. Adding is one relaxed atomic step on a cache line of the thread's own.
@@ -87,13 +90,34 @@ impl<'a> CellSpec<'a> {
 /// Numbers that change together: a snapshot sees the whole of a change or nothing of it.
 ///
 /// So identities between them, such as *opened − closed = active*, hold in every snapshot. The price
-/// is one short lock per change: right for what happens once per connection, wrong per chunk.
+/// is one short lock per change: right for what happens once per connection, wrong per chunk. Who counts
+/// behind a lock of its own already can be read instead, with [`follow`](Self::follow).
 #[derive(Clone, Debug)]
-pub struct Ledger(Arc<Mutex<Box<[i64]>>>);
+pub struct Ledger(Arc<Mutex<Books>>);
+
+#[derive(Debug)]
+struct Books {
+    cells: Box<[i64]>,
+    followed: Vec<Followed>,
+}
+
+#[derive(Debug)]
+struct Followed {
+    bookkeeper: Weak<dyn Bookkeeper>,
+    /// What it said last, for the moment between its end and its last word.
+    last: Box<[i64]>,
+}
+
+/// Who keeps the numbers of a [`Ledger`] itself. It is asked at each snapshot, and must not use the registry.
+pub(crate) trait Bookkeeper: Debug + Send + Sync {
+    /// The number in each cell, all of one moment.
+    fn read(&self) -> Box<[i64]>;
+}
 
 impl Ledger {
     pub(super) fn new(cells: usize) -> Self {
-        Self(Arc::new(Mutex::new(vec![0; cells].into())))
+        let cells = vec![0; cells].into();
+        Self(Arc::new(Mutex::new(Books { cells, followed: Vec::new() })))
     }
 
     /// Adds to several cells at once; a cell is named by its place among those the ledger was made with.
@@ -102,15 +126,48 @@ impl Ledger {
     ///
     /// If there is no such cell.
     pub fn apply(&self, changes: &[(usize, i64)]) {
-        let mut cells = self.0.lock();
+        let mut books = self.0.lock();
         for (cell, change) in changes {
-            cells[*cell] = cells[*cell].wrapping_add(*change);
+            books.cells[*cell] = books.cells[*cell].wrapping_add(*change);
         }
+    }
+
+    /// Adds the numbers of `bookkeeper` to those of the ledger from now on, until it
+    /// [leaves](Self::leave).
+    pub(crate) fn follow(&self, bookkeeper: Weak<dyn Bookkeeper>) {
+        let mut books = self.0.lock();
+        let last = vec![0; books.cells.len()].into();
+        books.followed.push(Followed { bookkeeper, last });
+    }
+
+    /// The end of a bookkeeper that was followed: what it says last stays in the ledger.
+    pub(crate) fn leave(&self, bookkeeper: &Weak<dyn Bookkeeper>, last: &[i64]) {
+        let mut books = self.0.lock();
+        books.followed.retain(|followed| !followed.bookkeeper.ptr_eq(bookkeeper));
+        add(&mut books.cells, last);
     }
 
     /// All cells at one moment.
     pub fn values(&self) -> Box<[i64]> {
-        self.0.lock().clone()
+        let mut read = Vec::new();
+        let mut books = self.0.lock();
+        let mut values = books.cells.clone();
+        for followed in &mut books.followed {
+            if let Some(bookkeeper) = followed.bookkeeper.upgrade() {
+                followed.last = bookkeeper.read();
+                // Its end may be here: it is dropped after the lock is released.
+                read.push(bookkeeper);
+            }
+            add(&mut values, &followed.last);
+        }
+        drop(books);
+        values
+    }
+}
+
+fn add(sums: &mut [i64], more: &[i64]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum = sum.wrapping_add(*more);
     }
 }
 

@@ -20,6 +20,7 @@ mod text;
 
 pub use connection::{ConnectionMetrics, ConnectionStats};
 pub use histogram::{Histogram, HistogramSnapshot};
+pub(crate) use instrument::Bookkeeper;
 pub use instrument::{CellSpec, Counter, Gauge, Ledger};
 pub use snapshot::{Kind, Labels, Sample, Snapshot, Value};
 
