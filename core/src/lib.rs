@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains
-//!   pool       DashMapConnectionPool: keyed, bounded, expiring
+//!   pool       DashMapConnectionPool: keyed, bounded, expiring; CheckoutPool: one caller at a time
 //!   relay      copies both ways, counts, half-closes
 //!   endpoint   EndpointSet, HealthCheck, OutlierDetector, Breaker, Picker: who is there, works, is next
 //!   transport  Network ─▶ Stream, Listener over tcp, unix, mem; faults on any of them
@@ -52,8 +52,8 @@ pub use address::{Address, AddressError};
 pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
 pub use config::{
-    BalanceConfig, BreakerConfig, ConnectionConfig, HealthConfig, OutlierConfig, PipeConfig,
-    PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig,
+    BalanceConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, HealthConfig,
+    OutlierConfig, PipeConfig, PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -69,7 +69,8 @@ pub use manager::{
 };
 pub use metrics::{ConnectionMetrics, Metrics};
 pub use pool::{
-    ConnectionPool, DashMapConnectionPool, InsertError, PoolCloseReason, PoolEntry, PoolStats,
+    CheckoutPool, CheckoutPoolStats, ConnectionPool, Connector, DashMapConnectionPool, InsertError,
+    Lease, PoolCloseReason, PoolEntry, PoolStats,
 };
 pub use transport::{
     CloseHandle, ConnectOptions, ListenOptions, Listener, ListenerReady, Network, Stream,

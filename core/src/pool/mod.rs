@@ -1,4 +1,5 @@
-//! Connections kept for use again: a pool by key, shared by all who ask for the key.
+//! Connections kept for use again: by key, shared by all who ask for it; or lent to one caller at a time, which is
+//! what `checkout/` does.
 //!
 //! ```text
 //!   ConnectionPool (trait) ◀── DashMapConnectionPool    clock, close hook, metrics      connection_pool.rs, dash_map.rs
@@ -16,6 +17,7 @@
 //! it away: values are handles, such as `Arc`.
 
 mod books;
+mod checkout;
 mod connection_pool;
 mod dash_map;
 mod entry;
@@ -26,6 +28,10 @@ mod stats;
 mod sweep;
 mod table;
 
+pub use checkout::{
+    Abilities, Acquire, Acquired, CheckoutPool, CheckoutPoolStats, Connector, Exhaustion,
+    HeldLease, Holder, Lease, LeaseId, StaleLease, WaitTicket,
+};
 pub use connection_pool::{ConnectionPool, InsertError, Pruned};
 pub use dash_map::DashMapConnectionPool;
 pub use entry::PoolEntry;

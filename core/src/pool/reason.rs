@@ -23,11 +23,19 @@ pub enum PoolCloseReason {
     PoolClosed = 8,
     /// It was made too late: nobody waited for it any more.
     Unwanted = 9,
+    /// It was found broken when it was put back or about to be lent.
+    Broken = 10,
+    /// It did not pass its check or its reset.
+    Invalid = 11,
+    /// The pool was made smaller.
+    Shrunk = 12,
+    /// A caller took it out of the pool for good.
+    Detached = 13,
 }
 
 impl PoolCloseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::IdleTimeout,
         Self::Lifetime,
         Self::Evicted,
@@ -37,6 +45,10 @@ impl PoolCloseReason {
         Self::Cleared,
         Self::PoolClosed,
         Self::Unwanted,
+        Self::Broken,
+        Self::Invalid,
+        Self::Shrunk,
+        Self::Detached,
     ];
 
     /// Lower-case name, as in metric labels and events.
@@ -51,6 +63,10 @@ impl PoolCloseReason {
             Self::Cleared => "cleared",
             Self::PoolClosed => "pool_closed",
             Self::Unwanted => "unwanted",
+            Self::Broken => "broken",
+            Self::Invalid => "invalid",
+            Self::Shrunk => "shrunk",
+            Self::Detached => "detached",
         }
     }
 
@@ -60,7 +76,7 @@ impl PoolCloseReason {
     }
 
     /// Its place in [`ALL`](Self::ALL).
-    pub(super) fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self as usize - 1
     }
 }

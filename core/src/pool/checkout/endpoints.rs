@@ -1,0 +1,157 @@
+//! Where a pool's connections go: which endpoint may be tried next, and what its last failure was.
+
+use crate::{
+    address::Address,
+    backoff::Backoff,
+    config::CheckoutPoolConfig,
+    endpoint::{Breaker, BreakerState, Outcome, Pass},
+    error::ConnectionError,
+};
+use std::time::{Duration, Instant};
+
+/// The endpoints of one pool. A pool whose connections are made by the host has one without an address.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    all: Vec<Endpoint>,
+    max_connecting: u32,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    address: Option<Address>,
+    backoff: Backoff,
+    breaker: Breaker,
+    connecting: u32,
+    live: u32,
+    last_failure: Option<(Instant, ConnectionError)>,
+}
+
+/// An attempt to connect that may begin now.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) endpoint: u32,
+    pub(crate) pass: Pass,
+}
+
+/// The last failed attempt, and when the next may begin.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed {
+    pub(crate) at: Instant,
+    pub(crate) error: ConnectionError,
+    pub(crate) next_attempt: Option<Instant>,
+}
+
+impl Endpoints {
+    pub(crate) fn new(
+        addresses: Vec<Option<Address>>,
+        config: &CheckoutPoolConfig,
+        now: Instant,
+    ) -> Self {
+        let endpoint = |address| Endpoint {
+            address,
+            // The pool bounds each attempt by a timeout of its own.
+            backoff: Backoff::new(config.backoff, Duration::ZERO),
+            breaker: Breaker::new(config.breaker, now),
+            connecting: 0,
+            live: 0,
+            last_failure: None,
+        };
+        let all = addresses.into_iter().map(endpoint).collect();
+        Self { all, max_connecting: config.max_connecting }
+    }
+
+    pub(crate) fn address(&self, endpoint: u32) -> Option<&Address> {
+        self.all[endpoint as usize].address.as_ref()
+    }
+
+    /// Begins an attempt to the endpoint with the fewest connections of those that may be tried at `now`.
+    pub(crate) fn begin(&mut self, now: Instant, unit: f64) -> Option<Attempt> {
+        let max_connecting = self.max_connecting;
+        let (index, endpoint) = self
+            .all
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, endpoint)| endpoint.may_connect(now, max_connecting))
+            .min_by_key(|(_, endpoint)| endpoint.live + endpoint.connecting)?;
+        let pass = endpoint.breaker.on_admit(now).ok()?;
+        endpoint.backoff.on_attempt(now, unit);
+        endpoint.connecting += 1;
+        Some(Attempt { endpoint: index as u32, pass })
+    }
+
+    /// The attempt became a connection.
+    pub(crate) fn on_connected(&mut self, attempt: Attempt, now: Instant, unit: f64) {
+        let endpoint = &mut self.all[attempt.endpoint as usize];
+        endpoint.connecting -= 1;
+        endpoint.live += 1;
+        endpoint.backoff.on_connected();
+        endpoint.breaker.on_outcome(attempt.pass, Outcome::Success, now, unit);
+    }
+
+    /// The attempt failed.
+    pub(crate) fn on_failed(
+        &mut self,
+        attempt: Attempt,
+        error: ConnectionError,
+        now: Instant,
+        unit: f64,
+    ) {
+        let endpoint = &mut self.all[attempt.endpoint as usize];
+        endpoint.connecting -= 1;
+        endpoint.backoff.on_failure(now);
+        endpoint.breaker.on_outcome(attempt.pass, Outcome::Failure, now, unit);
+        endpoint.last_failure = Some((now, error));
+    }
+
+    pub(crate) fn on_closed(&mut self, endpoint: u32) {
+        self.all[endpoint as usize].live -= 1;
+    }
+
+    /// Forgets the failures, as when the peers are known to be back.
+    pub(crate) fn reset(&mut self, now: Instant) {
+        for endpoint in &mut self.all {
+            endpoint.backoff.reset();
+            endpoint.breaker.reset(now);
+        }
+    }
+
+    /// For how long no endpoint is tried because all of them keep failing; `None` if any may be.
+    pub(crate) fn circuit_open_for(&self, now: Instant) -> Option<Duration> {
+        let open_until = |endpoint: &Endpoint| match endpoint.breaker.state() {
+            BreakerState::Open { until } => Some(until),
+            BreakerState::Closed | BreakerState::HalfOpen { .. } => None,
+        };
+        let until =
+            self.all.iter().map(open_until).collect::<Option<Vec<_>>>()?.into_iter().min()?;
+        until.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+
+    /// When an endpoint that only its failures hold up may be tried; `None` if there is none such.
+    pub(crate) fn next_attempt(&self, now: Instant) -> Option<Instant> {
+        let max_connecting = self.max_connecting;
+        let held_up = |endpoint: &&Endpoint| endpoint.connecting < max_connecting;
+        self.all.iter().filter(held_up).filter_map(|endpoint| endpoint.waits_until(now)).min()
+    }
+
+    /// The latest failure of any endpoint that was not followed by a connection.
+    pub(crate) fn last_failure(&self, now: Instant) -> Option<Failed> {
+        let failing = self.all.iter().filter(|endpoint| endpoint.backoff.failures() > 0);
+        let latest = failing
+            .filter_map(|endpoint| Some((endpoint, endpoint.last_failure.as_ref()?)))
+            .max_by_key(|(_, (at, _))| *at)?;
+        let (endpoint, (at, error)) = latest;
+        Some(Failed { at: *at, error: error.clone(), next_attempt: endpoint.waits_until(now) })
+    }
+}
+
+impl Endpoint {
+    fn may_connect(&self, now: Instant, max_connecting: u32) -> bool {
+        self.connecting < max_connecting && self.waits_until(now).is_none_or(|until| until <= now)
+    }
+
+    /// Until when failures hold the next attempt up. Attempts beside one that is under way are not held up.
+    fn waits_until(&self, now: Instant) -> Option<Instant> {
+        let backoff = (self.backoff.failures() > 0).then(|| self.backoff.next_attempt()).flatten();
+        backoff.max(self.breaker.next_admission(now))
+    }
+}

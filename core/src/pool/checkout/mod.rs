@@ -1,0 +1,42 @@
+//! A pool that lends each connection to one caller at a time, in order.
+//!
+//! ```text
+//!   CheckoutPool ── Acquire ──▶ Lease          what users hold                   pool.rs, acquire.rs, lease.rs
+//!        │                        │
+//!        ▼                        ▼
+//!      Shared ───── lock ─────▶ State          decides; answers with actions     shared.rs │ state.rs
+//!        │ actions                ├── Slots        where each connection stands  slots.rs
+//!        ▼                        ├── Line         who waits, in order           line.rs
+//!      tasks ──▶ Connector        ├── Endpoints    where to connect, and when    endpoints.rs
+//!   connect, check, close, keep   └── Terms        on which terms it is lent     terms.rs
+//! ```
+//!
+//! Absences: no thread, no spinning, no lock across an await, nothing of the user's under a lock.
+
+mod acquire;
+mod connector;
+mod endpoints;
+mod exhaustion;
+mod holder;
+mod lease;
+mod line;
+mod meter;
+mod pool;
+mod shared;
+mod slots;
+mod state;
+mod stats;
+mod tasks;
+mod terms;
+
+pub use acquire::Acquire;
+pub use connector::Connector;
+pub use exhaustion::Exhaustion;
+pub use holder::Holder;
+pub use lease::{Lease, LeaseId};
+pub use pool::{Acquired, CheckoutPool, HeldLease, StaleLease, WaitTicket};
+pub use stats::CheckoutPoolStats;
+pub use terms::Abilities;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,484 @@
+//! The handle of a checkout pool: what its users call.
+
+use super::{
+    acquire::Acquire,
+    connector::Connector,
+    endpoints::Endpoints,
+    holder::Holder,
+    lease::{Lease, LeaseId},
+    line::Ticket,
+    shared::{Pace, Shared, Times, clock},
+    state::{Answer, Call, Fate, Loan, Refusal, State, Verdict},
+    stats::CheckoutPoolStats,
+    tasks,
+    terms::Terms,
+};
+use crate::{
+    address::Address,
+    config::{CheckoutPoolConfig, Config, TimeLimit},
+    error::{ConnectionError, Place, Step},
+    metrics::Metrics,
+    pool::reason::PoolCloseReason,
+};
+use std::{
+    fmt,
+    panic::Location,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Handle, time::timeout_at};
+
+/// Lends connections, each to one caller at a time.
+///
+/// ```text
+///             acquire                      drop of the lease
+///   caller ────────────▶ idle, if any ◀───────────────────────── Lease
+///                │                              │
+///                └─▶ line, first come ◀─────────┘ the oldest in line comes before the idle ones
+///                         ▲
+///                         └── connections that are made, at most `max_connecting` at a time
+/// ```
+///
+/// - Never more than `max_size` connections, in any state, under any interleaving.
+/// - Those who wait are served in the order in which they came, and nobody overtakes them.
+/// - One deadline covers waiting, connecting and checking.
+/// - A connection is made for whoever is first in line when it stands; it outlives the caller who
+///   was the reason for it.
+/// - Each connection is closed exactly once, with one reason.
+///
+/// Every call is one or two short locks. Clones are handles to the same pool; with the last of them the
+/// pool closes, and the connections that are still lent are closed when they come back. In a forked child
+/// the pool answers `Closed` and leaves the parent's connections alone.
+pub struct CheckoutPool<C: Connector> {
+    /// Closes the pool when the last handle is gone; leases and tasks hold the inner one.
+    handle: Arc<Owner<C>>,
+}
+
+struct Owner<C: Connector>(Arc<Shared<C>>);
+
+/// An answer that comes later, to the callback given to [`CheckoutPool::acquire_then`].
+#[derive(Debug)]
+pub enum Acquired<C: Connector> {
+    /// There was a connection at once; the callback is not called.
+    Now(Lease<C>),
+    /// The callback will be called once, unless the ticket is cancelled before.
+    Later(WaitTicket),
+}
+
+/// A place in the line of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitTicket(Ticket);
+
+/// The lease has ended, or was never of this pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lease has ended before, or is of another pool")]
+pub struct StaleLease;
+
+/// One connection that is lent.
+#[derive(Clone, Debug)]
+pub struct HeldLease {
+    /// Its number.
+    pub id: LeaseId,
+    /// For how long it is held.
+    pub held: Duration,
+    /// Who holds it.
+    pub holder: Holder,
+}
+
+impl<C: Connector> CheckoutPool<C> {
+    /// Opens a pool whose connector knows where to connect to. Its tasks run on `runtime`, which must have
+    /// tokio's timers and, if the connector needs it, I/O enabled.
+    ///
+    /// Opens `min_idle` connections in the background; [`wait_ready`](Self::wait_ready) waits for them.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ConnectionError::InvalidConfig) with the field that is out of its range.
+    pub fn new(
+        config: CheckoutPoolConfig,
+        connector: C,
+        runtime: Handle,
+    ) -> Result<Self, ConnectionError> {
+        Self::with_endpoints(config, connector, Vec::new(), runtime)
+    }
+
+    /// Opens a pool over several endpoints: each connection goes to the one with the fewest, of those that
+    /// are not backed off from.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_endpoints(
+        config: CheckoutPoolConfig,
+        connector: C,
+        endpoints: Vec<Address>,
+        runtime: Handle,
+    ) -> Result<Self, ConnectionError> {
+        config.validate()?;
+        let addresses = match endpoints.is_empty() {
+            true => vec![None],
+            false => endpoints.into_iter().map(Some).collect(),
+        };
+        let terms = Terms::new(&config, connector.abilities());
+        let endpoints = Endpoints::new(addresses, &config, clock());
+        let state = State::new(terms, endpoints, clock(), fastrand::f64);
+        let times = Times::new(&config);
+        let shared =
+            Arc::new(Shared::new(connector, state, times, runtime, config.acquire_timeout));
+        shared.update(|state, actions| state.on_start(clock(), actions));
+        tasks::keep(&shared);
+        Ok(Self { handle: Arc::new(Owner(shared)) })
+    }
+
+    /// Shows the pool's counts in `metrics`, from the first call on, under the names of OpenTelemetry's
+    /// `db.client.connection.*`, labelled `db_client_connection_pool_name`.
+    ///
+    /// In every snapshot created − Σ closed = idle + used + validating + closing. Pools of one name are
+    /// counted together.
+    #[must_use]
+    pub fn with_metrics(self, metrics: &Metrics) -> Self {
+        self.shared().meter_in(metrics);
+        self
+    }
+
+    /// Takes a connection, waiting for one until the configured `acquire_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`](ConnectionError::Timeout), whose cause is an [`Exhaustion`](super::Exhaustion) with the
+    /// numbers; [`LimitExceeded`](ConnectionError::LimitExceeded) when `max_waiters` wait already;
+    /// [`CircuitOpen`](ConnectionError::CircuitOpen) when no connection is left and every endpoint keeps failing;
+    /// [`Closed`](ConnectionError::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// See [`Acquire`].
+    #[track_caller]
+    pub fn acquire(&self) -> Acquire<'_, C> {
+        let deadline = match self.shared().acquire_timeout {
+            TimeLimit::Never => None,
+            limit @ TimeLimit::After(_) => limit.from(clock()),
+        };
+        self.acquire_by(deadline)
+    }
+
+    /// Takes a connection, waiting for one until `deadline`; `None` waits without limit, and a deadline that
+    /// has passed takes only what is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn acquire_by(&self, deadline: Option<Instant>) -> Acquire<'_, C> {
+        Acquire::new(self.shared(), deadline, Holder::Code(Location::caller()))
+    }
+
+    /// Takes a connection if one is idle that needs no check, without waiting and without being counted
+    /// if there is none.
+    #[track_caller]
+    pub fn try_acquire(&self) -> Option<Lease<C>> {
+        let shared = self.shared();
+        shared.check_process().ok()?;
+        let holder = Holder::Code(Location::caller());
+        loop {
+            let loan = shared.exchange(|state, actions| {
+                (state.try_acquire(clock(), &holder, actions), Pace::AtOnce)
+            })?;
+            if let Some(lease) = shared.lease_unless_broken(loan) {
+                return Some(lease);
+            }
+        }
+    }
+
+    /// Takes a connection for a caller who is no Rust task: at once if one is there, else `tell` is called
+    /// with the answer, once, in the thread that has it, without a lock. It must not block.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire), for what is known at once; `tell` is not called then.
+    pub fn acquire_then(
+        &self,
+        deadline: Option<Instant>,
+        holder: Holder,
+        tell: impl FnOnce(Result<Lease<C>, ConnectionError>) + Send + 'static,
+    ) -> Result<Acquired<C>, ConnectionError> {
+        let shared = self.shared();
+        shared.check_process()?;
+        let mut tell = Some(tell);
+        loop {
+            let call = || {
+                let (shared, tell) = (Arc::clone(shared), tell.take());
+                Call::Tell(Box::new(move |answer: Answer<C::Connection>| {
+                    let result = answer.map(|loan| shared.lease(loan)).map_err(refused);
+                    if let Some(tell) = tell {
+                        tell(result);
+                    }
+                }))
+            };
+            match shared.enter(deadline, &holder, call) {
+                Verdict::Waits(ticket) => return Ok(Acquired::Later(WaitTicket(ticket))),
+                Verdict::Refused(refusal) => return Err(refused(refusal)),
+                Verdict::Lent(loan) => {
+                    if let Some(lease) = shared.lease_unless_broken(loan) {
+                        return Ok(Acquired::Now(lease));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a place in line up. Its callback is called with `Closed`, unless it was called before.
+    ///
+    /// Returns whether the caller was still in line; if not, the callback has been or is being called.
+    pub fn cancel(&self, ticket: WaitTicket) -> bool {
+        let call =
+            self.shared().update(|state, actions| state.on_cancel(ticket.0, clock(), actions));
+        match call {
+            Some(Call::Tell(tell)) => {
+                tell(Err(Refusal::Cancelled));
+                true
+            }
+            Some(Call::Wake(_)) => true,
+            None => false,
+        }
+    }
+
+    /// Puts back a connection that was [entrusted](Lease::entrust) to the pool, or closes it.
+    ///
+    /// # Errors
+    ///
+    /// [`StaleLease`] if it was put back before; nothing happened.
+    pub fn put_back(&self, lease: LeaseId, discard: bool) -> Result<(), StaleLease> {
+        let shared = self.shared();
+        if discard {
+            return self.reclaim(lease).map(Lease::discard).ok_or(StaleLease);
+        }
+        if shared.connector.abilities().peeks {
+            return self.reclaim(lease).map(drop).ok_or(StaleLease);
+        }
+        let id = lease.slot(shared.salt).ok_or(StaleLease)?;
+        let now = clock();
+        let answer = shared.exchange(|state, actions| {
+            (state.on_put_back(id, None, Fate::Reuse, now, actions), Pace::AtOnce)
+        });
+        answer.map(|put_back| shared.note_use(put_back)).map_err(|_| StaleLease)
+    }
+
+    /// Takes an [entrusted](Lease::entrust) lease back into one's own hands; `None` if it has ended.
+    pub fn reclaim(&self, lease: LeaseId) -> Option<Lease<C>> {
+        let shared = self.shared();
+        let id = lease.slot(shared.salt)?;
+        let resource = shared.write(|state| state.reclaim(id))?;
+        Some(Lease::new(Arc::clone(shared), Loan { id, resource, waited: Duration::ZERO }))
+    }
+
+    /// The counts, all of one moment.
+    pub fn stats(&self) -> CheckoutPoolStats {
+        self.shared().stats()
+    }
+
+    /// The counts; the peak of connections lent starts anew.
+    pub fn take_stats(&self) -> CheckoutPoolStats {
+        self.shared().write(|state| {
+            let stats = state.stats();
+            state.take_peak();
+            stats
+        })
+    }
+
+    /// Every lease that is out, longest held first. Costs a look at every place of the pool.
+    pub fn leases(&self) -> Vec<HeldLease> {
+        let (shared, now) = (self.shared(), clock());
+        let mut held = shared.read(|state| {
+            let lease = |(id, since, holder): (_, Instant, &Holder)| HeldLease {
+                id: LeaseId::new(shared.salt, id),
+                held: now.saturating_duration_since(since),
+                holder: holder.clone(),
+            };
+            state.used().map(lease).collect::<Vec<_>>()
+        });
+        held.sort_by_key(|lease| std::cmp::Reverse(lease.held));
+        held
+    }
+
+    /// The name that the pool was given.
+    pub fn name(&self) -> Arc<str> {
+        self.shared().read(|state| state.terms().name.clone())
+    }
+
+    /// Changes how many connections there may be, and how many stand ready. Smaller, it closes idle ones
+    /// at once and the others when they come back; larger, it serves as many who wait as now fit.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ConnectionError::InvalidConfig) for sizes that a configuration could not have.
+    pub fn resize(&self, max_size: u32, min_idle: u32) -> Result<(), ConnectionError> {
+        CheckoutPoolConfig { max_size, min_idle, ..CheckoutPoolConfig::default() }.validate()?;
+        self.shared()
+            .update(|state, actions| state.on_resize(max_size, min_idle, clock(), actions));
+        Ok(())
+    }
+
+    /// Retires every connection made so far, as after a failover: idle ones are closed now, the others when
+    /// they come back, and those that are being made when they stand. None of them is lent after this
+    /// returns. Delays before the next attempt to connect are forgotten.
+    pub fn clear(&self) {
+        self.shared().update(|state, actions| state.on_clear(clock(), actions));
+    }
+
+    /// Checks every idle connection in the background; the broken ones are closed and replaced as needed.
+    pub fn check(&self) {
+        self.shared().update(|state, actions| state.on_check_all(actions));
+    }
+
+    /// Waits until `min_idle` connections stand ready. Returns whether they do; if not, the deadline passed
+    /// or the pool was closed.
+    pub async fn wait_ready(&self, deadline: Option<Instant>) -> bool {
+        self.until(deadline, State::is_warm).await && !self.is_closed()
+    }
+
+    /// Lends to nobody who is not in line yet, and waits until every connection is closed, or until the
+    /// deadline. Returns how many were left, which are closed when they come back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the waiting; the pool goes on to drain.
+    pub async fn drain(&self, deadline: Option<Instant>) -> u32 {
+        self.shared().update(|state, actions| state.on_drain(actions));
+        self.until(deadline, State::is_finished).await;
+        self.close_now();
+        self.shared().read(State::total)
+    }
+
+    /// Refuses all who wait, closes the idle connections, and waits until every connection is closed, or
+    /// until the deadline. Returns how many were left, which are closed when they come back. Idempotent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the waiting; the pool is closed all the same.
+    pub async fn close(&self, deadline: Option<Instant>) -> u32 {
+        self.close_now();
+        self.until(deadline, State::is_finished).await;
+        self.shared().read(State::total)
+    }
+
+    /// Does what [`close`](Self::close) does, without waiting.
+    pub fn close_now(&self) {
+        self.shared().close();
+    }
+
+    /// Whether the pool lends no more.
+    pub fn is_closed(&self) -> bool {
+        self.shared().read(|state| !state.is_open())
+    }
+
+    async fn until(
+        &self,
+        deadline: Option<Instant>,
+        reached: impl Fn(&State<C::Connection>) -> bool,
+    ) -> bool {
+        let shared = self.shared();
+        loop {
+            // Asked for before the look: a change between the two is not lost.
+            let mut changed = std::pin::pin!(shared.changed.notified());
+            changed.as_mut().enable();
+            if shared.read(&reached) {
+                return true;
+            }
+            let Some(deadline) = deadline else {
+                changed.await;
+                continue;
+            };
+            if timeout_at(deadline.into(), changed).await.is_err() {
+                return shared.read(&reached);
+            }
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared<C>> {
+        &self.handle.0
+    }
+}
+
+impl<C: Connector> Shared<C> {
+    pub(super) fn close(self: &Arc<Self>) {
+        if !self.is_inherited() {
+            self.update(|state, actions| state.on_close(actions));
+        }
+    }
+
+    /// # Errors
+    ///
+    /// `Closed` in a child of the process that made the pool.
+    pub(super) fn check_process(&self) -> Result<(), ConnectionError> {
+        if !self.is_inherited() {
+            return Ok(());
+        }
+        let cause =
+            std::io::Error::other("the pool belongs to the process that this one was forked from");
+        Err(ConnectionError::Closed { at: Place::at(Step::Acquire).because(cause) })
+    }
+
+    pub(super) fn lease(self: &Arc<Self>, loan: Loan<C::Connection>) -> Lease<C> {
+        if let Some(meter) = self.meter() {
+            meter.waited(loan.waited);
+        }
+        Lease::new(Arc::clone(self), loan)
+    }
+
+    /// The lease, or nothing if its connection turns out to be broken; then it is closed.
+    pub(super) fn lease_unless_broken(
+        self: &Arc<Self>,
+        loan: Loan<C::Connection>,
+    ) -> Option<Lease<C>> {
+        let is_broken = self.connector.is_broken(&loan.resource);
+        let lease = self.lease(loan);
+        if is_broken {
+            lease.give_up(PoolCloseReason::Broken);
+            return None;
+        }
+        Some(lease)
+    }
+}
+
+/// What a refusal means to a caller.
+pub(super) fn refused(refusal: Refusal) -> ConnectionError {
+    let at = Place::at(Step::Acquire);
+    match refusal {
+        Refusal::Closed => ConnectionError::Closed { at },
+        Refusal::Cancelled => {
+            ConnectionError::Closed { at: at.because(std::io::Error::other("the caller gave up")) }
+        }
+        Refusal::TooManyWaiters(limit) => {
+            ConnectionError::limit_exceeded("waiters", u64::from(limit), at)
+        }
+        Refusal::CircuitOpen { open_for, failure } => ConnectionError::CircuitOpen {
+            retry_after: open_for,
+            at: match failure {
+                Some(failure) => at.because(failure),
+                None => at,
+            },
+        },
+        Refusal::Exhausted(exhaustion) => {
+            ConnectionError::timeout(Some(exhaustion.waited), at.because(*exhaustion))
+        }
+    }
+}
+
+impl<C: Connector> Drop for Owner<C> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl<C: Connector> Clone for CheckoutPool<C> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<C: Connector> fmt::Debug for CheckoutPool<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckoutPool").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

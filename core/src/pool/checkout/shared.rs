@@ -1,0 +1,249 @@
+//! What a pool's handles, leases and tasks share: the lock around the state, and the acts it asks for.
+
+use super::{
+    connector::Connector,
+    meter::Meter,
+    state::{Action, Actions, PutBack, State},
+    stats::CheckoutPoolStats,
+    tasks,
+};
+use crate::{
+    config::{CheckoutPoolConfig, TimeLimit},
+    fork,
+    metrics::Metrics,
+    sync::Mutex,
+};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Handle, sync::Notify};
+
+/// One pool.
+pub(crate) struct Shared<C: Connector> {
+    pub(crate) connector: C,
+    pub(crate) runtime: Handle,
+    pub(crate) times: Times,
+    pub(crate) acquire_timeout: TimeLimit,
+    /// Held for a few moves; nothing of the user's runs or is dropped under it.
+    guarded: Mutex<Guarded<C::Connection>>,
+    /// Ends the keeper's sleep.
+    pub(crate) alarm: Arc<Notify>,
+    /// Something happened for which somebody may wait: a connection more or less.
+    pub(crate) changed: Notify,
+    /// Tells leases of this pool from those of others.
+    pub(crate) salt: u8,
+    born: u32,
+    /// Set before anybody else knows the pool, if at all.
+    meter: OnceLock<Meter>,
+}
+
+/// How long the driver lets things take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) connect: Duration,
+    pub(crate) validate: Duration,
+    pub(crate) close: Duration,
+}
+
+impl Times {
+    pub(crate) fn new(config: &CheckoutPoolConfig) -> Self {
+        Self {
+            connect: config.connect_timeout,
+            validate: config.check_timeout,
+            close: config.close_timeout,
+        }
+    }
+}
+
+struct Guarded<R> {
+    state: State<R>,
+    /// Until when the keeper sleeps; `None` if without end.
+    sleeps_until: Option<Instant>,
+}
+
+impl<C: Connector> Shared<C> {
+    pub(crate) fn new(
+        connector: C,
+        state: State<C::Connection>,
+        times: Times,
+        runtime: Handle,
+        acquire_timeout: TimeLimit,
+    ) -> Self {
+        static NEXT_SALT: AtomicU8 = AtomicU8::new(1);
+        Self {
+            connector,
+            runtime,
+            times,
+            acquire_timeout,
+            guarded: Mutex::new(Guarded { state, sleeps_until: None }),
+            alarm: Arc::new(Notify::new()),
+            changed: Notify::new(),
+            salt: NEXT_SALT.fetch_add(1, Ordering::Relaxed),
+            born: fork::generation(),
+            meter: OnceLock::new(),
+        }
+    }
+
+    /// Whether this is a child of the process that made the pool: its threads and connections are not ours.
+    pub(crate) fn is_inherited(&self) -> bool {
+        fork::generation() != self.born
+    }
+
+    /// Shows the pool's counts in `metrics`; only the first call does.
+    pub(crate) fn meter_in(self: &Arc<Self>, metrics: &Metrics) {
+        let name = self.read(|state| state.terms().name.clone());
+        _ = self.meter.get_or_init(|| Meter::new(metrics, &name, self));
+    }
+
+    pub(crate) fn note_use(&self, put_back: PutBack) {
+        if let Some(meter) = self.meter() {
+            meter.used(put_back.used);
+        }
+    }
+
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.meter.get()
+    }
+
+    pub(crate) fn stats(&self) -> CheckoutPoolStats {
+        self.read(State::stats)
+    }
+
+    /// Reads the state.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State<C::Connection>) -> T) -> T {
+        read(&self.guarded.lock().state)
+    }
+
+    /// Changes the state in a way that leads to no action.
+    pub(crate) fn write<T>(&self, write: impl FnOnce(&mut State<C::Connection>) -> T) -> T {
+        write(&mut self.guarded.lock().state)
+    }
+
+    /// Lets an event change the state, then does what it asks for.
+    pub(crate) fn update<T>(
+        self: &Arc<Self>,
+        event: impl FnOnce(&mut State<C::Connection>, &mut Actions<C::Connection>) -> T,
+    ) -> T {
+        let mut actions = Actions::new();
+        let (answer, is_early) = {
+            let mut guarded = self.guarded.lock();
+            let answer = event(&mut guarded.state, &mut actions);
+            (answer, guarded.wakes_earlier(clock()))
+        };
+        if is_early {
+            self.alarm.notify_one();
+        }
+        self.act(actions);
+        self.changed.notify_waiters();
+        answer
+    }
+
+    /// Like [`update`](Self::update), for events that move nothing but one connection between a caller
+    /// and the pool unless they ask for actions.
+    pub(crate) fn exchange<T>(
+        self: &Arc<Self>,
+        event: impl FnOnce(&mut State<C::Connection>, &mut Actions<C::Connection>) -> (T, Pace),
+    ) -> T {
+        let mut actions = Actions::new();
+        let (answer, is_early) = {
+            let mut guarded = self.guarded.lock();
+            let (answer, pace) = event(&mut guarded.state, &mut actions);
+            let is_slow = pace == Pace::Waits || !actions.is_empty();
+            (answer, is_slow && guarded.wakes_earlier(clock()))
+        };
+        if is_early {
+            self.alarm.notify_one();
+        }
+        self.act(actions);
+        answer
+    }
+
+    /// The keeper's turn: does what is due and says until when there is nothing to do.
+    pub(crate) fn tick(self: &Arc<Self>, now: Instant) -> Option<Instant> {
+        let mut actions = Actions::new();
+        let sleeps_until = {
+            let mut guarded = self.guarded.lock();
+            guarded.state.on_tick(now, &mut actions);
+            guarded.sleeps_until = guarded.state.wake_at(now);
+            guarded.sleeps_until
+        };
+        self.act(actions);
+        sleeps_until
+    }
+
+    fn act(self: &Arc<Self>, actions: Actions<C::Connection>) {
+        if actions.is_empty() {
+            return;
+        }
+        for action in actions {
+            match action {
+                Action::Wake(waker) => waker.wake(),
+                Action::Tell(told) => (told.tell)(told.answer),
+                Action::Open { id, endpoint } => tasks::open(self, id, endpoint),
+                Action::Validate { id, resource, how } => {
+                    tasks::validate(self, id, resource, how);
+                }
+                Action::Close { id, endpoint, resource, reason } => {
+                    tasks::close(self, id, endpoint, resource, reason);
+                }
+                Action::ReportLeak { holder, held } => {
+                    tracing::warn!(
+                        pool = %self.read(|state| state.terms().name.clone()),
+                        %holder,
+                        held_ms = held.as_millis() as u64,
+                        "a connection is held for longer than leak_after"
+                    );
+                }
+            }
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+/// Whether an exchange was over at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    AtOnce,
+    Waits,
+}
+
+impl<R> Guarded<R> {
+    /// Whether the keeper must be woken to learn that it has something to do earlier than it knows.
+    fn wakes_earlier(&mut self, now: Instant) -> bool {
+        let Some(wake_at) = self.state.wake_at(now) else { return false };
+        let is_earlier = self.sleeps_until.is_none_or(|until| wake_at < until);
+        if is_earlier {
+            self.sleeps_until = Some(wake_at);
+        }
+        is_earlier
+    }
+}
+
+/// In a child of the process that made the pool, nothing is closed: the connections, and the event loop
+/// that they are registered with, belong to the parent.
+impl<C: Connector> Drop for Shared<C> {
+    fn drop(&mut self) {
+        self.alarm.notify_one();
+        if self.is_inherited() {
+            let kept = self.guarded.get_mut().state.abandon();
+            #[expect(clippy::mem_forget, reason = "what is the parent's is not dropped here")]
+            std::mem::forget(kept);
+            return;
+        }
+        if let Some(meter) = self.meter.get() {
+            meter.leave(&self.guarded.get_mut().state.stats());
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a pool lives by tokio's clock, which tests hold still"
+)]
+pub(crate) fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,161 @@
+//! Callers: who comes, who gives up, who brings a connection back.
+
+use super::super::{
+    holder::Holder,
+    line::{Removed, Ticket},
+    slots::{Phase, SlotId},
+};
+use super::{Actions, Answer, Call, Fate, Loan, PutBack, Refusal, Stage, State, Verdict, Waiter};
+use crate::pool::reason::PoolCloseReason;
+use std::{
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+impl<R> State<R> {
+    /// Somebody wants a connection. `call` is asked for only if there is reason to wait.
+    pub(crate) fn on_acquire(
+        &mut self,
+        now: Instant,
+        deadline: Option<Instant>,
+        holder: &Holder,
+        call: impl FnOnce() -> Call<R>,
+        actions: &mut Actions<R>,
+    ) -> Verdict<R> {
+        if self.stage != Stage::Open {
+            return Verdict::Refused(Refusal::Closed);
+        }
+        if self.line.waiting() == 0
+            && let Some(loan) = self.lend_idle(now, holder, actions)
+        {
+            return Verdict::Lent(loan);
+        }
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.tally.timeouts += 1;
+            return Verdict::Refused(self.exhausted(now, Duration::ZERO));
+        }
+        if let Some(open_for) = self.cut_off(now) {
+            return Verdict::Refused(self.circuit_open(open_for, now));
+        }
+        if let Some(limit) = self.terms.max_waiters
+            && self.line.waiting() >= limit as usize
+        {
+            self.tally.refused += 1;
+            return Verdict::Refused(Refusal::TooManyWaiters(limit));
+        }
+        let waiter = Waiter { call: call(), since: now, holder: holder.clone() };
+        let ticket = self.line.push(waiter, deadline);
+        self.supply(now, actions);
+        Verdict::Waits(ticket)
+    }
+
+    /// Somebody wants a connection if there is one, and does not want to wait.
+    pub(crate) fn try_acquire(
+        &mut self,
+        now: Instant,
+        holder: &Holder,
+        actions: &mut Actions<R>,
+    ) -> Option<Loan<R>> {
+        let may = self.stage == Stage::Open && self.line.waiting() == 0;
+        may.then(|| self.lend_idle(now, holder, actions)).flatten()
+    }
+
+    /// The answer, if there is one; else `waker` takes the place of the one that waits, which is
+    /// given back to be dropped after the lock is released.
+    pub(crate) fn collect(&mut self, ticket: Ticket, waker: Waker) -> Result<Answer<R>, Waker> {
+        if let Some(answer) = self.line.collect(ticket) {
+            return Ok(answer);
+        }
+        match self.line.waiter_mut(ticket) {
+            Some(Waiter { call: Call::Wake(waiting), .. }) => {
+                Err(std::mem::replace(waiting, waker))
+            }
+            Some(Waiter { call: Call::Tell(_), .. }) | None => Err(waker),
+        }
+    }
+
+    /// The caller gives up. A connection it was given meanwhile goes to the next.
+    ///
+    /// Returns what is to be dropped, or told, after the lock is released.
+    pub(crate) fn on_cancel(
+        &mut self,
+        ticket: Ticket,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) -> Option<Call<R>> {
+        match self.line.remove(ticket)? {
+            Removed::Waiting(waiter) => {
+                self.tally.cancelled += 1;
+                Some(waiter.call)
+            }
+            Removed::Settled(Ok(loan)) => {
+                self.tally.cancelled += 1;
+                _ = self.on_put_back(loan.id, Some(loan.resource), Fate::Reuse, now, actions);
+                None
+            }
+            Removed::Settled(Err(_)) => None,
+        }
+    }
+
+    /// A connection comes back, or, with `None`, one whose resource was [left here](Self::entrust).
+    ///
+    /// # Errors
+    ///
+    /// The resource, if this turn has ended before: it was put back already.
+    pub(crate) fn on_put_back(
+        &mut self,
+        id: SlotId,
+        resource: Option<R>,
+        fate: Fate,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) -> Result<PutBack, Option<R>> {
+        let Some(Phase::Used { life, since, resource: kept, .. }) = self.slots.phase_mut(id) else {
+            return Err(resource);
+        };
+        let Some(resource) = resource.or_else(|| kept.take()) else { return Err(None) };
+        let (mut life, since) = (*life, *since);
+        life.last_used = now;
+        let used = now.saturating_duration_since(since);
+        self.tally.put_back(used);
+        match fate {
+            Fate::Close(reason) => self.close(id.index, resource, life, reason, actions),
+            Fate::Reuse => self.take_back(id.index, resource, life, now, actions),
+        }
+        Ok(PutBack { used })
+    }
+
+    /// Keeps the resource of a lease here, so that its number alone stands for it.
+    ///
+    /// # Errors
+    ///
+    /// The resource, if the lease ended before.
+    pub(crate) fn entrust(&mut self, id: SlotId, entrusted: R) -> Result<(), R> {
+        match self.slots.phase_mut(id) {
+            Some(Phase::Used { resource, .. }) => {
+                *resource = Some(entrusted);
+                Ok(())
+            }
+            Some(_) | None => Err(entrusted),
+        }
+    }
+
+    /// Takes the resource of a lease out again.
+    pub(crate) fn reclaim(&mut self, id: SlotId) -> Option<R> {
+        match self.slots.phase_mut(id) {
+            Some(Phase::Used { resource, .. }) => resource.take(),
+            Some(_) | None => None,
+        }
+    }
+
+    /// The holder keeps its connection for good; its place is free.
+    pub(crate) fn on_detach(&mut self, id: SlotId, now: Instant, actions: &mut Actions<R>) {
+        let Some(Phase::Used { life, since, .. }) = self.slots.phase_mut(id) else { return };
+        let (endpoint, used) = (life.endpoint, now.saturating_duration_since(*since));
+        self.tally.put_back(used);
+        self.tally.closed(PoolCloseReason::Detached);
+        self.slots.put(id.index, Phase::Vacant);
+        self.endpoints.on_closed(endpoint);
+        self.supply(now, actions);
+    }
+}

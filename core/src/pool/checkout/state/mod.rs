@@ -1,0 +1,134 @@
+//! What a checkout pool decides: whom to serve, what to open, check and close; without clock, lock or chance.
+
+mod callers;
+mod movement;
+mod owner;
+mod reports;
+mod supply;
+mod upkeep;
+mod verdict;
+
+pub(crate) use verdict::{
+    Action, Actions, Answer, Call, Fate, Loan, PutBack, Refusal, Validation, Verdict, Waiter,
+};
+
+use super::{
+    endpoints::Endpoints,
+    holder::Holder,
+    line::Line,
+    slots::{SlotId, Slots},
+    stats::{CheckoutPoolStats, Tally},
+    terms::Terms,
+};
+use std::time::Instant;
+
+/// Everything that a checkout pool knows, behind the one short lock of its driver.
+///
+/// ```text
+///                 open            opened            lend, serve
+///   (nothing) ─────────▶ Connecting ─────▶ Idle ─────────────────▶ Used
+///       ▲                    │    check ▲   │  ▲                     │
+///       │             failed │          ▼   │  │ passed              │ put back
+///       │◀───────────────────┘     Validating ◀┼─────────────────────┤ reset
+///       │                               │   │  └─────────────────────┘
+///       │ closed                 failed │   │ expired, stale, surplus │ broken, expired, stale
+///       └────────────────── Closing ◀───┴───┴─────────────────────────┘
+/// ```
+///
+/// Whatever leaves one phase for another is offered first to the oldest waiter: a waiter stands in line
+/// only while nothing fit to be lent is idle. All else that is to be done comes out as [`Action`]s, to be
+/// carried out after the lock is released.
+#[derive(Debug)]
+pub(crate) struct State<R> {
+    terms: Terms,
+    stage: Stage,
+    epoch: u32,
+    slots: Slots<R>,
+    line: Line<Waiter<R>, Answer<R>>,
+    endpoints: Endpoints,
+    tally: Tally,
+    next_sweep: Instant,
+    /// When surplus connections may be closed for idleness again.
+    next_trim: Option<Instant>,
+    chance: fn() -> f64,
+}
+/// What a pool still does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Open,
+    /// Those in line are served, nobody joins it.
+    Draining,
+    Closed,
+}
+
+impl<R> State<R> {
+    /// An open, empty pool. `chance` gives a fresh draw from 0..1 each time.
+    pub(crate) fn new(
+        terms: Terms,
+        endpoints: Endpoints,
+        now: Instant,
+        chance: fn() -> f64,
+    ) -> Self {
+        Self {
+            terms,
+            stage: Stage::Open,
+            epoch: 0,
+            slots: Slots::new(),
+            line: Line::new(),
+            endpoints,
+            tally: Tally::default(),
+            next_sweep: now,
+            next_trim: None,
+            chance,
+        }
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    pub(crate) fn stats(&self) -> CheckoutPoolStats {
+        CheckoutPoolStats {
+            max_size: self.terms.max_size,
+            min_idle: self.terms.min_idle,
+            waiting: self.line.waiting() as u32,
+            epoch: self.epoch,
+            ..self.tally.stats(self.slots.counts())
+        }
+    }
+
+    /// Starts a new measurement of the peak.
+    pub(crate) fn take_peak(&mut self) -> u32 {
+        self.tally.take_peak(self.slots.counts().used)
+    }
+
+    /// Connections that are made or being made.
+    pub(crate) fn total(&self) -> u32 {
+        self.slots.counts().total()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    pub(crate) fn used(&self) -> impl Iterator<Item = (SlotId, Instant, &Holder)> {
+        self.slots.used()
+    }
+
+    /// Whether nothing is left of a pool that ends.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.stage != Stage::Open && self.slots.counts().total() == 0 && self.line.waiting() == 0
+    }
+
+    /// Whether as many connections stand as should stand ready.
+    pub(crate) fn is_warm(&self) -> bool {
+        let counts = self.slots.counts();
+        self.stage != Stage::Open
+            || counts.idle >= self.terms.min_idle
+            || counts.useful() >= self.terms.max_size
+    }
+}

@@ -1,0 +1,234 @@
+//! How a connection moves from one phase to the next, and who gets it on the way.
+
+use super::super::{
+    exhaustion::{Exhaustion, LongestUse},
+    holder::Holder,
+    line::Ticket,
+    slots::{Leak, Life, Phase},
+};
+use super::{
+    Action, Actions, Answer, Call, Loan, Refusal, Stage, State, Validation, Waiter,
+    verdict::TellAnswer,
+};
+use crate::pool::reason::PoolCloseReason;
+use std::time::{Duration, Instant};
+
+impl<R> State<R> {
+    /// Lends the idle connection whose turn it is, if it needs no check first.
+    pub(super) fn lend_idle(
+        &mut self,
+        now: Instant,
+        holder: &Holder,
+        actions: &mut Actions<R>,
+    ) -> Option<Loan<R>> {
+        loop {
+            let (_, life) = self.slots.peek_idle(self.terms.newest_first)?;
+            let (over, needs_check) =
+                (self.terms.over(life, self.epoch, now), self.terms.needs_check(life, now));
+            let (index, resource, life) = self.slots.take_idle(self.terms.newest_first)?;
+            match over {
+                Some(reason) => self.close(index, resource, life, reason, actions),
+                None if needs_check => {
+                    self.validate(index, resource, life, Validation::Check, actions);
+                    return None;
+                }
+                None => {
+                    self.tally.hits += 1;
+                    let lend = Lend { holder: holder.clone(), waited: Duration::ZERO };
+                    let loan = self.lend(index, resource, life, lend, now);
+                    if self.terms.min_idle > 0 {
+                        self.supply(now, actions);
+                    }
+                    return Some(loan);
+                }
+            }
+        }
+    }
+
+    pub(super) fn lend(
+        &mut self,
+        index: u32,
+        resource: R,
+        life: Life,
+        lend: Lend,
+        now: Instant,
+    ) -> Loan<R> {
+        let phase = Phase::Used {
+            life,
+            since: now,
+            holder: lend.holder,
+            resource: None,
+            leak: Leak::Unseen,
+        };
+        let id = self.slots.put(index, phase);
+        self.tally.lent(self.slots.counts().used, lend.waited);
+        Loan { id, resource, waited: lend.waited }
+    }
+
+    /// Resets what comes back if it must be, else offers it.
+    pub(super) fn take_back(
+        &mut self,
+        index: u32,
+        resource: R,
+        life: Life,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) {
+        if self.terms.resets && self.unfit(&life, now).is_none() {
+            return self.validate(index, resource, life, Validation::Reset, actions);
+        }
+        self.offer(index, resource, life, now, actions);
+    }
+
+    /// Gives a connection to the oldest waiter, or puts it among the idle ones, if it is fit for either.
+    pub(super) fn offer(
+        &mut self,
+        index: u32,
+        resource: R,
+        life: Life,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) {
+        if let Some(reason) = self.unfit(&life, now) {
+            return self.close(index, resource, life, reason, actions);
+        }
+        match self.next_waiter(now, actions) {
+            Some((ticket, waiter)) => {
+                self.tally.handed_over += 1;
+                let waited = now.saturating_duration_since(waiter.since);
+                let lend = Lend { holder: waiter.holder, waited };
+                let loan = self.lend(index, resource, life, lend, now);
+                self.answer(ticket, waiter.call, Ok(loan), actions);
+            }
+            None if self.stage != Stage::Open => {
+                self.close(index, resource, life, PoolCloseReason::PoolClosed, actions);
+            }
+            None => self.slots.put_idle(index, resource, life),
+        }
+    }
+
+    /// The oldest waiter whose deadline has not passed; those before it get their answer.
+    pub(super) fn next_waiter(
+        &mut self,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) -> Option<(Ticket, Waiter<R>)> {
+        while let Some((ticket, waiter)) = self.line.expire(now) {
+            self.tally.timeouts += 1;
+            let refusal = self.exhausted(now, now.saturating_duration_since(waiter.since));
+            self.answer(ticket, waiter.call, Err(refusal), actions);
+        }
+        self.line.pop()
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        ticket: Ticket,
+        call: Call<R>,
+        answer: Answer<R>,
+        actions: &mut Actions<R>,
+    ) {
+        match call {
+            Call::Wake(waker) => {
+                self.line.settle(ticket, answer);
+                actions.push(Action::Wake(waker));
+            }
+            Call::Tell(tell) => {
+                self.line.forget(ticket);
+                actions.push(Action::Tell(TellAnswer { tell, answer }));
+            }
+        }
+    }
+
+    pub(super) fn validate(
+        &mut self,
+        index: u32,
+        resource: R,
+        life: Life,
+        how: Validation,
+        actions: &mut Actions<R>,
+    ) {
+        let id = self.slots.put(index, Phase::Validating { life });
+        actions.push(Action::Validate { id, resource, how });
+    }
+
+    pub(super) fn close(
+        &mut self,
+        index: u32,
+        resource: R,
+        life: Life,
+        reason: PoolCloseReason,
+        actions: &mut Actions<R>,
+    ) {
+        let id = self.slots.put(index, Phase::Closing);
+        actions.push(Action::Close { id, endpoint: life.endpoint, resource, reason });
+    }
+
+    pub(super) fn close_idle(&mut self, reason: PoolCloseReason, actions: &mut Actions<R>) {
+        while let Some((index, resource, life)) = self.slots.take_idle(false) {
+            self.close(index, resource, life, reason, actions);
+        }
+    }
+
+    /// Why a connection may not be lent any more, if so.
+    pub(super) fn unfit(&self, life: &Life, now: Instant) -> Option<PoolCloseReason> {
+        match self.stage {
+            Stage::Closed => Some(PoolCloseReason::PoolClosed),
+            Stage::Open | Stage::Draining if self.is_oversized() => Some(PoolCloseReason::Shrunk),
+            Stage::Open | Stage::Draining => self.terms.over(life, self.epoch, now),
+        }
+    }
+
+    /// For how long nobody can be served: every endpoint keeps failing, and no connection is left.
+    pub(super) fn cut_off(&self, now: Instant) -> Option<Duration> {
+        let counts = self.slots.counts();
+        let has_hope = counts.useful() + counts.connecting > 0;
+        self.endpoints.circuit_open_for(now).filter(|_| !has_hope)
+    }
+
+    pub(super) fn circuit_open(&self, open_for: Duration, now: Instant) -> Refusal {
+        let failure = self.endpoints.last_failure(now);
+        Refusal::CircuitOpen { open_for, failure: failure.map(|failed| failed.error) }
+    }
+
+    /// Refuses everybody who stands in line.
+    pub(super) fn refuse_all(
+        &mut self,
+        refusal: impl Fn(&Self) -> Refusal,
+        actions: &mut Actions<R>,
+    ) {
+        while let Some((ticket, waiter)) = self.line.pop() {
+            let refusal = refusal(self);
+            self.answer(ticket, waiter.call, Err(refusal), actions);
+        }
+    }
+
+    pub(super) fn is_oversized(&self) -> bool {
+        let counts = self.slots.counts();
+        counts.total() - counts.closing > self.terms.max_size
+    }
+
+    pub(super) fn exhausted(&self, now: Instant, waited: Duration) -> Refusal {
+        let longest = self.slots.used().min_by_key(|(_, since, _)| *since);
+        Refusal::Exhausted(Box::new(Exhaustion {
+            pool: self.terms.name.clone(),
+            waited,
+            max_size: self.terms.max_size,
+            counts: self.slots.counts(),
+            waiting: self.line.waiting(),
+            longest: longest.map(|(_, since, holder)| LongestUse {
+                held: now.saturating_duration_since(since),
+                holder: holder.clone(),
+            }),
+            failure: self.endpoints.last_failure(now),
+            now,
+        }))
+    }
+}
+
+/// To whom a connection is lent.
+#[derive(Debug)]
+pub(super) struct Lend {
+    pub(super) holder: Holder,
+    pub(super) waited: Duration,
+}

@@ -1,0 +1,66 @@
+//! The owner: size, generations, and the end of the pool.
+
+use super::super::{line::Line, slots::Slots};
+use super::{Actions, Refusal, Stage, State, Validation};
+use crate::pool::reason::PoolCloseReason;
+use std::time::Instant;
+
+impl<R> State<R> {
+    /// Opens what is to stand ready.
+    pub(crate) fn on_start(&mut self, now: Instant, actions: &mut Actions<R>) {
+        self.supply(now, actions);
+    }
+
+    /// Changes the size. What is too much is closed: idle ones now, the others when they come back.
+    pub(crate) fn on_resize(
+        &mut self,
+        max_size: u32,
+        min_idle: u32,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) {
+        (self.terms.max_size, self.terms.min_idle) = (max_size, min_idle.min(max_size));
+        while self.is_oversized()
+            && let Some((index, resource, life)) = self.slots.take_idle(false)
+        {
+            self.close(index, resource, life, PoolCloseReason::Shrunk, actions);
+        }
+        self.supply(now, actions);
+    }
+
+    /// Ends this generation of connections: none of them is lent from now on.
+    pub(crate) fn on_clear(&mut self, now: Instant, actions: &mut Actions<R>) {
+        self.epoch += 1;
+        self.endpoints.reset(now);
+        self.close_idle(PoolCloseReason::Cleared, actions);
+        self.supply(now, actions);
+    }
+
+    /// Checks every idle connection in the background.
+    pub(crate) fn on_check_all(&mut self, actions: &mut Actions<R>) {
+        while let Some((index, resource, life)) = self.slots.take_idle(false) {
+            self.validate(index, resource, life, Validation::Check, actions);
+        }
+    }
+
+    /// Lends to nobody who is not in line yet.
+    pub(crate) fn on_drain(&mut self, actions: &mut Actions<R>) {
+        if self.stage == Stage::Open {
+            self.stage = Stage::Draining;
+            self.close_idle(PoolCloseReason::PoolClosed, actions);
+        }
+    }
+
+    /// Lends no more, refuses all who wait, and closes all that is idle.
+    pub(crate) fn on_close(&mut self, actions: &mut Actions<R>) {
+        self.stage = Stage::Closed;
+        self.refuse_all(|_| Refusal::Closed, actions);
+        self.close_idle(PoolCloseReason::PoolClosed, actions);
+    }
+
+    /// Gives everything up without closing it; the pool is of no use after that.
+    pub(crate) fn abandon(&mut self) -> impl Sized + use<R> {
+        let slots = std::mem::replace(&mut self.slots, Slots::new());
+        (slots, std::mem::replace(&mut self.line, Line::new()))
+    }
+}

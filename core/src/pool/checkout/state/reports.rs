@@ -1,0 +1,113 @@
+//! Reports of the driver: what became of the actions it was given.
+
+use super::super::slots::{Phase, Relief, SlotId};
+use super::{Actions, State};
+use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
+use std::time::Instant;
+
+impl<R> State<R> {
+    /// The connection asked for with [`Action::Open`] stands.
+    pub(crate) fn on_opened(
+        &mut self,
+        id: SlotId,
+        resource: R,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) {
+        let Some((attempt, epoch, relieves)) = self.slots.take_attempt(id) else {
+            debug_assert!(false, "an attempt is reported once");
+            return;
+        };
+        let endpoint = attempt.endpoint;
+        self.endpoints.on_connected(attempt, now, (self.chance)());
+        self.tally.created += 1;
+        if let Some(old) = relieves {
+            self.relieve(old, actions);
+        }
+        let life = self.terms.life(now, epoch, endpoint, self.chance);
+        self.offer(id.index, resource, life, now, actions);
+    }
+
+    /// The attempt asked for with [`Action::Open`] failed.
+    pub(crate) fn on_open_failed(
+        &mut self,
+        id: SlotId,
+        error: ConnectionError,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) {
+        let Some((attempt, _, relieves)) = self.slots.take_attempt(id) else {
+            debug_assert!(false, "an attempt is reported once");
+            return;
+        };
+        if let Some(Phase::Idle { relief, .. }) = relieves.and_then(|old| self.slots.phase_mut(old))
+        {
+            *relief = Relief::None;
+        }
+        self.slots.put(id.index, Phase::Vacant);
+        self.endpoints.on_failed(attempt, error, now, (self.chance)());
+        self.tally.create_failed += 1;
+        if let Some(open_for) = self.cut_off(now) {
+            self.refuse_all(|state| state.circuit_open(open_for, now), actions);
+        }
+        self.supply(now, actions);
+    }
+
+    /// The check or reset asked for with [`Action::Validate`] ended; it failed with `Err`.
+    pub(crate) fn on_validated(
+        &mut self,
+        id: SlotId,
+        result: Result<R, R>,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) {
+        let Some(Phase::Validating { life }) = self.slots.phase_mut(id) else {
+            debug_assert!(false, "a validation is reported once");
+            return;
+        };
+        let mut life = *life;
+        match result {
+            Ok(resource) => {
+                life.probe_at = self.terms.probe_at(now, self.chance);
+                self.offer(id.index, resource, life, now, actions);
+            }
+            Err(resource) => {
+                self.tally.invalid += 1;
+                self.close(id.index, resource, life, PoolCloseReason::Invalid, actions);
+            }
+        }
+    }
+
+    /// The connection that [`Action::Close`] named is gone.
+    pub(crate) fn on_closed(
+        &mut self,
+        id: SlotId,
+        endpoint: u32,
+        reason: PoolCloseReason,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) {
+        if !matches!(self.slots.phase_mut(id), Some(Phase::Closing)) {
+            debug_assert!(false, "a close is reported once");
+            return;
+        }
+        self.tally.closed(reason);
+        self.slots.put(id.index, Phase::Vacant);
+        self.endpoints.on_closed(endpoint);
+        self.supply(now, actions);
+    }
+
+    /// The check or reset asked for with [`Action::Validate`] ended without giving the connection back.
+    pub(crate) fn on_lost(&mut self, id: SlotId, now: Instant, actions: &mut Actions<R>) {
+        let Some(Phase::Validating { life }) = self.slots.phase_mut(id) else {
+            debug_assert!(false, "a validation is reported once");
+            return;
+        };
+        let endpoint = life.endpoint;
+        self.tally.invalid += 1;
+        self.tally.closed(PoolCloseReason::Invalid);
+        self.slots.put(id.index, Phase::Vacant);
+        self.endpoints.on_closed(endpoint);
+        self.supply(now, actions);
+    }
+}

@@ -1,0 +1,109 @@
+//! Upkeep: what happens without anybody asking, because time has passed.
+
+use super::super::slots::{Life, Phase, Relief, SlotId};
+use super::{Action, Actions, State, Validation};
+use crate::pool::reason::PoolCloseReason;
+use std::time::{Duration, Instant};
+
+/// Idle connections that one sweep looks at, at most.
+const SWEEP_LOOKS: usize = 256;
+/// Time between two sweeps.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+/// In this time at most half of the surplus is closed for idleness, so that a pool shrinks smoothly.
+const TRIM_PERIOD: Duration = Duration::from_secs(5);
+
+impl<R> State<R> {
+    /// Time has passed: at the latest when [`wake_at`](Self::wake_at) said.
+    pub(crate) fn on_tick(&mut self, now: Instant, actions: &mut Actions<R>) {
+        while let Some((ticket, waiter)) = self.line.expire(now) {
+            self.tally.timeouts += 1;
+            let refusal = self.exhausted(now, now.saturating_duration_since(waiter.since));
+            self.answer(ticket, waiter.call, Err(refusal), actions);
+        }
+        if self.next_sweep <= now {
+            self.sweep(now, actions);
+            self.report_leaks(now, actions);
+            self.next_sweep = now + SWEEP_PERIOD;
+        }
+        self.supply(now, actions);
+    }
+
+    /// When [`on_tick`](Self::on_tick) has something to do; `None` while only calls change anything.
+    pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let sweep = (self.slots.counts().total() > 0).then_some(self.next_sweep);
+        let attempt = self.wants_more().then(|| self.endpoints.next_attempt(now)).flatten();
+        [self.line.soonest(), sweep, attempt].into_iter().flatten().min()
+    }
+
+    /// Looks after the idle connections, those first that were not used for longest.
+    pub(super) fn sweep(&mut self, now: Instant, actions: &mut Actions<R>) {
+        let mut trims = self.trims(now);
+        let mut place = 0;
+        for _ in 0..SWEEP_LOOKS {
+            let Some((id, life, relief)) = self.slots.idle_at(place) else { break };
+            let life = *life;
+            match self.terms.over(&life, self.epoch, now) {
+                Some(PoolCloseReason::IdleTimeout) if trims == 0 => place += 1,
+                Some(reason) => {
+                    trims -= usize::from(reason == PoolCloseReason::IdleTimeout);
+                    self.next_trim = Some(now + TRIM_PERIOD);
+                    if let Some((index, resource, life)) = self.slots.take_idle_at(place) {
+                        self.close(index, resource, life, reason, actions);
+                    }
+                }
+                None if self.is_due_for_probe(&life, now) => {
+                    if let Some((index, resource, life)) = self.slots.take_idle_at(place) {
+                        self.validate(index, resource, life, Validation::Check, actions);
+                    }
+                }
+                None => {
+                    if relief == Relief::None && self.terms.ends_soon(&life, now) {
+                        self.call_relief(id, now, actions);
+                    }
+                    place += 1;
+                }
+            }
+        }
+    }
+
+    /// How many idle connections may be closed for idleness now.
+    pub(super) fn trims(&self, now: Instant) -> usize {
+        if self.next_trim.is_some_and(|next| next > now) {
+            return 0;
+        }
+        let surplus = self.slots.counts().idle.saturating_sub(self.terms.min_idle);
+        (surplus as usize).div_ceil(2).max(1)
+    }
+
+    /// One at a time, and never the reason why a caller has to wait.
+    pub(super) fn is_due_for_probe(&self, life: &Life, now: Instant) -> bool {
+        self.slots.counts().validating == 0 && life.probe_at.is_some_and(|probe_at| probe_at <= now)
+    }
+
+    /// Opens the connection that will take the place of an old one, if there is room for both.
+    pub(super) fn call_relief(&mut self, old: SlotId, now: Instant, actions: &mut Actions<R>) {
+        if self.slots.counts().total() >= self.terms.max_size || !self.open(Some(old), now, actions)
+        {
+            return;
+        }
+        if let Some(Phase::Idle { relief, .. }) = self.slots.phase_mut(old) {
+            *relief = Relief::Coming;
+        }
+    }
+
+    /// The younger connection stands: the old one goes, unless somebody has it.
+    pub(super) fn relieve(&mut self, old: SlotId, actions: &mut Actions<R>) {
+        if let Some((index, resource, life)) = self.slots.take_idle_by(old) {
+            self.tally.relieved += 1;
+            self.close(index, resource, life, PoolCloseReason::Lifetime, actions);
+        }
+    }
+
+    pub(super) fn report_leaks(&mut self, now: Instant, actions: &mut Actions<R>) {
+        let Some(leak_after) = self.terms.leak_after else { return };
+        for (holder, held) in self.slots.report_leaks(now, leak_after) {
+            self.tally.leaks += 1;
+            actions.push(Action::ReportLeak { holder, held });
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a pool's state is asked, and what it answers.
+
+use super::super::{exhaustion::Exhaustion, holder::Holder, line::Ticket, slots::SlotId};
+use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
+use smallvec::SmallVec;
+use std::{
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+/// A caller in line.
+#[derive(Debug)]
+pub(crate) struct Waiter<R> {
+    pub(crate) call: Call<R>,
+    pub(crate) since: Instant,
+    pub(crate) holder: Holder,
+}
+
+/// How a caller in line hears of its answer.
+pub(crate) enum Call<R> {
+    /// It is woken, and collects the answer with its ticket.
+    Wake(Waker),
+    /// It is called with the answer, after the lock is released.
+    Tell(Box<dyn FnOnce(Answer<R>) + Send>),
+}
+
+impl<R> std::fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wake(_) => "Wake",
+            Self::Tell(_) => "Tell",
+        })
+    }
+}
+
+/// A connection that is lent.
+#[derive(Debug)]
+pub(crate) struct Loan<R> {
+    pub(crate) id: SlotId,
+    pub(crate) resource: R,
+    /// How long the caller stood in line; zero if it did not.
+    pub(crate) waited: Duration,
+}
+
+pub(crate) type Answer<R> = Result<Loan<R>, Refusal>;
+
+/// Why a caller gets no connection.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The pool is closed or drained.
+    Closed,
+    /// Nothing came before the deadline; `waited` is zero for one who did not want to wait.
+    Exhausted(Box<Exhaustion>),
+    TooManyWaiters(u32),
+    /// Every endpoint keeps failing, and no connection is left.
+    CircuitOpen {
+        open_for: Duration,
+        failure: Option<ConnectionError>,
+    },
+    Cancelled,
+}
+
+/// What becomes of a caller.
+#[derive(Debug)]
+pub(crate) enum Verdict<R> {
+    Lent(Loan<R>),
+    Refused(Refusal),
+    Waits(Ticket),
+}
+
+/// In which shape a connection comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Good for the next.
+    Reuse,
+    /// Of no more use, for this reason.
+    Close(PoolCloseReason),
+}
+
+/// What the driver must do once the lock is released.
+#[derive(Debug)]
+pub(crate) enum Action<R> {
+    Wake(Waker),
+    Tell(TellAnswer<R>),
+    /// Connect, and report [`State::on_opened`] or [`State::on_open_failed`].
+    Open {
+        id: SlotId,
+        endpoint: u32,
+    },
+    /// Check or reset, and report [`State::on_validated`].
+    Validate {
+        id: SlotId,
+        resource: R,
+        how: Validation,
+    },
+    /// Close, and report [`State::on_closed`].
+    Close {
+        id: SlotId,
+        endpoint: u32,
+        resource: R,
+        reason: PoolCloseReason,
+    },
+    /// Say that this lease is held for too long.
+    ReportLeak {
+        holder: Holder,
+        held: Duration,
+    },
+}
+
+/// A callback with its answer.
+pub(crate) struct TellAnswer<R> {
+    pub(crate) tell: Box<dyn FnOnce(Answer<R>) + Send>,
+    pub(crate) answer: Answer<R>,
+}
+
+impl<R> std::fmt::Debug for TellAnswer<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TellAnswer").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validation {
+    Check,
+    Reset,
+}
+
+/// Most calls lead to one action at most.
+pub(crate) type Actions<R> = SmallVec<[Action<R>; 2]>;
+
+/// What came of a connection that was put back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PutBack {
+    pub(crate) used: Duration,
+}

@@ -1,0 +1,154 @@
+//! What a pool does beside its callers: connecting, checking, closing, and looking after the idle ones.
+
+use super::{
+    connector::Connector,
+    shared::{Shared, clock},
+    slots::SlotId,
+    state::Validation,
+};
+use crate::{
+    error::{ConnectionError, Place, Step},
+    pool::reason::PoolCloseReason,
+};
+use std::sync::{Arc, Weak};
+use tokio::{
+    sync::Notify,
+    time::{timeout, timeout_at},
+};
+
+/// Starts the one task that keeps time for the pool, for as long as there is one.
+pub(crate) fn keep<C: Connector>(shared: &Arc<Shared<C>>) {
+    shared.runtime.spawn(keeper(Arc::downgrade(shared), Arc::clone(&shared.alarm)));
+}
+
+/// Ticks when the state said that it has something to do, or when the alarm goes off; ends with the pool.
+async fn keeper<C: Connector>(watched: Weak<Shared<C>>, alarm: Arc<Notify>) {
+    while let Some(until) = watched.upgrade().map(|shared| shared.tick(clock())) {
+        match until {
+            Some(until) => _ = timeout_at(until.into(), alarm.notified()).await,
+            None => alarm.notified().await,
+        }
+    }
+}
+
+/// Connects. Whatever becomes of the task, the state hears of it once.
+pub(crate) fn open<C: Connector>(shared: &Arc<Shared<C>>, id: SlotId, endpoint: u32) {
+    let report = Report { shared: Arc::clone(shared), then: Some(Then::OpenFailed { id }) };
+    let address = shared.read(|state| state.endpoints().address(endpoint).cloned());
+    shared.runtime.spawn(async move {
+        let shared = Arc::clone(&report.shared);
+        let place = || Place::at(Step::Connect).to(address.clone());
+        let began = clock();
+        let attempt = shared.connector.connect(address.as_ref());
+        let result = match timeout(shared.times.connect, attempt).await {
+            Ok(result) => result,
+            Err(_) => Err(ConnectionError::timeout(Some(shared.times.connect), place())),
+        };
+        report.disarm();
+        match result {
+            Ok(connection) => {
+                if let Some(meter) = shared.meter() {
+                    meter.created(clock().saturating_duration_since(began));
+                }
+                shared.update(|state, actions| state.on_opened(id, connection, clock(), actions));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a pool could not connect");
+                shared.update(|state, actions| state.on_open_failed(id, error, clock(), actions));
+            }
+        }
+    });
+}
+
+/// Checks or resets a connection, and closes it if that fails.
+pub(crate) fn validate<C: Connector>(
+    shared: &Arc<Shared<C>>,
+    id: SlotId,
+    mut resource: C::Connection,
+    how: Validation,
+) {
+    let report = Report { shared: Arc::clone(shared), then: Some(Then::Lost { id }) };
+    shared.runtime.spawn(async move {
+        let shared = Arc::clone(&report.shared);
+        let result = timeout(shared.times.validate, async {
+            match how {
+                Validation::Check => shared.connector.check(&mut resource).await,
+                Validation::Reset => shared.connector.reset(&mut resource).await,
+            }
+        })
+        .await;
+        report.disarm();
+        let result = if matches!(result, Ok(Ok(()))) { Ok(resource) } else { Err(resource) };
+        shared.update(|state, actions| state.on_validated(id, result, clock(), actions));
+    });
+}
+
+/// Closes a connection; its place is free after that, or when it takes too long.
+pub(crate) fn close<C: Connector>(
+    shared: &Arc<Shared<C>>,
+    id: SlotId,
+    endpoint: u32,
+    resource: C::Connection,
+    reason: PoolCloseReason,
+) {
+    let report =
+        Report { shared: Arc::clone(shared), then: Some(Then::Closed { id, endpoint, reason }) };
+    shared.runtime.spawn(async move {
+        let shared = Arc::clone(&report.shared);
+        tracing::debug!(reason = reason.name(), "a pool closes a connection");
+        if timeout(shared.times.close, shared.connector.close(resource, reason)).await.is_err() {
+            tracing::warn!("closing a connection took longer than close_timeout");
+        }
+        // The report itself says that it is closed.
+        drop(report);
+    });
+}
+
+/// Tells the state what became of a task that ended without telling: it panicked, or its runtime shut down.
+struct Report<C: Connector> {
+    shared: Arc<Shared<C>>,
+    then: Option<Then>,
+}
+
+enum Then {
+    OpenFailed {
+        id: SlotId,
+    },
+    /// The connection is gone with the task.
+    Lost {
+        id: SlotId,
+    },
+    Closed {
+        id: SlotId,
+        endpoint: u32,
+        reason: PoolCloseReason,
+    },
+}
+
+impl<C: Connector> Report<C> {
+    fn disarm(mut self) {
+        self.then = None;
+    }
+}
+
+impl<C: Connector> Drop for Report<C> {
+    fn drop(&mut self) {
+        let (now, shared) = (clock(), &self.shared);
+        match self.then.take() {
+            Some(Then::OpenFailed { id }) => {
+                let cause = std::io::Error::other("the attempt panicked, or its runtime shut down");
+                let error = ConnectionError::ConnectionFailed {
+                    at: Place::at(Step::Connect).because(cause),
+                };
+                shared.update(|state, actions| state.on_open_failed(id, error, now, actions));
+            }
+            Some(Then::Lost { id }) => {
+                shared.update(|state, actions| state.on_lost(id, now, actions));
+            }
+            Some(Then::Closed { id, endpoint, reason }) => {
+                shared.update(|state, actions| state.on_closed(id, endpoint, reason, now, actions));
+            }
+            None => {}
+        }
+    }
+}

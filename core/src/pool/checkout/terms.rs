@@ -1,0 +1,120 @@
+//! The terms on which a pool lends its connections: its configuration, in the form in which it decides.
+
+use super::slots::Life;
+use crate::{config::CheckoutPoolConfig, config::IdleOrder, pool::reason::PoolCloseReason};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Part of the keepalive time by which chance moves each check.
+const PROBE_JITTER: f64 = 0.2;
+/// How long before its end a connection is relieved, at most.
+const RELIEF_LEAD: Duration = Duration::from_secs(30);
+
+/// A checked configuration, and what the connector can do. `None` is never.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) name: Arc<str>,
+    pub(crate) max_size: u32,
+    pub(crate) min_idle: u32,
+    pub(crate) max_waiters: Option<u32>,
+    pub(crate) newest_first: bool,
+    pub(crate) leak_after: Option<Duration>,
+    /// Whether connections are reset when they come back.
+    pub(crate) resets: bool,
+    idle_timeout: Option<Duration>,
+    max_lifetime: Option<Duration>,
+    lifetime_jitter: f64,
+    check_after: Option<Duration>,
+    keepalive: Option<Duration>,
+}
+
+/// Whether a connector has something to do for these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// [`check`](super::Connector::check) does more than say yes.
+    pub checks: bool,
+    /// [`reset`](super::Connector::reset) does more than say yes.
+    pub resets: bool,
+    /// [`is_broken`](super::Connector::is_broken) looks at the connection.
+    pub peeks: bool,
+}
+
+impl Terms {
+    pub(crate) fn new(config: &CheckoutPoolConfig, abilities: Abilities) -> Self {
+        let checked = |limit: Option<Duration>| limit.filter(|_| abilities.checks);
+        Self {
+            name: config.name.as_str().into(),
+            max_size: config.max_size,
+            min_idle: config.min_idle,
+            max_waiters: config.max_waiters,
+            newest_first: config.idle_order == IdleOrder::Lifo,
+            leak_after: config.leak_after.duration(),
+            resets: abilities.resets,
+            idle_timeout: config.idle_timeout.duration(),
+            max_lifetime: config.max_lifetime.duration(),
+            lifetime_jitter: config.lifetime_jitter,
+            check_after: checked(config.check_after.duration()),
+            keepalive: checked(config.keepalive.duration()),
+        }
+    }
+
+    /// What is known of a connection made at `now`.
+    pub(crate) fn life(
+        &self,
+        now: Instant,
+        epoch: u32,
+        endpoint: u32,
+        chance: fn() -> f64,
+    ) -> Life {
+        let shortened = |lifetime: Duration| {
+            lifetime.mul_f64((1.0 - self.lifetime_jitter * chance()).clamp(0.0, 1.0))
+        };
+        Life {
+            ends: self.max_lifetime.and_then(|lifetime| now.checked_add(shortened(lifetime))),
+            last_used: now,
+            probe_at: self.probe_at(now, chance),
+            epoch,
+            endpoint,
+        }
+    }
+
+    /// When a connection that is idle from `now` on is due for a check in the background.
+    pub(crate) fn probe_at(&self, now: Instant, chance: fn() -> f64) -> Option<Instant> {
+        let moved = |time: Duration| time.mul_f64(1.0 + PROBE_JITTER * (2.0 * chance() - 1.0));
+        self.keepalive.and_then(|keepalive| now.checked_add(moved(keepalive)))
+    }
+
+    /// Why a connection of this life is not lent at `now`, if so.
+    pub(crate) fn over(&self, life: &Life, epoch: u32, now: Instant) -> Option<PoolCloseReason> {
+        if life.epoch != epoch {
+            return Some(PoolCloseReason::Cleared);
+        }
+        if life.ends.is_some_and(|ends| ends <= now) {
+            return Some(PoolCloseReason::Lifetime);
+        }
+        let idle = now.saturating_duration_since(life.last_used);
+        let too_long =
+            self.idle_timeout.is_some_and(|timeout| timeout <= idle && was_idle(life, now));
+        too_long.then_some(PoolCloseReason::IdleTimeout)
+    }
+
+    /// Whether a connection that has been idle until `now` is checked before it is lent.
+    pub(crate) fn needs_check(&self, life: &Life, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(life.last_used);
+        self.check_after.is_some_and(|check_after| check_after <= idle)
+    }
+
+    /// Whether it is time to make the connection that will relieve this one.
+    pub(crate) fn ends_soon(&self, life: &Life, now: Instant) -> bool {
+        let lead =
+            self.max_lifetime.map_or(Duration::ZERO, |lifetime| (lifetime / 10).min(RELIEF_LEAD));
+        life.ends.is_some_and(|ends| ends <= now + lead)
+    }
+}
+
+/// An idle timeout of zero must not end a connection in the moment in which it is made or comes back.
+fn was_idle(life: &Life, now: Instant) -> bool {
+    life.last_used < now
+}
