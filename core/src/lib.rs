@@ -69,8 +69,8 @@ pub use manager::{
 };
 pub use metrics::{ConnectionMetrics, Metrics};
 pub use pool::{
-    CheckoutPool, CheckoutPoolStats, ConnectionPool, Connector, DashMapConnectionPool, InsertError,
-    Lease, PoolCloseReason, PoolEntry, PoolStats,
+    CheckoutPool, CheckoutPoolStats, ConnectionPool, Connector, DashMapConnectionPool, Got,
+    InsertError, Lease, PoolCloseReason, PoolEntry, PoolStats, Turn,
 };
 pub use transport::{
     CloseHandle, ConnectOptions, ListenOptions, Listener, ListenerReady, Network, Stream,

@@ -2,7 +2,7 @@
 
 use crate::{
     check,
-    pool::flight::{Flights, Start},
+    pool::flight::{Flights, Start, Turn},
 };
 use loom::{
     future::block_on,
@@ -79,11 +79,32 @@ impl World {
             self.shelf.store(made, SeqCst);
             made
         };
-        self.flights.join(StdArc::new(7), || self.start(), finish).await
+        self.flights.join(StdArc::new(7), async { self.start() }, finish).await
     }
 
     fn get(&self) -> usize {
         block_on(self.get_or_create())
+    }
+
+    /// Takes the turn and makes by itself what is not there, or gives the turn up.
+    fn make(&self, gives_up: bool) -> Option<usize> {
+        let finish = |()| unreachable!("nobody begins an attempt");
+        let held = match block_on(self.flights.take_turn(StdArc::new(7), finish)) {
+            Turn::Landed(there) => return Some(there),
+            Turn::Held(held) => held,
+        };
+        let there = self.shelf.load(SeqCst);
+        if there > 0 {
+            return Some(held.land(there));
+        }
+        assert!(!self.at_work.swap(true, SeqCst), "one maker for each key at a time");
+        let made = self.begun.fetch_add(1, SeqCst) + 1;
+        assert!(self.at_work.swap(false, SeqCst));
+        if gives_up {
+            return None;
+        }
+        self.shelf.store(made, SeqCst);
+        Some(held.land(made))
     }
 
     /// Polls once and gives up.
@@ -139,6 +160,58 @@ fn a_caller_who_gives_up_between_two_others_strands_neither() {
         let mine = world.get();
         impatient.join().unwrap();
         assert_eq!(mine, other.join().unwrap());
+        assert_eq!(world.flights.len(), 0);
+    });
+}
+
+#[test]
+fn makers_that_come_together_make_one_thing() {
+    check(2, || {
+        let world = World::new();
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let world = world.clone();
+                thread::spawn(move || world.make(false))
+            })
+            .collect();
+        assert_eq!(world.make(false), Some(1));
+        others.into_iter().for_each(|other| assert_eq!(other.join().unwrap(), Some(1)));
+        assert_eq!((world.begun.load(SeqCst), world.flights.len()), (1, 0));
+    });
+}
+
+#[test]
+fn a_turn_that_is_given_up_goes_to_the_next_maker() {
+    check(3, || {
+        let world = World::new();
+        let gives_up = thread::spawn({
+            let world = world.clone();
+            move || world.make(true)
+        });
+        let other = thread::spawn({
+            let world = world.clone();
+            move || world.make(false)
+        });
+        let given_up = gives_up.join().unwrap();
+        let made = other.join().unwrap();
+        assert_eq!(made, Some(world.begun.load(SeqCst)), "what was made last is what is there");
+        assert!(given_up.is_none() || given_up == made);
+        assert_eq!(world.flights.len(), 0);
+    });
+}
+
+#[test]
+fn a_maker_and_a_factory_take_turns() {
+    check(3, || {
+        let world = World::new();
+        let maker = thread::spawn({
+            let world = world.clone();
+            move || world.make(true)
+        });
+        let got = world.get();
+        let made = maker.join().unwrap();
+        assert_eq!(got, world.begun.load(SeqCst));
+        assert!(made.is_none() || made == Some(got));
         assert_eq!(world.flights.len(), 0);
     });
 }

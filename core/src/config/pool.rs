@@ -43,6 +43,10 @@ pub enum FullPolicy {
     EvictLru,
     /// An expired entry makes room, else the one that was made first.
     EvictOldest,
+    /// An expired entry makes room; if there is none, those who can wait do so in the order in which they came,
+    /// until a place is free or their deadline passes. An insert that cannot wait fails as with
+    /// [`Reject`](Self::Reject), and overtakes nobody.
+    Wait,
 }
 
 impl Default for PoolConfig {

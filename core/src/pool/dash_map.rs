@@ -4,7 +4,7 @@ use super::{
     books::{Change, Leaves},
     connection_pool::{ConnectionPool, InsertError, Pruned},
     entry::{PoolEntry, Terms},
-    flight::{Flights, Start},
+    flight::Flights,
     meter::Meter,
     reason::PoolCloseReason,
     stats::PoolStats,
@@ -25,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Most entries that one step of pruning looks at.
 const PRUNE_LOOKS: usize = 256;
@@ -63,11 +64,15 @@ where
     K: Eq + Hash + Send + Sync,
     V: Clone + Send + Sync,
 {
-    table: Table<K, V>,
+    pub(super) table: Table<K, V>,
     pub(super) flights: Flights<K, Pin<Box<Attempt<V>>>, Landing<V>>,
-    terms: Terms,
+    pub(super) terms: Terms,
     lifetime_jitter: f64,
     victim: Victim,
+    /// Whether a full pool lets its callers wait.
+    pub(super) waits: bool,
+    /// Tells those who wait that it is closed.
+    pub(super) closing: CancellationToken,
     on_close: Option<Box<CloseHook<K, V>>>,
     hits: Counter,
     misses: Counter,
@@ -79,10 +84,10 @@ where
 type CloseHook<K, V> = dyn Fn(&K, V, PoolCloseReason) + Send + Sync;
 
 /// What all callers of one flight get.
-type Landing<V> = Result<Arc<PoolEntry<V>>, ConnectionError>;
+pub(super) type Landing<V> = Result<Arc<PoolEntry<V>>, ConnectionError>;
 
 /// A factory at work, with the place that its value will have.
-type Attempt<V> = dyn Future<Output = (Result<V, ConnectionError>, Permit)> + Send;
+pub(super) type Attempt<V> = dyn Future<Output = (Result<V, ConnectionError>, Permit)> + Send;
 
 impl<K, V> DashMapConnectionPool<K, V>
 where
@@ -97,7 +102,7 @@ where
     pub fn new(config: PoolConfig) -> Result<Self, ConnectionError> {
         config.validate()?;
         let victim = match config.when_full {
-            FullPolicy::Reject => Victim::None,
+            FullPolicy::Reject | FullPolicy::Wait => Victim::None,
             FullPolicy::EvictLru => Victim::LeastUsed,
             FullPolicy::EvictOldest => Victim::Oldest,
         };
@@ -110,6 +115,8 @@ where
             },
             lifetime_jitter: config.lifetime_jitter,
             victim,
+            waits: config.when_full == FullPolicy::Wait,
+            closing: CancellationToken::new(),
             on_close: None,
             hits: Counter::new(),
             misses: Counter::new(),
@@ -204,6 +211,7 @@ where
             books.close();
             books.next_generation()
         });
+        self.closing.cancel();
         self.close_before(end, PoolCloseReason::PoolClosed);
         if let Some(sweeper) = self.sweeper.get() {
             sweeper.abort();
@@ -230,7 +238,7 @@ where
         Pruned { closed, more: self.table.books(|books| books.first_due(now)).is_some() }
     }
 
-    fn find(&self, key: &K, now: Instant) -> Option<Arc<PoolEntry<V>>> {
+    pub(super) fn find(&self, key: &K, now: Instant) -> Option<Arc<PoolEntry<V>>> {
         match self.table.get(key, now) {
             Found::Entry(entry) => Some(entry),
             Found::Expired(removed) => {
@@ -247,9 +255,14 @@ where
             Ok(put) => put,
             Err(Full(value)) => match self.make_room(now) {
                 Some(place) => self.table.put(key, value, terms, now, Clash::Replace, place),
-                None => return Err(InsertError { value, error: self.full() }),
+                None => return Err(InsertError { value, error: self.refuse() }),
             },
         };
+        self.settle(put)
+    }
+
+    /// Closes what an insert replaced.
+    pub(super) fn settle(&self, put: Put<K, V>) -> Result<(), InsertError<V>> {
         match put {
             Put::Done { replaced, .. } => {
                 replaced.map(|removed| self.close_removed(removed));
@@ -260,40 +273,29 @@ where
         }
     }
 
-    /// Frees a place, if a victim is found, and counts a refusal if not. After the limit was lowered it
-    /// takes more than one victim.
-    fn make_room(&self, now: Instant) -> Option<Permit> {
+    /// Frees a place, if a victim is found. After the limit was lowered it takes more than one.
+    pub(super) fn make_room(&self, now: Instant) -> Option<Permit> {
         while let Some(removed) = self.table.make_room(now, self.victim) {
-            let place = self.close_removed(removed);
-            if !self.table.places().is_exceeded() {
+            let mut place = self.close_removed(removed);
+            if self.waits {
+                // Those who wait come first.
+                drop(place);
+                place = self.table.places().try_acquire();
+            }
+            if place.is_some() && !self.table.places().is_exceeded() {
                 return place;
             }
         }
-        self.table.books(|books| books.note(Change::Refused));
         None
     }
 
-    /// Begins an attempt for `key`, unless there is an entry by now.
-    fn start<F, Fut>(&self, key: &K, factory: F) -> Start<Pin<Box<Attempt<V>>>, Landing<V>>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<V, ConnectionError>> + Send + 'static,
-    {
-        let now = now();
-        if let Some(entry) = self.find(key, now) {
-            return Start::Land(Ok(entry));
-        }
-        if self.is_closed() {
-            return Start::Land(Err(closed()));
-        }
-        let place = self.table.places().try_acquire().or_else(|| self.make_room(now));
-        let Some(place) = place else { return Start::Land(Err(self.full())) };
-        let making = factory();
-        Start::Attempt(Box::pin(async move { (making.await, place) }))
-    }
-
     /// Puts what a factory made into the pool.
-    fn land(&self, key: &Arc<K>, made: Result<V, ConnectionError>, place: Permit) -> Landing<V> {
+    pub(super) fn land(
+        &self,
+        key: &Arc<K>,
+        made: Result<V, ConnectionError>,
+        place: Permit,
+    ) -> Landing<V> {
         let (key, value, now) = (Arc::clone(key), made?, now());
         let terms = self.drawn_terms();
         match self.table.put(Arc::clone(&key), value, terms, now, Clash::Keep, place) {
@@ -313,7 +315,7 @@ where
     }
 
     /// The pool's terms with this entry's share of the jitter.
-    fn drawn_terms(&self) -> Terms {
+    pub(super) fn drawn_terms(&self) -> Terms {
         let kept = 1.0 - self.lifetime_jitter * fastrand::f64();
         Terms { lifetime: self.terms.lifetime.map(|whole| whole.mul_f64(kept)), ..self.terms }
     }
@@ -325,7 +327,7 @@ where
         }
     }
 
-    fn pass_through(&self, key: &K, value: V, reason: PoolCloseReason) {
+    pub(super) fn pass_through(&self, key: &K, value: V, reason: PoolCloseReason) {
         self.table.books(|books| books.note(Change::PassedThrough(reason)));
         self.close_value(key, || value, reason);
     }
@@ -363,7 +365,13 @@ where
         }
     }
 
-    fn full(&self) -> ConnectionError {
+    /// Counts that a full pool had no room, and says so.
+    pub(super) fn refuse(&self) -> ConnectionError {
+        self.table.books(|books| books.note(Change::Refused));
+        self.full()
+    }
+
+    pub(super) fn full(&self) -> ConnectionError {
         let limit = self.table.places().limit();
         ConnectionError::limit_exceeded("pool entries", limit, Place::at(Step::Acquire))
     }
@@ -402,7 +410,7 @@ where
             return Ok(value);
         }
         let key = Arc::new(key);
-        let start = || self.start(&key, factory);
+        let start = self.start(&key, factory);
         let finish = |(made, place)| self.land(&key, made, place);
         let entry = self.flights.join(Arc::clone(&key), start, finish).await?;
         Ok(entry.value().clone())
@@ -470,11 +478,11 @@ fn into_value<V: Clone>(entry: Arc<PoolEntry<V>>) -> V {
     Arc::try_unwrap(entry).map_or_else(|shared| shared.value().clone(), PoolEntry::into_value)
 }
 
-fn closed() -> ConnectionError {
+pub(super) fn closed() -> ConnectionError {
     ConnectionError::closed(Step::Acquire)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver reads the clock")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -1,7 +1,7 @@
 //! One attempt per key, however many ask: whoever has the turn drives it, all get what it brings.
 
 use crate::{
-    budget::Budget,
+    budget::{Budget, Permit},
     sync::{Arc, Mutex},
 };
 use std::{
@@ -29,10 +29,15 @@ use std::{
 ///
 /// The turn is a budget of one, so turns are taken in the order of arrival. Landing lifts its limit:
 /// everybody passes at once.
+///
+/// A caller who has the turn may also keep it for what it does elsewhere, as a [`Held`]: that too lands the
+/// flight, or gives the turn to the next.
 #[derive(Debug)]
 pub(crate) struct Flights<K, A, T> {
-    under_way: Mutex<HashMap<KeyArc<K>, Boarded<A, T>>>,
+    under_way: Arc<UnderWay<K, A, T>>,
 }
+
+type UnderWay<K, A, T> = Mutex<HashMap<KeyArc<K>, Boarded<A, T>>>;
 
 #[derive(Debug)]
 struct Boarded<A, T> {
@@ -65,7 +70,7 @@ pub(crate) enum Start<A, T> {
 
 impl<K: Eq + Hash, A: Future + Unpin, T: Clone> Flights<K, A, T> {
     pub(crate) fn new() -> Self {
-        Self { under_way: Mutex::new(HashMap::new()) }
+        Self { under_way: Arc::new(Mutex::new(HashMap::new())) }
     }
 
     /// Gets what the attempt for `key` brings: the one that is under way, else one that `start` begins.
@@ -80,30 +85,51 @@ impl<K: Eq + Hash, A: Future + Unpin, T: Clone> Flights<K, A, T> {
     pub(crate) async fn join(
         &self,
         key: KeyArc<K>,
-        start: impl FnOnce() -> Start<A, T>,
-        finish: impl FnOnce(A::Output) -> T,
+        start: impl Future<Output = Start<A, T>>,
+        finish: impl Fn(A::Output) -> T,
     ) -> T {
-        let ticket = self.board(key);
-        let flight = &*ticket.flight;
-        let _turn = flight.turn.acquire().await;
-        let mut driver = match flight.take_over() {
-            TakeOver::Landed(outcome) => return outcome,
-            TakeOver::Attempt(attempt) => Driver { flight, attempt: Some(attempt) },
-            TakeOver::Nothing => {
-                let mut driver = Driver { flight, attempt: None };
-                match start() {
-                    Start::Land(outcome) => return driver.land(&ticket, outcome),
-                    Start::Attempt(attempt) => driver.attempt = Some(attempt),
-                }
-                driver
-            }
+        let mut held = match self.take_turn(key, &finish).await {
+            Turn::Landed(outcome) => return outcome,
+            Turn::Held(held) => held,
         };
-        let brought = (&mut driver).await;
-        let outcome = finish(brought);
-        driver.land(&ticket, outcome)
+        match start.await {
+            Start::Land(outcome) => held.land(outcome),
+            Start::Attempt(attempt) => {
+                held.driver.attempt = Some(attempt);
+                let brought = (&mut held.driver).await;
+                held.land(finish(brought))
+            }
+        }
     }
 
-    fn board(&self, key: KeyArc<K>) -> Ticket<'_, K, A, T> {
+    /// Waits for what the attempt for `key` brings, or for the turn to begin one.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`join`](Self::join).
+    pub(crate) async fn take_turn(
+        &self,
+        key: KeyArc<K>,
+        finish: impl Fn(A::Output) -> T,
+    ) -> Turn<K, A, T> {
+        let ticket = self.board(key);
+        let turn = ticket.flight.turn.acquire().await;
+        let attempt = match ticket.flight.take_over() {
+            TakeOver::Landed(outcome) => return Turn::Landed(outcome),
+            TakeOver::Attempt(attempt) => Some(attempt),
+            TakeOver::Nothing => None,
+        };
+        let is_under_way = attempt.is_some();
+        let driver = Driver { flight: Arc::clone(&ticket.flight), attempt };
+        let mut held = Held { driver, _turn: turn, ticket };
+        if is_under_way {
+            let brought = (&mut held.driver).await;
+            return Turn::Landed(held.land(finish(brought)));
+        }
+        Turn::Held(held)
+    }
+
+    fn board(&self, key: KeyArc<K>) -> Ticket<K, A, T> {
         let mut under_way = self.under_way.lock();
         let boarded = under_way.entry(KeyArc::clone(&key)).or_insert_with(|| Boarded {
             flight: Arc::new(Flight {
@@ -114,7 +140,8 @@ impl<K: Eq + Hash, A: Future + Unpin, T: Clone> Flights<K, A, T> {
         });
         boarded.callers += 1;
         let flight = Arc::clone(&boarded.flight);
-        Ticket { flights: self, key, flight }
+        drop(under_way);
+        Ticket { under_way: Arc::clone(&self.under_way), key, flight }
     }
 }
 
@@ -126,9 +153,37 @@ impl<K: Eq + Hash, A, T> Flights<K, A, T> {
     }
 }
 
+/// What a caller gets who waited for its turn.
+#[derive(Debug)]
+pub(crate) enum Turn<K: Eq + Hash, A, T> {
+    Landed(T),
+    Held(Held<K, A, T>),
+}
+
+/// The turn of a flight that has not landed. Dropped, it goes to the next caller.
+// In the order of their ends: the state first, so that the next caller finds it as it must be.
+#[derive(Debug)]
+pub(crate) struct Held<K: Eq + Hash, A, T> {
+    driver: Driver<A, T>,
+    _turn: Permit,
+    ticket: Ticket<K, A, T>,
+}
+
+impl<K: Eq + Hash, A, T: Clone> Held<K, A, T> {
+    /// Ends the flight: later callers begin a new one, those aboard get `outcome`.
+    pub(crate) fn land(self, outcome: T) -> T {
+        self.ticket.unlist();
+        let flight = &self.driver.flight;
+        *flight.state.lock() = State::Landed(outcome.clone());
+        flight.turn.set_limit(u64::MAX);
+        outcome
+    }
+}
+
 /// A caller's part in a flight.
-struct Ticket<'a, K: Eq + Hash, A, T> {
-    flights: &'a Flights<K, A, T>,
+#[derive(Debug)]
+struct Ticket<K: Eq + Hash, A, T> {
+    under_way: Arc<UnderWay<K, A, T>>,
     key: KeyArc<K>,
     flight: Arc<Flight<A, T>>,
 }
@@ -141,7 +196,7 @@ enum Leave {
     LastWithAttempt,
 }
 
-impl<K: Eq + Hash, A, T> Ticket<'_, K, A, T> {
+impl<K: Eq + Hash, A, T> Ticket<K, A, T> {
     /// Takes the flight off the list.
     fn unlist(&self) {
         self.if_listed(|listed| {
@@ -169,7 +224,7 @@ impl<K: Eq + Hash, A, T> Ticket<'_, K, A, T> {
         &self,
         act: impl FnOnce(OccupiedEntry<'_, KeyArc<K>, Boarded<A, T>>) -> R,
     ) -> Option<R> {
-        let mut under_way = self.flights.under_way.lock();
+        let mut under_way = self.under_way.lock();
         match under_way.entry(KeyArc::clone(&self.key)) {
             Entry::Occupied(listed) if Arc::ptr_eq(&listed.get().flight, &self.flight) => {
                 Some(act(listed))
@@ -179,7 +234,7 @@ impl<K: Eq + Hash, A, T> Ticket<'_, K, A, T> {
     }
 }
 
-impl<K: Eq + Hash, A, T> Drop for Ticket<'_, K, A, T> {
+impl<K: Eq + Hash, A, T> Drop for Ticket<K, A, T> {
     /// Leaves. An attempt that nobody wants is dropped while the flight is listed and the turn is held, so
     /// that a caller who comes at this moment begins the next attempt after the end of this one.
     fn drop(&mut self) {
@@ -228,23 +283,14 @@ impl<A, T: Clone> Flight<A, T> {
 }
 
 /// Drives an attempt, and leaves it to the next caller if it is dropped.
-struct Driver<'a, A, T> {
-    flight: &'a Flight<A, T>,
+#[derive(Debug)]
+struct Driver<A, T> {
+    flight: Arc<Flight<A, T>>,
     /// Absent while it is polled, so that an attempt that panics is not driven on.
     attempt: Option<A>,
 }
 
-impl<A, T: Clone> Driver<'_, A, T> {
-    /// Ends the flight: later callers begin a new one, those aboard get `outcome`.
-    fn land<K: Eq + Hash>(self, ticket: &Ticket<'_, K, A, T>, outcome: T) -> T {
-        ticket.unlist();
-        *self.flight.state.lock() = State::Landed(outcome.clone());
-        self.flight.turn.set_limit(u64::MAX);
-        outcome
-    }
-}
-
-impl<A: Future + Unpin, T> Future for Driver<'_, A, T> {
+impl<A: Future + Unpin, T> Future for Driver<A, T> {
     type Output = A::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
@@ -259,7 +305,7 @@ impl<A: Future + Unpin, T> Future for Driver<'_, A, T> {
     }
 }
 
-impl<A, T> Drop for Driver<'_, A, T> {
+impl<A, T> Drop for Driver<A, T> {
     fn drop(&mut self) {
         let mut state = self.flight.state.lock();
         if matches!(*state, State::Driven) {

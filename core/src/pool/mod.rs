@@ -4,7 +4,7 @@
 //! ```text
 //!   ConnectionPool (trait) ◀── DashMapConnectionPool    clock, close hook, metrics      connection_pool.rs, dash_map.rs
 //!                                │            │
-//!                  get_or_create │            │ everything else
+//!    get_or_create, get_or_turn │            │ everything else           turn.rs, wait.rs
 //!                                ▼            ▼
 //!                             Flights ──▶   Table       map + books + places            flight.rs, table.rs
 //!                                             │
@@ -27,6 +27,8 @@ mod reason;
 mod stats;
 mod sweep;
 mod table;
+mod turn;
+mod wait;
 
 pub use checkout::{
     Abilities, Acquire, Acquired, CheckoutPool, CheckoutPoolStats, Connector, Exhaustion,
@@ -37,3 +39,4 @@ pub use dash_map::DashMapConnectionPool;
 pub use entry::PoolEntry;
 pub use reason::PoolCloseReason;
 pub use stats::PoolStats;
+pub use turn::{Got, Turn};

@@ -16,6 +16,8 @@ mod claims;
 mod script;
 mod sharing;
 mod stress;
+mod turns;
+mod waiting;
 
 type Pool = DashMapConnectionPool<u32, u32>;
 

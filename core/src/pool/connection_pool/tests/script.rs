@@ -120,7 +120,7 @@ impl Model {
         } else {
             let least_used = || (0..self.entries.len()).min_by_key(|at| self.entries[*at].used);
             let victim = match self.when_full {
-                FullPolicy::Reject => None,
+                FullPolicy::Reject | FullPolicy::Wait => None,
                 FullPolicy::EvictLru => least_used(),
                 FullPolicy::EvictOldest => (!self.entries.is_empty()).then_some(0),
             };
