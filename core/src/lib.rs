@@ -53,7 +53,7 @@ pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
 pub use config::{
     BalanceConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, HealthConfig,
-    OutlierConfig, PipeConfig, PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig,
+    OutlierConfig, PipeConfig, PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig, TunerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -69,8 +69,8 @@ pub use manager::{
 };
 pub use metrics::{ConnectionMetrics, Metrics};
 pub use pool::{
-    CheckoutPool, CheckoutPoolStats, ConnectionPool, Connector, DashMapConnectionPool, Got,
-    InsertError, Lease, PoolCloseReason, PoolEntry, PoolStats, Turn,
+    Advice, CheckoutPool, CheckoutPoolStats, ConnectionPool, Connector, DashMapConnectionPool, Got,
+    InsertError, Lease, PoolCloseReason, PoolEntry, PoolStats, Tuner, TunerSample, Turn,
 };
 pub use transport::{
     CloseHandle, ConnectOptions, ListenOptions, Listener, ListenerReady, Network, Stream,

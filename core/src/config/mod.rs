@@ -24,6 +24,7 @@ mod pool;
 mod resolve;
 mod retry;
 mod transport;
+mod tuner;
 
 pub use crate::{backoff::BackoffConfig, duration::TimeLimit};
 pub use balance::{BalanceConfig, EwmaConfig, PickPolicy, SlowStartConfig};
@@ -37,6 +38,7 @@ pub use pool::{FullPolicy, PoolConfig};
 pub use resolve::ResolveConfig;
 pub use retry::{RetryPolicy, ServiceConfig, StatusCode};
 pub use transport::{PipeConfig, TcpConfig, TcpKeepalive};
+pub use tuner::{TunerConfig, TunerMode};
 
 use crate::error::ConnectionError;
 use serde::{Serialize, de::DeserializeOwned};

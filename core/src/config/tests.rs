@@ -32,6 +32,7 @@ fn every_default_and_preset_is_valid_and_survives_json() {
     round_trips(&OutlierConfig::default());
     round_trips(&ResolveConfig::default());
     round_trips(&SlowStartConfig::gradual());
+    round_trips(&TunerConfig::default());
 }
 
 #[test]

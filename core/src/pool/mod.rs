@@ -1,5 +1,5 @@
 //! Connections kept for use again: by key, shared by all who ask for it; or lent to one caller at a time, which is
-//! what `checkout/` does.
+//! what `checkout/` does. `tuner.rs` says when those should be more or fewer.
 //!
 //! ```text
 //!   ConnectionPool (trait) ◀── DashMapConnectionPool    clock, close hook, metrics      connection_pool.rs, dash_map.rs
@@ -27,6 +27,7 @@ mod reason;
 mod stats;
 mod sweep;
 mod table;
+mod tuner;
 mod turn;
 mod wait;
 
@@ -39,4 +40,5 @@ pub use dash_map::DashMapConnectionPool;
 pub use entry::PoolEntry;
 pub use reason::PoolCloseReason;
 pub use stats::PoolStats;
+pub use tuner::{Advice, Evidence, SizeChange, Tuner, TunerReason, TunerSample};
 pub use turn::{Got, Turn};
