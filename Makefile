@@ -30,8 +30,7 @@ PARTS := $(strip test-rust \
 	$(if $(wildcard go/go.mod),test-go) \
 	test-hello test-killed)
 
-RUST_SOURCES := $(shell git ls-files '*.rs' '*.toml' Cargo.lock 2>/dev/null)
-PYTHON_SOURCES := $(shell git ls-files python 2>/dev/null)
+WHEEL_SOURCES := $(shell git ls-files core ffi python Cargo.toml Cargo.lock 2>/dev/null)
 
 ##@ Every day
 
@@ -62,17 +61,17 @@ endif
 
 .PHONY: test-rust
 test-rust: tools ## Rust: units, docs, and what users see across crates, C and C++ programs included
-	$(CARGO) test --locked
-	$(CARGO) test --locked -p trunkline-benches --lib
+	$(CARGO) test --locked -p trunkline-core
+	$(CARGO) test --locked -p trunkline -p trunkline-ffi -p trunkline-benches
 
 .PHONY: test-c
 test-c: tools ## Only the C and C++ programs of test-rust
-	$(CARGO) test --locked --test c_programs
+	$(CARGO) test --locked -p trunkline --test c_programs
 
 .PHONY: valgrind
 valgrind: tools ## The C and C++ programs again, under valgrind (which must be there: apt-get install valgrind)
 	command -v valgrind >/dev/null || { echo "missing: valgrind" >&2; exit 1; }
-	TRUNKLINE_VALGRIND=1 $(CARGO) test --locked --test c_programs
+	TRUNKLINE_VALGRIND=1 $(CARGO) test --locked -p trunkline --test c_programs
 
 .PHONY: test-loom
 test-loom: tools ## Every interleaving of the small protocols
@@ -106,7 +105,7 @@ bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
 
 .PHONY: header
 header: tools ## Render include/trunkline.h anew
-	TRUNKLINE_WRITE_HEADER=1 $(CARGO) test --locked --test header
+	TRUNKLINE_WRITE_HEADER=1 $(CARGO) test --locked -p trunkline --test header
 
 .PHONY: install
 install: tools ## Header, libraries and pkg-config file into $(DESTDIR)$(PREFIX)
@@ -140,18 +139,20 @@ tools:
 	scripts/setup go
 
 # As users install it, but with the build tools that are pinned, and so without network.
-.venv/.wheel: $(RUST_SOURCES) $(PYTHON_SOURCES) | .venv/.ready
+.venv/.wheel: $(WHEEL_SOURCES) | .venv/.ready
 	MATURIN_PEP517_ARGS=--locked python -m pip install --quiet --no-build-isolation --no-deps --force-reinstall ./python
 	touch $@
 
+# A library and the Rust programs beside it in one go: cargo builds each crate once for all of them. With
+# the root package among them, the debug library is the very one of test-rust.
 .PHONY: library
 library: tools
-	$(CARGO) build --locked -p trunkline-ffi
+	$(CARGO) build --locked -p trunkline -p trunkline-ffi -p trunkline-examples --lib --bin hello
 	$(call soname_link,target/debug)
 
 .PHONY: release
 release: tools
-	$(CARGO) build --locked --release -p trunkline-ffi
+	$(CARGO) build --locked --release -p trunkline-ffi -p trunkline-examples --lib --bin demo --bin demo-client
 	$(call soname_link,target/release)
 
 # $(1): folder of the library. Programs load it by its soname, cargo does not make that name.

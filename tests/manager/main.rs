@@ -10,7 +10,6 @@ mod drain;
 mod exhaustion;
 mod limit;
 mod relay;
-mod scripts;
 
 use std::{
     net::Shutdown,

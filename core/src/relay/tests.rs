@@ -4,6 +4,8 @@
     reason = "virtual time is read to see how much of it has passed"
 )]
 
+mod scripts;
+
 use super::*;
 use crate::{config::PipeConfig, transport::Network};
 use std::{

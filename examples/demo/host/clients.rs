@@ -1,10 +1,12 @@
 //! Starts one client program per language and reads what it counted.
 
 use serde::Deserialize;
-use std::{collections::BTreeMap, ffi::OsString, process::Stdio, time::Duration};
-use tokio::{
-    io::AsyncReadExt,
-    process::{Child, Command},
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 /// A client that hangs must not hang the demo.
@@ -39,31 +41,51 @@ impl Program {
 
     /// Runs the program to its end and returns what it counted.
     pub(crate) async fn run(&self, arguments: &[String]) -> Result<Counted, String> {
-        let mut child = self.start(arguments)?;
-        let mut said = String::new();
-        let finish = async {
-            if let Some(mut out) = child.stdout.take() {
-                out.read_to_string(&mut said).await.map_err(|e| e.to_string())?;
-            }
-            child.wait().await.map_err(|e| e.to_string())
-        };
-        let status = tokio::time::timeout(PATIENCE, finish)
+        let mut client = self.start(arguments)?;
+        let (said, status) = tokio::time::timeout(PATIENCE, client.finish())
             .await
-            .map_err(|_| format!("{}: no end after {PATIENCE:?}", self.language))??;
+            .map_err(|_| format!("{}: no end after {PATIENCE:?}", self.language))?
+            .map_err(|e| format!("{}: {e}", self.language))?;
         if !status.success() {
             return Err(format!("{}: {status}", self.language));
         }
         serde_json::from_str(said.trim()).map_err(|e| format!("{}: {e}: {said:?}", self.language))
     }
 
-    /// Starts the program; it is killed when the handle is dropped.
-    pub(crate) fn start(&self, arguments: &[String]) -> Result<Child, String> {
+    /// Starts the program.
+    pub(crate) fn start(&self, arguments: &[String]) -> Result<Client, String> {
         Command::new(&self.command[0])
             .args(&self.command[1..])
             .args(arguments)
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
+            .map(Client)
             .map_err(|e| format!("{}: {:?} did not start: {e}", self.language, self.command[0]))
+    }
+}
+
+/// A client that runs; it is killed when the handle is dropped.
+pub(crate) struct Client(Child);
+
+impl Client {
+    /// What the client says until it ends, and how it ends.
+    async fn finish(&mut self) -> io::Result<(String, ExitStatus)> {
+        let out = self.0.stdout.take();
+        let read = move || out.map_or(Ok(String::new()), io::read_to_string);
+        let said = tokio::task::spawn_blocking(read).await??;
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok((said, status));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Neither does anything to a client that has ended and was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

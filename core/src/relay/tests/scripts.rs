@@ -1,16 +1,16 @@
 //! Random conversations over a relay with faults on both of its sides.
 
 use super::*;
-use proptest::prelude::*;
-use std::{num::NonZeroUsize, time::Duration};
-use trunkline_core::{
-    CloseReason, Direction, PipeConfig, Protocol,
-    relay::{RelayLimits, RelayOutcome, Side, relay},
+use crate::{
+    context::{Direction, Protocol},
+    error::ConnectionError,
     transport::{
         faults::{FaultConfig, Faulty, LaneFaults},
         pipe,
     },
 };
+use proptest::prelude::*;
+use std::num::NonZeroUsize;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -55,6 +55,17 @@ fn faulty_pipe(network: &Network, capacity: u32, faults: FaultConfig) -> (Stream
     (stream(Box::new(outer)), stream(Box::new(inner)))
 }
 
+async fn read_all(stream: &Stream) -> (Vec<u8>, Result<(), ConnectionError>) {
+    let (mut all, mut chunk) = (Vec::new(), [0; 5000]);
+    loop {
+        match stream.read(&mut chunk).await {
+            Ok(0) => return (all, Ok(())),
+            Ok(n) => all.extend_from_slice(&chunk[..n]),
+            Err(error) => return (all, Err(error)),
+        }
+    }
+}
+
 /// Plays a script, reads everything meanwhile, and says what was sent and what was read.
 async fn play(stream: &Stream, script: &Script) -> (Vec<u8>, Vec<u8>) {
     let talk = async {
@@ -62,7 +73,7 @@ async fn play(stream: &Stream, script: &Script) -> (Vec<u8>, Vec<u8>) {
         for step in &script.steps {
             match step {
                 Step::Wait(milliseconds) => {
-                    tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+                    sleep(Duration::from_millis(*milliseconds)).await;
                 }
                 Step::Write(length) => {
                     for byte in 0..*length {
@@ -104,7 +115,7 @@ fn run(
         .build()
         .unwrap();
     runtime.block_on(async {
-        let network = network();
+        let network = Network::new(tokio::runtime::Handle::current());
         let [a, b, c, d] = faults;
         let (client, near) =
             faulty_pipe(&network, capacity, FaultConfig { seed, read: a, write: b });
