@@ -201,6 +201,11 @@
 #define TRUNKLINE_EV_JOB 7
 
 /**
+ * trunkline_keyed_pool_get_or_create_async: `value` is the value under the key, which stays the pool's.
+ */
+#define TRUNKLINE_EV_POOL_VALUE 8
+
+/**
  * The call did what it says.
  */
 #define TRUNKLINE_OK 0
@@ -680,6 +685,87 @@ typedef struct trunkline_keyed_pool_stats_t {
 } trunkline_keyed_pool_stats_t;
 
 /**
+ * One completion: 64 bytes whose layout never changes.
+ */
+typedef struct trunkline_event_t {
+  /**
+   * The caller's value, as it was given.
+   */
+  uint64_t tag;
+  /**
+   * The `h` of the operation's trunkline_op_t; 0 for readiness.
+   */
+  uint64_t op;
+  /**
+   * Outcome of the operation.
+   */
+  trunkline_status_t status;
+  /**
+   * One of TRUNKLINE_EV_*: says what the fields below hold.
+   */
+  uint32_t kind;
+  /**
+   * The `h` of a new object, the receiver's to free; else 0.
+   */
+  uint64_t handle;
+  /**
+   * A number, by kind.
+   */
+  uint64_t value;
+  /**
+   * An owned trunkline_buf_t, by kind, or NULL.
+   */
+  void *object;
+  /**
+   * Owned; NULL when status is OK.
+   */
+  struct trunkline_error_t *error;
+  /**
+   * The resource that a job is about, by its number; else 0.
+   */
+  uint64_t about;
+} trunkline_event_t;
+
+/**
+ * A callback that takes one completion. It runs once, on a worker thread of the runtime.
+ *
+ * It owns what is in the event. It must not block, throw, longjmp or unwind.
+ */
+typedef void (*trunkline_complete_fn)(void *user_data, struct trunkline_event_t *event);
+
+/**
+ * Where the result of an operation goes: to a queue, or to a callback. Exactly one of `queue` and `fn` is set.
+ */
+typedef struct trunkline_completion_t {
+  /**
+   * {0} when `fn` is set.
+   */
+  struct trunkline_cq_t queue;
+  /**
+   * Comes back in the event, as it is.
+   */
+  uint64_t tag;
+  /**
+   * NULL when `queue` is set.
+   */
+  trunkline_complete_fn fn;
+  /**
+   * Passed to `fn`.
+   */
+  void *user_data;
+} trunkline_completion_t;
+
+/**
+ * An operation under way, for trunkline_op_cancel. Needs no free: it is gone with its completion.
+ */
+typedef struct trunkline_op_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_op_t;
+
+/**
  * How to listen. Start from TRUNKLINE_LISTEN_OPTIONS_INIT.
  */
 typedef struct trunkline_listen_options_t {
@@ -808,16 +894,6 @@ typedef struct trunkline_metric_t {
 } trunkline_metric_t;
 
 /**
- * An operation under way, for trunkline_op_cancel. Needs no free: it is gone with its completion.
- */
-typedef struct trunkline_op_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_op_t;
-
-/**
  * How a pipe is made. Start from TRUNKLINE_PIPE_OPTIONS_INIT.
  */
 typedef struct trunkline_pipe_options_t {
@@ -830,48 +906,6 @@ typedef struct trunkline_pipe_options_t {
    */
   uint64_t capacity;
 } trunkline_pipe_options_t;
-
-/**
- * One completion: 64 bytes whose layout never changes.
- */
-typedef struct trunkline_event_t {
-  /**
-   * The caller's value, as it was given.
-   */
-  uint64_t tag;
-  /**
-   * The `h` of the operation's trunkline_op_t; 0 for readiness.
-   */
-  uint64_t op;
-  /**
-   * Outcome of the operation.
-   */
-  trunkline_status_t status;
-  /**
-   * One of TRUNKLINE_EV_*: says what the fields below hold.
-   */
-  uint32_t kind;
-  /**
-   * The `h` of a new object, the receiver's to free; else 0.
-   */
-  uint64_t handle;
-  /**
-   * A number, by kind.
-   */
-  uint64_t value;
-  /**
-   * An owned trunkline_buf_t, by kind, or NULL.
-   */
-  void *object;
-  /**
-   * Owned; NULL when status is OK.
-   */
-  struct trunkline_error_t *error;
-  /**
-   * The resource that a job is about, by its number; else 0.
-   */
-  uint64_t about;
-} trunkline_event_t;
 
 /**
  * How a runtime is made. Start from TRUNKLINE_RUNTIME_OPTIONS_INIT.
@@ -894,35 +928,6 @@ typedef struct trunkline_runtime_options_t {
    */
   struct trunkline_str_t thread_name;
 } trunkline_runtime_options_t;
-
-/**
- * A callback that takes one completion. It runs once, on a worker thread of the runtime.
- *
- * It owns what is in the event. It must not block, throw, longjmp or unwind.
- */
-typedef void (*trunkline_complete_fn)(void *user_data, struct trunkline_event_t *event);
-
-/**
- * Where the result of an operation goes: to a queue, or to a callback. Exactly one of `queue` and `fn` is set.
- */
-typedef struct trunkline_completion_t {
-  /**
-   * {0} when `fn` is set.
-   */
-  struct trunkline_cq_t queue;
-  /**
-   * Comes back in the event, as it is.
-   */
-  uint64_t tag;
-  /**
-   * NULL when `queue` is set.
-   */
-  trunkline_complete_fn fn;
-  /**
-   * Passed to `fn`.
-   */
-  void *user_data;
-} trunkline_completion_t;
 
 /**
  * Borrowed bytes.
@@ -1410,6 +1415,140 @@ trunkline_status_t trunkline_keyed_pool_stats(struct trunkline_keyed_pool_t pool
  * INVALID_HANDLE. Since 0.1.
  */
 trunkline_status_t trunkline_keyed_pool_free(struct trunkline_keyed_pool_t pool);
+
+/**
+ * How many entries there are, those included that have expired and were not pruned.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_keyed_pool_size(struct trunkline_keyed_pool_t pool, uint64_t *size);
+
+/**
+ * The most entries there can be.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_keyed_pool_max_size(struct trunkline_keyed_pool_t pool, uint64_t *max_size);
+
+/**
+ * The part of the most entries that there are, from 0 to 1.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_keyed_pool_utilization(struct trunkline_keyed_pool_t pool, double *utilization);
+
+/**
+ * The part of all values that ended because they expired, from 0 to 1; 0 if there were none.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_keyed_pool_expiration_ratio(struct trunkline_keyed_pool_t pool, double *ratio);
+
+/**
+ * Finds the value under the key, or says that the caller is the one to make it.
+ *
+ * On OK either `*job` is {0} and `*value` is the value, or `*job` is a job of kind TRUNKLINE_JOB_MAKE: the caller makes
+ * a value, in whatever way and on whatever thread, and answers with trunkline_keyed_pool_fill, or with
+ * trunkline_job_done and an error where it could not. Until then nobody else makes one for the key, and all who ask
+ * for it wait, in the order in which they came; after a failure the next of them has the job. A place in the pool is
+ * taken before the job is given.
+ *
+ * The deadline is that of the making too: what comes later is given up as UNWANTED, and the next one has the job. With
+ * a deadline of 0 the making has no limit.
+ *
+ * Ownership: the value stays the pool's, as with trunkline_keyed_pool_get; the job is the caller's to answer once.
+ * Blocks: until the deadline. Threads: any but the library's, unless the deadline is past. Errors: INVALID_ARGUMENT,
+ * INVALID_HANDLE, WOULD_BLOCK (deadline 0, and somebody makes it or there is no place), TIMEOUT, LIMIT_EXCEEDED (the
+ * pool, its closer's queue or the runtime is full), CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes.
+ */
+trunkline_status_t trunkline_keyed_pool_get_or_create(struct trunkline_keyed_pool_t pool,
+                                                      const uint8_t *key,
+                                                      size_t key_len,
+                                                      int64_t deadline_ns,
+                                                      uint64_t *value,
+                                                      struct trunkline_job_t *job,
+                                                      struct trunkline_error_t **err);
+
+/**
+ * As trunkline_keyed_pool_get_or_create, as an operation. It ends with an event of kind TRUNKLINE_EV_POOL_VALUE whose
+ * `value` is the value, or of kind TRUNKLINE_EV_JOB whose `handle` is the job to make it.
+ *
+ * Ownership: the value stays the pool's; the job is the receiver's to answer once, or to dispose of with its event. Blocks:
+ * no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; in the event TIMEOUT,
+ * LIMIT_EXCEEDED, CLOSED, CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes.
+ */
+trunkline_status_t trunkline_keyed_pool_get_or_create_async(struct trunkline_keyed_pool_t pool,
+                                                            const uint8_t *key,
+                                                            size_t key_len,
+                                                            int64_t deadline_ns,
+                                                            const struct trunkline_completion_t *completion,
+                                                            struct trunkline_op_t *op,
+                                                            struct trunkline_error_t **err);
+
+/**
+ * Answers a job of kind TRUNKLINE_JOB_MAKE with a value, and says in `*kept` which one is under the key: one that was
+ * inserted meanwhile stays, and `value` is given up as DUPLICATE. All who wait for the key get the same.
+ *
+ * Ownership: the value is the pool's, also when it comes too late (TIMEOUT) or the pool was closed (CLOSED): then it is
+ * given up at once. With INVALID_ARGUMENT, INVALID_HANDLE and FORKED it stays the caller's. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE (answered already), TIMEOUT, CLOSED, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_keyed_pool_fill(struct trunkline_job_t job,
+                                             uint64_t value,
+                                             uint64_t *kept,
+                                             struct trunkline_error_t **err);
+
+/**
+ * Puts `value` under the key, as trunkline_keyed_pool_insert; where the pool is full and made with "when_full":
+ * "wait", as soon as a place is free. Those who wait are served in the order in which they came.
+ *
+ * `lifetime_ns` is one of its own, without jitter, instead of the pool's; 0 means the pool's, TRUNKLINE_NEVER none.
+ *
+ * Ownership: the value is the pool's on OK, else it stays the caller's. Blocks: until the deadline. Threads: any but the
+ * library's, unless the deadline is past. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK (deadline 0 and no
+ * place), TIMEOUT, LIMIT_EXCEEDED (the pool is full and does not wait, or the closer's queue is full), CLOSED,
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes.
+ */
+trunkline_status_t trunkline_keyed_pool_insert_wait(struct trunkline_keyed_pool_t pool,
+                                                    const uint8_t *key,
+                                                    size_t key_len,
+                                                    uint64_t value,
+                                                    int64_t lifetime_ns,
+                                                    int64_t deadline_ns,
+                                                    struct trunkline_error_t **err);
+
+/**
+ * As trunkline_keyed_pool_insert_wait, as an operation that ends with an event of kind TRUNKLINE_EV_DONE.
+ *
+ * Ownership: the value is the pool's if the event says OK, else it stays the caller's. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; in the event TIMEOUT, LIMIT_EXCEEDED, CLOSED,
+ * CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes.
+ */
+trunkline_status_t trunkline_keyed_pool_insert_async(struct trunkline_keyed_pool_t pool,
+                                                     const uint8_t *key,
+                                                     size_t key_len,
+                                                     uint64_t value,
+                                                     int64_t lifetime_ns,
+                                                     int64_t deadline_ns,
+                                                     const struct trunkline_completion_t *completion,
+                                                     struct trunkline_op_t *op,
+                                                     struct trunkline_error_t **err);
 
 /**
  * Listens on `address`, such as "tcp://127.0.0.1:0", "unix:/run/app.sock" or "mem:app".

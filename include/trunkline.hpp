@@ -462,6 +462,63 @@ class Listener : public detail::Owned<trunkline_listener_t, trunkline_listener_f
   void close() { check(trunkline_listener_close(get())); }
 };
 
+/** Work that a pool asks for, to be answered once. Destroyed without an answer, it has failed. */
+class Job {
+ public:
+  /** Takes the handle over. */
+  explicit Job(trunkline_job_t handle = trunkline_job_t()) noexcept : handle_(handle) {}
+  Job(Job &&other) noexcept : handle_(other.release()) {}
+  Job &operator=(Job &&other) noexcept {
+    if (this != &other) {
+      give_up();
+      handle_ = other.release();
+    }
+    return *this;
+  }
+  Job(const Job &) = delete;
+  Job &operator=(const Job &) = delete;
+  ~Job() { give_up(); }
+
+  /** The handle, which stays this object's. */
+  trunkline_job_t get() const noexcept { return handle_; }
+  /** The handle, which is the caller's to answer from now on. */
+  trunkline_job_t release() noexcept {
+    trunkline_job_t handle = handle_;
+    handle_.h = 0;
+    return handle;
+  }
+  /** Whether an answer is owed. */
+  explicit operator bool() const noexcept { return handle_.h != 0; }
+
+  /** Answers with a value, which is the pool's from then on. */
+  void done(uint64_t value = 0) { check(trunkline_job_done(release(), value, nullptr)); }
+
+  /** Answers with why it could not be done, one of TRUNKLINE_E_*. */
+  void fail(trunkline_status_t status, const std::string &message) {
+    trunkline_error_t *error = trunkline_error_new(status, message.data(), message.size(), nullptr);
+    check(trunkline_job_done(release(), 0, error));
+  }
+
+  /**
+   * Answers TRUNKLINE_JOB_MAKE with a value and returns the one under the key: an earlier one stays. TIMEOUT and CLOSED
+   * mean that the value came too late and was given up.
+   */
+  uint64_t fill(uint64_t value) {
+    uint64_t kept = 0;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_keyed_pool_fill(release(), value, &kept, &error), error);
+    return kept;
+  }
+
+ private:
+  void give_up() noexcept {
+    if (handle_.h == 0) return;
+    trunkline_job_done(release(), 0, trunkline_error_new(TRUNKLINE_E_CALLBACK, nullptr, 0, nullptr));
+  }
+
+  trunkline_job_t handle_;
+};
+
 /** One completion. What it owns is freed with it, unless it was taken. */
 class Event {
  public:
@@ -505,6 +562,14 @@ class Event {
     trunkline_stream_t handle = {event_.handle};
     event_.handle = 0;
     return Stream(handle);
+  }
+
+  /** The job of a TRUNKLINE_EV_JOB; throws the error that it carries instead, if there is one. */
+  Job take_job() {
+    check();
+    trunkline_job_t handle = {event_.handle};
+    event_.handle = 0;
+    return Job(handle);
   }
 
  private:
@@ -714,6 +779,47 @@ class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_p
     check(trunkline_keyed_pool_insert(get(), bytes(key), key.size(), value, &error), error);
   }
 
+  /**
+   * As insert(); a full pool made with "when_full": "wait" lets it wait for a place. `lifetime` is one of the value's own;
+   * zero means the pool's.
+   */
+  void insert_wait(const std::string &key, uint64_t value, Deadline deadline = Deadline(),
+                   std::chrono::nanoseconds lifetime = std::chrono::nanoseconds::zero()) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_keyed_pool_insert_wait(get(), bytes(key), key.size(), value, lifetime.count(), deadline.ns(), &error),
+          error);
+  }
+
+  /**
+   * The value under the key; `make()` makes it if there is none, here and now, while all others who ask for the key wait.
+   * What it throws is thrown here, and the next of them makes one. The deadline is that of the making too: a value that
+   * comes later is given up.
+   */
+  template <class Make>
+  uint64_t get_or_create(const std::string &key, Make make, Deadline deadline = Deadline()) {
+    uint64_t value = 0;
+    trunkline_job_t handle = trunkline_job_t();
+    trunkline_error_t *error = nullptr;
+    check(trunkline_keyed_pool_get_or_create(get(), bytes(key), key.size(), deadline.ns(), &value, &handle, &error),
+          error);
+    Job job(handle);
+    return job ? job.fill(make()) : value;
+  }
+
+  /**
+   * The same as an operation: `function` is called with the event, once, on a thread of the library. It carries the value
+   * (TRUNKLINE_EV_POOL_VALUE) or the job to make it (TRUNKLINE_EV_JOB), for Event::take_job and Job::fill.
+   */
+  trunkline_op_t get_or_create_async(const std::string &key, std::function<void(Event)> function,
+                                     Deadline deadline = Deadline()) {
+    trunkline_keyed_pool_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_keyed_pool_get_or_create_async(handle, bytes(key), key.size(), deadline.ns(), completion, op,
+                                                      error);
+    });
+  }
+
   /** The value under the key, which stays in the pool; false if there is none. */
   bool get_value(const std::string &key, uint64_t &value) const {
     return found(trunkline_keyed_pool_get(get(), bytes(key), key.size(), &value));
@@ -732,6 +838,34 @@ class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_p
     uint64_t count;
     check(trunkline_keyed_pool_prune_expired(get(), &count));
     return count;
+  }
+
+  /** How many entries there are. */
+  uint64_t size() const {
+    uint64_t size;
+    check(trunkline_keyed_pool_size(get(), &size));
+    return size;
+  }
+
+  /** The most entries there can be. */
+  uint64_t max_size() const {
+    uint64_t most;
+    check(trunkline_keyed_pool_max_size(get(), &most));
+    return most;
+  }
+
+  /** The part of the most entries that there are, from 0 to 1. */
+  double utilization() const {
+    double part;
+    check(trunkline_keyed_pool_utilization(get(), &part));
+    return part;
+  }
+
+  /** The part of all values that ended because they expired, from 0 to 1. */
+  double expiration_ratio() const {
+    double part;
+    check(trunkline_keyed_pool_expiration_ratio(get(), &part));
+    return part;
   }
 
   /** The counts. */

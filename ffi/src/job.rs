@@ -28,12 +28,20 @@ pub(crate) type Answer = Result<u64, Box<trunkline_error_t>>;
 
 /// Whoever waits for the answer to a job. Dropped without one, it knows that none will come.
 pub(crate) trait Asker: Send {
-    /// Takes the answer, and with it the value, and says which value holds from now on.
+    /// Takes the answer, and with it the value.
     ///
     /// # Errors
     ///
     /// The value stays the host's.
-    fn answer(self: Box<Self>, answer: Answer) -> Result<u64, Failure>;
+    fn answer(self: Box<Self>, answer: Answer) -> Result<Taken, Failure>;
+}
+
+/// What became of an answer that was taken.
+pub(crate) enum Taken {
+    /// The value that holds from now on.
+    Kept(u64),
+    /// The pool gives the value up at once, for this reason.
+    GivenUp(Failure),
 }
 
 /// What a job's handle names; whoever takes it out of the table answers it.
@@ -46,7 +54,7 @@ impl Job {
         Process::current().table().insert(job, Some(place))
     }
 
-    fn answer(&self, answer: Answer) -> Result<u64, Failure> {
+    fn answer(&self, answer: Answer) -> Result<Taken, Failure> {
         let asker = self.0.lock().take();
         asker.ok_or_else(|| Failure::closed("the job"))?.answer(answer)
     }
@@ -58,8 +66,8 @@ impl fmt::Debug for Job {
     }
 }
 
-/// Answers a job, and says which value holds from now on.
-pub(crate) fn answer(job: trunkline_job_t, answer: Answer) -> Result<u64, Failure> {
+/// Answers a job.
+pub(crate) fn answer(job: trunkline_job_t, answer: Answer) -> Result<Taken, Failure> {
     Process::current().table().remove(job)?.answer(answer)
 }
 

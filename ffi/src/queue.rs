@@ -38,6 +38,8 @@ pub const TRUNKLINE_EV_POOL_CLOSED: u32 = 6;
 /// A pool asks for work: `handle` is the trunkline_job_t, to be answered once with trunkline_job_done. The low 32 bits of
 /// `value` are one of TRUNKLINE_JOB_*, the high ones the reason of a TRUNKLINE_JOB_CLOSE; `about` is the resource.
 pub const TRUNKLINE_EV_JOB: u32 = 7;
+/// trunkline_keyed_pool_get_or_create_async: `value` is the value under the key, which stays the pool's.
+pub const TRUNKLINE_EV_POOL_VALUE: u32 = 8;
 
 /// One completion: 64 bytes whose layout never changes.
 #[repr(C)]

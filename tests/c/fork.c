@@ -9,6 +9,8 @@ typedef struct Inherited {
   trunkline_listener_t listener, tcp;
   trunkline_stream_t near, far, ends[2];
   trunkline_op_t op;
+  trunkline_keyed_pool_t pool;
+  trunkline_job_t job;
   trunkline_buf_t *buf;
   trunkline_error_t *error;
 } Inherited;
@@ -44,6 +46,7 @@ static void new_objects_work(void) {
 }
 
 static void in_the_child(const Inherited *inherited) {
+  uint64_t value;
   nothing_is_left();
   every_stream_call(inherited->near, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
   every_stream_call(inherited->ends[0], TRUNKLINE_E_FORKED, TRUNKLINE_OK);
@@ -51,6 +54,10 @@ static void in_the_child(const Inherited *inherited) {
   every_cq_call(inherited->cq, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
   every_runtime_call(inherited->rt, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
   GIVES(TRUNKLINE_E_FORKED, trunkline_op_cancel(inherited->op));
+  GIVES(TRUNKLINE_E_FORKED, trunkline_job_done(inherited->job, 1, NULL));
+  GIVES(TRUNKLINE_E_FORKED, trunkline_keyed_pool_fill(inherited->job, 1, &value, NULL));
+  GIVES(TRUNKLINE_E_FORKED, trunkline_keyed_pool_size(inherited->pool, &value));
+  OK(trunkline_keyed_pool_free(inherited->pool));
   /* Freed once more: still nothing. */
   OK(trunkline_stream_free(inherited->near));
   /* Values with one owner are plain memory. */
@@ -67,6 +74,7 @@ static void waits_for(pid_t child) {
 }
 
 static void inherit(Inherited *all) {
+  uint64_t value;
   OK(trunkline_runtime_new(NULL, &all->rt, NULL));
   all->cq = new_queue();
   all->listener = listen_on("mem:inherited");
@@ -74,6 +82,8 @@ static void inherit(Inherited *all) {
   connected(all->tcp, &all->near, &all->far);
   pair_of(all->ends);
   all->op = connect_async(all->rt, TEXT("mem:inherited"), all->cq, 1);
+  OK(trunkline_keyed_pool_new(all->rt, NULL, 0, NULL, &all->pool, NULL));
+  OK(trunkline_keyed_pool_get_or_create(all->pool, (const uint8_t *)"a", 1, NEVER, &value, &all->job, NULL));
   all->buf = trunkline_buf_wrap((const uint8_t *)"x", 1, NULL, NULL);
   GIVES(TRUNKLINE_E_TIMEOUT, trunkline_debug_fail(TRUNKLINE_E_TIMEOUT, &all->error));
 }
@@ -81,6 +91,7 @@ static void inherit(Inherited *all) {
 static void everything_still_works(const Inherited *all) {
   trunkline_stream_t stream;
   trunkline_event_t event;
+  uint64_t value;
   say(all->near, "after the fork");
   hears(all->far, "after the fork");
   say(all->ends[0], "and here");
@@ -90,6 +101,8 @@ static void everything_still_works(const Inherited *all) {
   OK(event.status);
   trunkline_event_dispose(&event);
   OK(trunkline_stream_free(stream));
+  OK(trunkline_keyed_pool_fill(all->job, 1, &value, NULL));
+  OK(trunkline_keyed_pool_free(all->pool));
   free_streams(all->near, all->far);
   free_streams(all->ends[0], all->ends[1]);
   OK(trunkline_listener_free(all->listener));

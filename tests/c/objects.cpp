@@ -326,6 +326,61 @@ void a_throwing_function_ends_the_program() {
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "by std::terminate");
 }
 
+void one_caller_makes_what_others_wait_for() {
+  std::atomic<int> given_up(0), made(0);
+  trunkline::KeyedPool pool("", [&](std::uint64_t, std::uint32_t) { given_up++; });
+  auto get = [&] { return pool.get_or_create("a", [&] { return static_cast<std::uint64_t>(++made); }); };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; i++) {
+    threads.emplace_back([&] { CHECK(get() == 1, "all get the same"); });
+  }
+  for (std::thread &thread : threads) thread.join();
+  CHECK(made == 1 && given_up == 0, "made once");
+  auto fails = [&]() -> std::uint64_t { throw std::runtime_error("no luck"); };
+  bool caught = false;
+  try {
+    pool.get_or_create("b", fails);
+  } catch (const std::runtime_error &error) {
+    caught = std::string(error.what()) == "no luck";
+  }
+  CHECK(caught, "what the maker throws");
+  std::promise<Event> asked, told;
+  pool.get_or_create_async("b", [&](Event event) { asked.set_value(std::move(event)); });
+  trunkline::Job job = asked.get_future().get().take_job();
+  CHECK(static_cast<bool>(job), "and the next one has the job");
+  thrown(TRUNKLINE_E_TIMEOUT, [&] { pool.get_or_create("b", fails, std::chrono::milliseconds(1)); });
+  pool.get_or_create_async("b", [&](Event event) { told.set_value(std::move(event)); });
+  CHECK(job.fill(7) == 7 && !job, "answered once");
+  Event event = told.get_future().get();
+  CHECK(event.kind() == TRUNKLINE_EV_POOL_VALUE && event.value() == 7, "the value for who waited");
+  thrown(TRUNKLINE_E_TIMEOUT, [&] {
+    pool.get_or_create("c", [&] {
+      std::promise<Event> next;
+      pool.get_or_create_async("c", [&](Event event) { next.set_value(std::move(event)); });
+      next.get_future().get().take_job().fail(TRUNKLINE_E_BROKEN, "given back");
+      return static_cast<std::uint64_t>(9);
+    }, std::chrono::milliseconds(5));
+  });
+  CHECK(given_up == 1, "what comes too late is given up");
+  trunkline::Job moved(std::move(job)), empty;
+  moved = std::move(empty);
+  CHECK(!moved && pool.size() == 2 && pool.max_size() == 1024, "counted");
+  CHECK(pool.utilization() > 0 && pool.expiration_ratio() < 0.1, "in parts");
+}
+
+void who_can_wait_for_a_place_does() {
+  trunkline::KeyedPool pool("{\"max_size\": 1, \"when_full\": \"wait\"}");
+  std::uint64_t value = 0;
+  pool.insert_wait("a", 1);
+  thrown(TRUNKLINE_E_TIMEOUT, [&] { pool.insert_wait("b", 2, std::chrono::milliseconds(1)); });
+  std::thread waits([&] { pool.insert_wait("b", 3); });
+  CHECK(pool.remove("a", value), "a place is free");
+  waits.join();
+  CHECK(pool.get_value("b", value) && value == 3, "and taken");
+  pool.insert_wait("b", 4, Deadline::now(), std::chrono::nanoseconds(1));
+  CHECK(!pool.get_value("b", value), "a lifetime of its own");
+}
+
 }  // namespace
 
 int main() {
@@ -340,6 +395,8 @@ int main() {
   functions_take_events_once();
   managers_relay_limit_and_drain();
   pools_keep_values_and_give_them_up();
+  one_caller_makes_what_others_wait_for();
+  who_can_wait_for_a_place_does();
   values_are_read_by_name();
   the_log_is_heard();
   leave();

@@ -274,12 +274,12 @@ struct Reply {
 }
 
 impl Asker for Reply {
-    fn answer(self: Box<Self>, answer: Answer) -> Result<u64, Failure> {
+    fn answer(self: Box<Self>, answer: Answer) -> Result<Taken, Failure> {
         let value = *answer.as_ref().unwrap_or(&0);
         let what = self.what;
         // Whoever asked may be gone by now: then nobody minds.
         let _ = self.sender.send(answer.map_err(|error| what.failed(*error)));
-        Ok(value)
+        Ok(Taken::Kept(value))
     }
 }
 

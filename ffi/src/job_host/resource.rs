@@ -3,7 +3,7 @@
 use super::{Inner, JobHost, JobKind, JobPlace, Listed, Reply, unanswered};
 use crate::{
     error::Failure,
-    job::{Answer, Asker},
+    job::{Answer, Asker, Taken},
 };
 use std::{
     fmt,
@@ -42,7 +42,7 @@ struct ConnectReply {
 }
 
 impl Asker for ConnectReply {
-    fn answer(self: Box<Self>, answer: Answer) -> Result<u64, Failure> {
+    fn answer(self: Box<Self>, answer: Answer) -> Result<Taken, Failure> {
         let Self { sender, host, to_close, _listed } = *self;
         let host = host.upgrade().ok_or_else(|| Failure::closed("the pool"))?;
         let value = *answer.as_ref().unwrap_or(&0);
@@ -50,7 +50,7 @@ impl Asker for ConnectReply {
         let made = answer.map(|number| Resource { number, rest: Some((host, to_close)) });
         // If whoever asked is gone, what comes back is closed by its drop.
         drop(sender.send(made.map_err(|error| what.failed(*error))));
-        Ok(value)
+        Ok(Taken::Kept(value))
     }
 }
 

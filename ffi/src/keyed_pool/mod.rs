@@ -1,6 +1,14 @@
 //! The keyed pool: numbers under keys, bounded and expiring, each given up exactly once with a reason.
 #![allow(unsafe_code, reason = "keys, options and callbacks come by pointer")]
 
+mod counts;
+mod make;
+mod wait;
+
+pub use counts::*;
+pub use make::*;
+pub use wait::*;
+
 use crate::{
     call::{enter, enter_plain, enter_unit, in_callback},
     completion::UserData,
@@ -122,6 +130,12 @@ struct Value {
     place: Mutex<Option<Slot<Event>>>,
 }
 
+impl Value {
+    fn new(number: u64, place: Option<Slot<Event>>) -> Arc<Self> {
+        Arc::new(Self { number, place: Mutex::new(place) })
+    }
+}
+
 /// What a keyed pool's handle names.
 pub(crate) struct KeyedPoolObject {
     pool: Arc<Pool>,
@@ -139,9 +153,13 @@ impl KeyedPoolObject {
     }
 
     fn insert(&self, key: &[u8], number: u64) -> Result<(), Failure> {
-        let place = self.queue.as_ref().map(|queue| queue.reserve()).transpose()?;
-        let value = Arc::new(Value { number, place: Mutex::new(place) });
+        let value = Value::new(number, self.reserve()?);
         self.pool.insert(key.into(), value).map_err(|refused| Failure::Core(refused.error))
+    }
+
+    /// A place for the event by which a value is given up, if it goes to a queue.
+    fn reserve(&self) -> Result<Option<Slot<Event>>, Failure> {
+        self.queue.as_ref().map(|queue| queue.reserve()).transpose()
     }
 }
 
