@@ -80,6 +80,12 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     fn has_delivered(&self) -> bool {
         true
     }
+
+    /// Whether the stream stands and nothing came that was not read yet, an end included. What a pool lends must
+    /// be so: anything else belongs to the last conversation.
+    fn is_quiet(&self) -> bool {
+        true
+    }
 }
 
 /// A listening end in readiness form. Dropping it closes it.

@@ -148,6 +148,12 @@ impl Stream {
         self.inner.transport.read().as_ref().is_none_or(|transport| transport.has_delivered())
     }
 
+    /// Whether the stream stands, and nothing came that was not read yet, not even an end. Costs one system
+    /// call on a socket.
+    pub fn is_quiet(&self) -> bool {
+        self.inner.transport.read().as_ref().is_some_and(|transport| transport.is_quiet())
+    }
+
     /// Id, protocol, both addresses, time of creation.
     pub fn context(&self) -> &ConnectionContext {
         &self.inner.context

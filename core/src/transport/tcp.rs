@@ -8,6 +8,7 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
+    mem::MaybeUninit,
     net::{Shutdown, SocketAddr},
     task::{Context, Poll},
     time::Duration,
@@ -60,6 +61,16 @@ impl Transport for TcpStream {
         let answer = rustix::event::poll(&mut polled, Some(&Timespec::default()));
         answer.is_err() || !polled[0].revents().is_empty()
     }
+
+    fn is_quiet(&self) -> bool {
+        is_quiet(&SockRef::from(self))
+    }
+}
+
+/// Whether a read would have to wait. Asks the kernel: what the runtime knows of readiness may be old.
+pub(super) fn is_quiet(socket: &SockRef<'_>) -> bool {
+    let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
+    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// As `writev`, but a peer that has gone is an error here and never a SIGPIPE in the host.

@@ -2,7 +2,7 @@
 
 use super::{
     Accepted, Transport,
-    tcp::{SocketListener, StdListener, send},
+    tcp::{SocketListener, StdListener, is_quiet, send},
 };
 use crate::address::Address;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
@@ -48,6 +48,10 @@ impl Transport for UnixStream {
 
     /// A Unix socket resets by itself when it is closed over unread bytes; it has no reset to ask for.
     fn abort(&self) {}
+
+    fn is_quiet(&self) -> bool {
+        is_quiet(&SockRef::from(self))
+    }
 }
 
 /// A Unix listener; takes its path away again when it is closed.

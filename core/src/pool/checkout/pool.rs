@@ -155,11 +155,15 @@ impl<C: Connector> CheckoutPool<C> {
     /// See [`Acquire`].
     #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, C> {
-        let deadline = match self.shared().acquire_timeout {
+        self.acquire_by(self.default_deadline())
+    }
+
+    /// When an acquire that begins now has to give up, by the configured `acquire_timeout`; `None` for never.
+    pub fn default_deadline(&self) -> Option<Instant> {
+        match self.shared().acquire_timeout {
             TimeLimit::Never => None,
             limit @ TimeLimit::After(_) => limit.from(clock()),
-        };
-        self.acquire_by(deadline)
+        }
     }
 
     /// Takes a connection, waiting for one until `deadline`; `None` waits without limit, and a deadline that
@@ -170,19 +174,28 @@ impl<C: Connector> CheckoutPool<C> {
     /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_by(&self, deadline: Option<Instant>) -> Acquire<'_, C> {
-        Acquire::new(self.shared(), deadline, Holder::Code(Location::caller()))
+        self.acquire_as(deadline, Holder::Code(Location::caller()))
+    }
+
+    /// As [`acquire_by`](Self::acquire_by), for a holder that says itself who it is.
+    pub fn acquire_as(&self, deadline: Option<Instant>, holder: Holder) -> Acquire<'_, C> {
+        Acquire::new(self.shared(), deadline, holder)
     }
 
     /// Takes a connection if one is idle that needs no check, without waiting and without being counted
     /// if there is none.
     #[track_caller]
     pub fn try_acquire(&self) -> Option<Lease<C>> {
+        self.try_acquire_as(&Holder::Code(Location::caller()))
+    }
+
+    /// As [`try_acquire`](Self::try_acquire), for a holder that says itself who it is.
+    pub fn try_acquire_as(&self, holder: &Holder) -> Option<Lease<C>> {
         let shared = self.shared();
         shared.check_process().ok()?;
-        let holder = Holder::Code(Location::caller());
         loop {
             let loan = shared.exchange(|state, actions| {
-                (state.try_acquire(clock(), &holder, actions), Pace::AtOnce)
+                (state.try_acquire(clock(), holder, actions), Pace::AtOnce)
             })?;
             if let Some(lease) = shared.lease_unless_broken(loan) {
                 return Some(lease);
@@ -227,20 +240,13 @@ impl<C: Connector> CheckoutPool<C> {
         }
     }
 
-    /// Gives a place in line up. Its callback is called with `Closed`, unless it was called before.
+    /// Gives a place in line up: its callback is dropped without being called.
     ///
     /// Returns whether the caller was still in line; if not, the callback has been or is being called.
     pub fn cancel(&self, ticket: WaitTicket) -> bool {
         let call =
             self.shared().update(|state, actions| state.on_cancel(ticket.0, clock(), actions));
-        match call {
-            Some(Call::Tell(tell)) => {
-                tell(Err(Refusal::Cancelled));
-                true
-            }
-            Some(Call::Wake(_)) => true,
-            None => false,
-        }
+        call.is_some()
     }
 
     /// Puts back a connection that was [entrusted](Lease::entrust) to the pool, or closes it.
@@ -367,6 +373,23 @@ impl<C: Connector> CheckoutPool<C> {
         self.shared().close();
     }
 
+    /// Closes the pool, and with it every connection that was [entrusted](Lease::entrust) to it: for
+    /// callers who cannot release them any more.
+    pub fn close_entrusted(&self) {
+        let shared = self.shared();
+        if !shared.is_inherited() {
+            shared.update(|state, actions| {
+                state.on_close(actions);
+                state.on_close_entrusted(actions);
+            });
+        }
+    }
+
+    /// Whether `min_idle` connections stand ready.
+    pub fn is_ready(&self) -> bool {
+        self.shared().read(State::is_warm)
+    }
+
     /// Whether the pool lends no more.
     pub fn is_closed(&self) -> bool {
         self.shared().read(|state| !state.is_open())
@@ -446,9 +469,6 @@ pub(super) fn refused(refusal: Refusal) -> ConnectionError {
     let at = Place::at(Step::Acquire);
     match refusal {
         Refusal::Closed => ConnectionError::Closed { at },
-        Refusal::Cancelled => {
-            ConnectionError::Closed { at: at.because(std::io::Error::other("the caller gave up")) }
-        }
         Refusal::TooManyWaiters(limit) => {
             ConnectionError::limit_exceeded("waiters", u64::from(limit), at)
         }

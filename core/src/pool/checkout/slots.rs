@@ -272,6 +272,21 @@ impl<R> Slots<R> {
         self.slots.iter_mut().filter_map(leaked).collect()
     }
 
+    /// Takes the resources of all leases out that were left here; their places must be put elsewhere next.
+    pub(crate) fn take_entrusted(&mut self) -> Vec<(u32, R, Life)> {
+        let entrusted = |(index, slot): (usize, &mut Slot<R>)| match &mut slot.phase {
+            Phase::Used { life, resource, .. } => {
+                resource.take().map(|resource| (index as u32, resource, *life))
+            }
+            Phase::Vacant
+            | Phase::Idle { .. }
+            | Phase::Connecting { .. }
+            | Phase::Validating { .. }
+            | Phase::Closing => None,
+        };
+        self.slots.iter_mut().enumerate().filter_map(entrusted).collect()
+    }
+
     fn used_after(&self, index: u32, life: &Life) -> bool {
         self.idle_life(index).is_some_and(|other| other.last_used > life.last_used)
     }

@@ -70,6 +70,11 @@ impl CheckoutPoolStats {
         self.closed.iter().sum()
     }
 
+    /// Connections there are, those included that are being made or closed.
+    pub fn total(&self) -> u32 {
+        self.idle + self.used + self.validating + self.connecting + self.closing
+    }
+
     /// Acquires that did not find an idle connection.
     pub fn misses(&self) -> u64 {
         self.acquired - self.hits

@@ -254,6 +254,10 @@ impl<T: Transport> Transport for Faulty<T> {
     fn has_delivered(&self) -> bool {
         self.inner.has_delivered()
     }
+
+    fn is_quiet(&self) -> bool {
+        self.inner.is_quiet()
+    }
 }
 
 /// The first `limit` bytes of `bufs` in one piece.

@@ -166,6 +166,10 @@ impl Transport for PipeEnd {
     fn has_delivered(&self) -> bool {
         self.outbound().on(|flow| flow.is_drained())
     }
+
+    fn is_quiet(&self) -> bool {
+        !self.inbound().on(|flow| flow.is_readable())
+    }
 }
 
 impl Drop for PipeEnd {

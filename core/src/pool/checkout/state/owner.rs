@@ -58,6 +58,13 @@ impl<R> State<R> {
         self.close_idle(PoolCloseReason::PoolClosed, actions);
     }
 
+    /// Closes every lease whose resource was left here.
+    pub(crate) fn on_close_entrusted(&mut self, actions: &mut Actions<R>) {
+        for (index, resource, life) in self.slots.take_entrusted() {
+            self.close(index, resource, life, PoolCloseReason::PoolClosed, actions);
+        }
+    }
+
     /// Gives everything up without closing it; the pool is of no use after that.
     pub(crate) fn abandon(&mut self) -> impl Sized + use<R> {
         let slots = std::mem::replace(&mut self.slots, Slots::new());

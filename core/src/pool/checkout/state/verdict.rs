@@ -57,7 +57,6 @@ pub(crate) enum Refusal {
         open_for: Duration,
         failure: Option<ConnectionError>,
     },
-    Cancelled,
 }
 
 /// What becomes of a caller.
