@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn config() -> Config {
     // Written by hand in macros.h: literals of 64 bits, and what a Rust constant cannot say.
-    let by_hand = ["TRUNKLINE_DEADLINE_NONE", "TRUNKLINE_NEVER"];
+    let by_hand = ["TRUNKLINE_DEADLINE_NONE", "TRUNKLINE_DEADLINE_DEFAULT", "TRUNKLINE_NEVER"];
     Config {
         language: Language::C,
         cpp_compat: true,

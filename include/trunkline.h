@@ -32,6 +32,8 @@
 
 /* An absolute deadline that never comes. One of 0 tries once and says WOULD_BLOCK, one in the past TIMEOUT. */
 #define TRUNKLINE_DEADLINE_NONE INT64_MAX
+/* For trunkline_pool_acquire: the pool's own acquire_timeout, counted from the call. */
+#define TRUNKLINE_DEADLINE_DEFAULT INT64_MIN
 /* A duration in an options struct that never ends; 0 there means the documented default. */
 #define TRUNKLINE_NEVER INT64_MAX
 
@@ -42,6 +44,7 @@
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
@@ -115,6 +118,26 @@
 #define TRUNKLINE_POOL_CLOSE_UNWANTED 9
 
 /**
+ * It was found broken when it was put back or about to be lent.
+ */
+#define TRUNKLINE_POOL_CLOSE_BROKEN 10
+
+/**
+ * It did not pass its check or its reset.
+ */
+#define TRUNKLINE_POOL_CLOSE_INVALID 11
+
+/**
+ * The pool was made smaller.
+ */
+#define TRUNKLINE_POOL_CLOSE_SHRUNK 12
+
+/**
+ * A caller took it out of the pool for good.
+ */
+#define TRUNKLINE_POOL_CLOSE_DETACHED 13
+
+/**
  * Nothing is logged.
  */
 #define TRUNKLINE_LOG_OFF 0
@@ -158,6 +181,21 @@
  * A distribution.
  */
 #define TRUNKLINE_METRIC_HISTOGRAM 3
+
+/**
+ * The host answers TRUNKLINE_JOB_CHECK, so connections that stood idle are checked before they are lent.
+ */
+#define TRUNKLINE_POOL_CHECKS 1
+
+/**
+ * The host answers TRUNKLINE_JOB_RESET, so connections are reset when they come back.
+ */
+#define TRUNKLINE_POOL_RESETS 2
+
+/**
+ * A release that closes the connection instead of lending it again.
+ */
+#define TRUNKLINE_POOL_DISCARD 1
 
 /**
  * The operation produced nothing but its status.
@@ -204,6 +242,16 @@
  * trunkline_keyed_pool_get_or_create_async: `value` is the value under the key, which stays the pool's.
  */
 #define TRUNKLINE_EV_POOL_VALUE 8
+
+/**
+ * trunkline_pool_acquire_async: `handle` is the lease, `value` what is lent, `about` the pool.
+ */
+#define TRUNKLINE_EV_LEASE 9
+
+/**
+ * No event: what trunkline_pool_release_handing writes if nobody was served.
+ */
+#define TRUNKLINE_EV_NONE UINT32_MAX
 
 /**
  * The call did what it says.
@@ -329,6 +377,11 @@
  * It is certain that no byte of the operation left this process.
  */
 #define TRUNKLINE_ERR_NOT_SENT 2
+
+/**
+ * The destination failed so often that it is not tried for a while.
+ */
+#define TRUNKLINE_ERR_CIRCUIT_OPEN 4
 
 /**
  * What was being done when an operation failed: configuring or checking an argument.
@@ -906,6 +959,222 @@ typedef struct trunkline_pipe_options_t {
    */
   uint64_t capacity;
 } trunkline_pipe_options_t;
+
+/**
+ * Takes a job. `what` is one of TRUNKLINE_JOB_*, `reason` that of a TRUNKLINE_JOB_CLOSE, `about` the resource.
+ *
+ * It runs once per job, on a worker thread of the runtime; once that is shut down, on the thread that asks. It must not
+ * block, throw, longjmp or unwind. The answer may come from inside it, or later from any thread.
+ */
+typedef void (*trunkline_job_fn)(void *user_data,
+                                 struct trunkline_job_t job,
+                                 uint32_t what,
+                                 uint32_t reason,
+                                 uint64_t about);
+
+/**
+ * Who does the jobs of a pool: a queue, where they are events of kind TRUNKLINE_EV_JOB, or a callback. Exactly one of
+ * `queue` and `fn` is set.
+ */
+typedef struct trunkline_job_host_t {
+  /**
+   * {0} when `fn` is set. Each connection keeps a place in it, for the job that closes it; each job takes another.
+   */
+  struct trunkline_cq_t queue;
+  /**
+   * Comes back in the events, as it is.
+   */
+  uint64_t tag;
+  /**
+   * NULL when `queue` is set.
+   */
+  trunkline_job_fn fn;
+  /**
+   * Passed to `fn` and `release`.
+   */
+  void *user_data;
+  /**
+   * Runs exactly once after the last `fn`, also when the call that registers it fails; may be NULL.
+   */
+  trunkline_release_fn release;
+} trunkline_job_host_t;
+
+/**
+ * A checkout pool. Any thread may use it at any time.
+ */
+typedef struct trunkline_pool_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_pool_t;
+
+/**
+ * A connection that is lent: a number of its pool. {0} is never one, and after its release it is none for ever.
+ */
+typedef struct trunkline_lease_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_lease_t;
+
+/**
+ * A lease, and what is lent.
+ */
+typedef struct trunkline_leased_t {
+  /**
+   * To be released once.
+   */
+  struct trunkline_lease_t lease;
+  /**
+   * The host's number of the connection, or the `h` of the stream, which stays the pool's.
+   */
+  uint64_t value;
+} trunkline_leased_t;
+
+/**
+ * The counts of a checkout pool, all of one moment: created - closed = idle + used + validating + closing, always. Start
+ * from TRUNKLINE_POOL_STATS_INIT.
+ */
+typedef struct trunkline_pool_stats_t {
+  /**
+   * In: sizeof(trunkline_pool_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * The most connections that there may be.
+   */
+  uint64_t max_size;
+  /**
+   * Connections that are to stand ready.
+   */
+  uint64_t min_idle;
+  /**
+   * Connections that stand ready.
+   */
+  uint64_t idle;
+  /**
+   * Connections that are lent.
+   */
+  uint64_t used;
+  /**
+   * Connections that are being checked or reset.
+   */
+  uint64_t validating;
+  /**
+   * Connections that are being made; they are not among `created` yet.
+   */
+  uint64_t connecting;
+  /**
+   * Connections that are being closed.
+   */
+  uint64_t closing;
+  /**
+   * Callers in line.
+   */
+  uint64_t waiting;
+  /**
+   * Connections that were made.
+   */
+  uint64_t created;
+  /**
+   * Attempts to connect that failed.
+   */
+  uint64_t create_failed;
+  /**
+   * Connections that are gone, for any of the reasons below.
+   */
+  uint64_t closed;
+  /**
+   * Leases given out, in all.
+   */
+  uint64_t acquired;
+  /**
+   * Of these, those for which an idle connection was there at once.
+   */
+  uint64_t hits;
+  /**
+   * Of these, those that went to a caller in line.
+   */
+  uint64_t handed_over;
+  /**
+   * Acquires that got nothing before their deadline.
+   */
+  uint64_t timeouts;
+  /**
+   * Acquires that were given up by the caller.
+   */
+  uint64_t cancelled;
+  /**
+   * Acquires that were refused because too many waited.
+   */
+  uint64_t refused;
+  /**
+   * Checks and resets that failed.
+   */
+  uint64_t invalid;
+  /**
+   * Connections that a younger one relieved before their end.
+   */
+  uint64_t relieved;
+  /**
+   * Leases that were held for longer than `leak_after`.
+   */
+  uint64_t leaks;
+  /**
+   * How often the pool was cleared.
+   */
+  uint64_t epoch;
+  /**
+   * The most connections that were lent at one time since trunkline_pool_take_stats.
+   */
+  uint64_t peak_used;
+  /**
+   * Time for which connections were held, in all.
+   */
+  uint64_t use_time_ns;
+  /**
+   * Time for which callers stood in line before they were served, in all.
+   */
+  uint64_t wait_time_ns;
+  /**
+   * Closed because they were not used for the idle timeout.
+   */
+  uint64_t closed_idle_timeout;
+  /**
+   * Closed because of their age.
+   */
+  uint64_t closed_lifetime;
+  /**
+   * Closed because their holder said so.
+   */
+  uint64_t closed_discarded;
+  /**
+   * Closed because the pool was cleared.
+   */
+  uint64_t closed_cleared;
+  /**
+   * Closed with the pool.
+   */
+  uint64_t closed_pool_closed;
+  /**
+   * Closed because they were found broken.
+   */
+  uint64_t closed_broken;
+  /**
+   * Closed because they did not pass a check or a reset.
+   */
+  uint64_t closed_invalid;
+  /**
+   * Closed because the pool was made smaller.
+   */
+  uint64_t closed_shrunk;
+  /**
+   * Taken out of the pool for good.
+   */
+  uint64_t closed_detached;
+} trunkline_pool_stats_t;
 
 /**
  * How a runtime is made. Start from TRUNKLINE_RUNTIME_OPTIONS_INIT.
@@ -1731,6 +2000,266 @@ trunkline_status_t trunkline_pipe_pair(struct trunkline_runtime_t rt,
                                        const struct trunkline_pipe_options_t *opts,
                                        struct trunkline_stream_t (*ends)[2],
                                        struct trunkline_error_t **err);
+
+/**
+ * Makes a pool of connections that the host makes. `json` is a document such as {"name": "db", "max_size": 20,
+ * "min_idle": 2, "acquire_timeout": "5s"}; empty means the defaults: 10 connections, 30 s to acquire one.
+ *
+ * What the pool wants done goes to `host` as jobs: CONNECT, answered with the new connection's number, which is not 0;
+ * CLOSE; and, as `abilities` says, CHECK and RESET.
+ *
+ * Ownership: the pool is the caller's, to be freed once with trunkline_pool_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_pool_new(struct trunkline_runtime_t rt,
+                                      const char *json,
+                                      size_t json_len,
+                                      const struct trunkline_job_host_t *host,
+                                      uint32_t abilities,
+                                      struct trunkline_pool_t *out,
+                                      struct trunkline_error_t **err);
+
+/**
+ * Makes a pool of streams to the given addresses: each connection goes to the one with the fewest, of those that work.
+ * A stream on which the peer has ended, or has sent what nobody asked for, is not lent.
+ *
+ * Ownership: the pool is the caller's, to be freed once with trunkline_pool_free; its streams are its own, and must
+ * neither be closed nor freed by those who have leases of them. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names
+ * the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes, `addresses` for `addresses_len` texts.
+ */
+trunkline_status_t trunkline_pool_open(struct trunkline_runtime_t rt,
+                                       const char *json,
+                                       size_t json_len,
+                                       const struct trunkline_str_t *addresses,
+                                       size_t addresses_len,
+                                       struct trunkline_pool_t *out,
+                                       struct trunkline_error_t **err);
+
+/**
+ * Takes a connection, waiting for one until the deadline, or with TRUNKLINE_DEADLINE_DEFAULT for the pool's
+ * `acquire_timeout`. `holder` says who takes it, for errors and trunkline_pool_leases; it may be empty.
+ *
+ * The causes of a TIMEOUT say how many are in use and idle, who holds one for longest, and why the last connect failed.
+ *
+ * Ownership: the lease is the caller's, to be released once. Blocks: until the deadline. Threads: any; those of the
+ * library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK (deadline 0 and none ready),
+ * TIMEOUT, LIMIT_EXCEEDED (too many wait, or with TRUNKLINE_ERR_CIRCUIT_OPEN every endpoint keeps failing), CLOSED,
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `holder` is good for `holder_len` bytes.
+ */
+trunkline_status_t trunkline_pool_acquire(struct trunkline_pool_t pool,
+                                          int64_t deadline_ns,
+                                          const char *holder,
+                                          size_t holder_len,
+                                          struct trunkline_leased_t *out,
+                                          struct trunkline_error_t **err);
+
+/**
+ * As trunkline_pool_acquire without blocking. If a connection is ready, `*now` has it and there is no completion;
+ * else `*now` is {0} and exactly one completion of kind TRUNKLINE_EV_LEASE follows, with the lease in `handle`, the
+ * connection in `value` and the pool in `about`.
+ *
+ * A callback runs in the thread that puts the connection back, and must not block.
+ *
+ * Ownership: the lease is the receiver's, to be released once. Blocks: no. Threads: any. Errors: at once
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, TIMEOUT (a past deadline), FORKED; with the completion
+ * TIMEOUT, LIMIT_EXCEEDED, CLOSED, CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `holder` is good for `holder_len` bytes.
+ */
+trunkline_status_t trunkline_pool_acquire_async(struct trunkline_pool_t pool,
+                                                int64_t deadline_ns,
+                                                const char *holder,
+                                                size_t holder_len,
+                                                const struct trunkline_completion_t *completion,
+                                                struct trunkline_leased_t *now,
+                                                struct trunkline_op_t *op,
+                                                struct trunkline_error_t **err);
+
+/**
+ * Puts a connection back; the caller does not use it any more.
+ *
+ * Ownership: takes the lease. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (flags), INVALID_HANDLE (released
+ * before, of another pool, or the pool is freed), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_release(struct trunkline_pool_t pool,
+                                          struct trunkline_lease_t lease,
+                                          uint32_t flags);
+
+/**
+ * As trunkline_pool_release. If that serves a caller whose completion goes to `queue`, its event is written to
+ * `*handed` instead of the queue, so that no thread is woken through the queue's descriptor; else the kind of `*handed`
+ * is TRUNKLINE_EV_NONE.
+ *
+ * Ownership: takes the lease; the event is the caller's. Blocks: no. Threads: any. Errors: as trunkline_pool_release.
+ * Since 0.1.
+ */
+trunkline_status_t trunkline_pool_release_handing(struct trunkline_pool_t pool,
+                                                  struct trunkline_lease_t lease,
+                                                  uint32_t flags,
+                                                  struct trunkline_cq_t queue,
+                                                  struct trunkline_event_t *handed);
+
+/**
+ * Takes a connection out of the pool for good, which may open another in its place.
+ *
+ * Ownership: takes the lease; the connection is the caller's, a stream to be freed with trunkline_stream_free. Blocks:
+ * no. Threads: any. Errors: as trunkline_pool_release. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_detach(struct trunkline_pool_t pool,
+                                         struct trunkline_lease_t lease,
+                                         uint64_t *value);
+
+/**
+ * Frees a pool: it lends no more, and every connection is closed, those that are lent included.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_free(struct trunkline_pool_t pool);
+
+/**
+ * Fills the counts of a pool.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_pool_stats(struct trunkline_pool_t pool,
+                                        struct trunkline_pool_stats_t *stats);
+
+/**
+ * As trunkline_pool_stats; the measurement of `peak_used` starts anew.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: as trunkline_pool_stats. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_pool_take_stats(struct trunkline_pool_t pool,
+                                             struct trunkline_pool_stats_t *stats);
+
+/**
+ * Changes how many connections there may be, and how many stand ready besides those that are lent. Smaller, idle ones
+ * are closed at once and the others when they come back; larger, as many callers are served as now fit.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_resize(struct trunkline_pool_t pool,
+                                         uint32_t max_size,
+                                         uint32_t min_idle,
+                                         struct trunkline_error_t **err);
+
+/**
+ * Retires every connection made so far, as after a failover: none of them is lent after this returns. Those that are
+ * lent are closed when they come back.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_clear(struct trunkline_pool_t pool);
+
+/**
+ * Checks every idle connection in the background, and closes those that fail.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_check(struct trunkline_pool_t pool);
+
+/**
+ * Writes who holds what, longest first, as JSON: [{"lease": 7, "held": "1.5s", "holder": "app.c:12"}].
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_leases(struct trunkline_pool_t pool,
+                                         struct trunkline_buf_t **out);
+
+/**
+ * Waits until as many connections stand ready as `min_idle` says.
+ *
+ * Ownership: none. Blocks: until the deadline. Threads: any but the library's. Errors: INVALID_HANDLE, WOULD_BLOCK,
+ * TIMEOUT, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_wait_ready(struct trunkline_pool_t pool,
+                                             int64_t deadline_ns,
+                                             struct trunkline_error_t **err);
+
+/**
+ * As trunkline_pool_wait_ready; the result is an event of kind TRUNKLINE_EV_DONE.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED,
+ * CLOSED, FORKED; the others come with the event, also CANCELLED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_wait_ready_async(struct trunkline_pool_t pool,
+                                                   int64_t deadline_ns,
+                                                   const struct trunkline_completion_t *completion,
+                                                   struct trunkline_op_t *op,
+                                                   struct trunkline_error_t **err);
+
+/**
+ * Lends to nobody who is not in line yet, and waits until every connection is closed. At the deadline the pool is closed
+ * as it is; `*left` says how many connections were left, which end when they are released.
+ *
+ * Ownership: none; the handle is still to be freed. Blocks: until the deadline. Threads: any but the library's. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_drain(struct trunkline_pool_t pool,
+                                        int64_t deadline_ns,
+                                        uint64_t *left,
+                                        struct trunkline_error_t **err);
+
+/**
+ * As trunkline_pool_drain; the result is an event of kind TRUNKLINE_EV_DRAINED with the connections left in `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED,
+ * CLOSED, FORKED; with the event CANCELLED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_drain_async(struct trunkline_pool_t pool,
+                                              int64_t deadline_ns,
+                                              const struct trunkline_completion_t *completion,
+                                              struct trunkline_op_t *op,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Closes a pool: those who wait are refused, and what is idle is closed. Then waits until every connection is closed;
+ * `*left` says how many were left at the deadline, which end when they are released. Again, it only waits.
+ *
+ * Ownership: none; the handle is still to be freed. Blocks: until the deadline; one of 0 does not. Threads: any but the
+ * library's, those too with a past deadline. Errors: INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (the runtime),
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_close(struct trunkline_pool_t pool,
+                                        int64_t deadline_ns,
+                                        uint64_t *left,
+                                        struct trunkline_error_t **err);
+
+/**
+ * As trunkline_pool_close, closed when this returns; the result is an event of kind TRUNKLINE_EV_DRAINED with the
+ * connections left in `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED,
+ * CLOSED, FORKED; with the event CANCELLED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_close_async(struct trunkline_pool_t pool,
+                                              int64_t deadline_ns,
+                                              const struct trunkline_completion_t *completion,
+                                              struct trunkline_op_t *op,
+                                              struct trunkline_error_t **err);
 
 /**
  * Makes a queue that holds at most `max_pending` outstanding operations and undrained events; 0 means

@@ -40,7 +40,14 @@ fn in_rust() -> Layout {
         trunkline_listener_t { h }
         trunkline_tcp_manager_t { h }
         trunkline_keyed_pool_t { h }
+        trunkline_pool_t { h }
+        trunkline_lease_t { h }
+        trunkline_leased_t { lease, value }
+        trunkline_pool_stats_t {
+            size, max_size, min_idle, idle, used, validating, connecting, closing, waiting, created, create_failed, closed, acquired, hits, handed_over, timeouts, cancelled, refused, invalid, relieved, leaks, epoch, peak_used, use_time_ns, wait_time_ns, closed_idle_timeout, closed_lifetime, closed_discarded, closed_cleared, closed_pool_closed, closed_broken, closed_invalid, closed_shrunk, closed_detached,
+        }
         trunkline_job_t { h }
+        trunkline_job_host_t { queue, tag, r#fn, user_data, release }
         trunkline_bytes_t { ptr, len }
         trunkline_str_t { ptr, len }
         trunkline_runtime_options_t { size, worker_threads, max_handles, thread_name }

@@ -1,5 +1,7 @@
 /* An absolute deadline that never comes. One of 0 tries once and says WOULD_BLOCK, one in the past TIMEOUT. */
 #define TRUNKLINE_DEADLINE_NONE INT64_MAX
+/* For trunkline_pool_acquire: the pool's own acquire_timeout, counted from the call. */
+#define TRUNKLINE_DEADLINE_DEFAULT INT64_MIN
 /* A duration in an options struct that never ends; 0 there means the documented default. */
 #define TRUNKLINE_NEVER INT64_MAX
 
@@ -10,4 +12,5 @@
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0 }

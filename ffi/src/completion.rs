@@ -4,6 +4,7 @@
 use crate::{
     call::{Call, in_callback, panicked},
     error::Failure,
+    handing,
     handle::{Handle, trunkline_cq_t, trunkline_op_t},
     op::Op,
     process::Process,
@@ -11,6 +12,7 @@ use crate::{
     runtime::Runtime,
     status::*,
 };
+use parking_lot::Mutex;
 use std::{
     ffi::c_void,
     future::Future,
@@ -46,16 +48,20 @@ pub(crate) struct Done {
     pub(crate) kind: u32,
     pub(crate) handle: u64,
     pub(crate) value: u64,
+    pub(crate) about: u64,
 }
 
 impl Done {
     pub(crate) fn new(kind: u32) -> Self {
-        Self { kind, handle: 0, value: 0 }
+        Self { kind, handle: 0, value: 0, about: 0 }
     }
 }
 
 enum Target {
-    Queue(Slot<Event>),
+    Queue {
+        slot: Slot<Event>,
+        queue: trunkline_cq_t,
+    },
     Callback {
         function: unsafe extern "C-unwind" fn(*mut c_void, *mut trunkline_event_t),
         user_data: UserData,
@@ -83,6 +89,11 @@ impl Delivery {
         self.send(answer);
     }
 
+    fn forget(mut self) {
+        self.target = None;
+        let _ = Process::current().table().remove(self.op);
+    }
+
     fn send(&mut self, answer: Result<Done, Failure>) {
         let Some(target) = self.target.take() else { return };
         let _ = Process::current().table().remove(self.op);
@@ -96,11 +107,11 @@ impl Delivery {
             kind: done.kind,
             value: done.value,
             handle: done.handle,
-            about: 0,
+            about: done.about,
             failure,
         };
         match target {
-            Target::Queue(slot) => slot.complete(event),
+            Target::Queue { slot, queue } => handing::complete(queue, slot, event),
             Target::Callback { function, user_data } => {
                 let mut event = event.into_c();
                 in_callback(|| {
@@ -136,13 +147,10 @@ pub(crate) fn submit(
 ) -> Result<trunkline_op_t, Failure> {
     runtime.check_running()?;
     let threads = runtime.threads()?;
-    let completion = completion.ok_or_else(|| Failure::null("completion"))?;
-    let target = target(call, completion)?;
-    let place = call.place(runtime)?;
     let op = Arc::new(Op::default());
     let cancel = op.token().clone();
-    let handle = call.register(op, place);
-    let delivery = Delivery { tag: completion.tag, kind, op: handle, target: Some(target) };
+    let delivery = register(call, runtime, completion, kind, op)?;
+    let handle = delivery.op;
     let stopping = runtime.stopping().clone();
     threads.spawn(async move {
         let answer = tokio::select! {
@@ -156,6 +164,65 @@ pub(crate) fn submit(
     Ok(handle)
 }
 
+/// Begins an operation that some other part of the library will end.
+///
+/// An error here means that there will be no completion; success that there will be exactly one, unless
+/// it is [forgotten](Pending::forget).
+pub(crate) fn begin(
+    call: &Call,
+    runtime: &Runtime,
+    completion: Option<&trunkline_completion_t>,
+    kind: u32,
+    op: Arc<Op>,
+) -> Result<Pending, Failure> {
+    runtime.check_running()?;
+    let delivery = register(call, runtime, completion, kind, op)?;
+    Ok(Pending { op: delivery.op, delivery: Arc::new(Mutex::new(Some(delivery))) })
+}
+
+/// An operation under way. Dropped with its last clone, it says that it was cancelled.
+#[derive(Clone)]
+pub(crate) struct Pending {
+    op: trunkline_op_t,
+    delivery: Arc<Mutex<Option<Delivery>>>,
+}
+
+impl Pending {
+    pub(crate) fn handle(&self) -> trunkline_op_t {
+        self.op
+    }
+
+    /// The operation ended with `answer`.
+    pub(crate) fn deliver(&self, answer: Result<Done, Failure>) {
+        let delivery = self.delivery.lock().take();
+        if let Some(delivery) = delivery {
+            delivery.deliver(answer);
+        }
+    }
+
+    /// The caller has its answer already: there will be no completion.
+    pub(crate) fn forget(&self) {
+        let delivery = self.delivery.lock().take();
+        if let Some(delivery) = delivery {
+            delivery.forget();
+        }
+    }
+}
+
+fn register(
+    call: &Call,
+    runtime: &Runtime,
+    completion: Option<&trunkline_completion_t>,
+    kind: u32,
+    op: Arc<Op>,
+) -> Result<Delivery, Failure> {
+    let completion = completion.ok_or_else(|| Failure::null("completion"))?;
+    let target = target(call, completion)?;
+    let place = call.place(runtime)?;
+    let op = call.register(op, place);
+    Ok(Delivery { tag: completion.tag, kind, op, target: Some(target) })
+}
+
 fn target(call: &Call, completion: &trunkline_completion_t) -> Result<Target, Failure> {
     match (completion.queue.h, completion.r#fn) {
         (0, Some(function)) => {
@@ -163,7 +230,10 @@ fn target(call: &Call, completion: &trunkline_completion_t) -> Result<Target, Fa
         }
         (0, None) => Err(Failure::argument("completion: neither a queue nor a callback is set")),
         (_, Some(_)) => Err(Failure::argument("completion: both a queue and a callback are set")),
-        (_, None) => Ok(Target::Queue(call.object(completion.queue)?.reserve()?)),
+        (_, None) => {
+            let queue = completion.queue;
+            Ok(Target::Queue { slot: call.object(queue)?.reserve()?, queue })
+        }
     }
 }
 

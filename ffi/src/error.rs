@@ -106,6 +106,9 @@ impl trunkline_error_t {
         if error.is_nothing_sent() {
             flags |= TRUNKLINE_ERR_NOT_SENT;
         }
+        if matches!(error, ConnectionError::CircuitOpen { .. }) {
+            flags |= TRUNKLINE_ERR_CIRCUIT_OPEN;
+        }
         Self {
             status: of(error),
             step: error.step().code(),

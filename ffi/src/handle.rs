@@ -2,8 +2,8 @@
 
 use crate::{
     error::Failure, job::Job, keyed_pool::KeyedPoolObject, listener::ListenerObject, op::Op,
-    process::Process, queue::Queue, runtime::Runtime, status::*, stream::StreamObject,
-    tcp_manager::TcpManagerObject,
+    pool::PoolObject, process::Process, queue::Queue, runtime::Runtime, status::*,
+    stream::StreamObject, tcp_manager::TcpManagerObject,
 };
 use parking_lot::RwLock;
 use std::sync::{
@@ -70,6 +70,14 @@ pub struct trunkline_tcp_manager_t {
     pub h: u64,
 }
 
+/// A checkout pool. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_pool_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A job: work that a pool asks of its host. Needs no free: it is gone with its answer, or with its pool.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +110,7 @@ pub(crate) enum Object {
     Listener(Arc<ListenerObject>),
     TcpManager(Arc<TcpManagerObject>),
     KeyedPool(Arc<KeyedPoolObject>),
+    Pool(Arc<PoolObject>),
     Job(Arc<Job>),
 }
 
@@ -141,6 +150,7 @@ handle!(trunkline_stream_t, Stream, StreamObject, 4, "stream");
 handle!(trunkline_listener_t, Listener, ListenerObject, 5, "listener");
 handle!(trunkline_tcp_manager_t, TcpManager, TcpManagerObject, 6, "TCP manager");
 handle!(trunkline_keyed_pool_t, KeyedPool, KeyedPoolObject, 7, "keyed pool");
+handle!(trunkline_pool_t, Pool, PoolObject, 8, "pool");
 handle!(trunkline_job_t, Job, Job, 9, "job");
 
 /// ```text
@@ -300,6 +310,7 @@ impl Object {
             Self::Listener(_) => trunkline_listener_t::TAG,
             Self::TcpManager(_) => trunkline_tcp_manager_t::TAG,
             Self::KeyedPool(_) => trunkline_keyed_pool_t::TAG,
+            Self::Pool(_) => trunkline_pool_t::TAG,
             Self::Job(_) => trunkline_job_t::TAG,
         }
     }

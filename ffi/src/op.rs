@@ -7,17 +7,32 @@ use crate::{
     process::Process,
     status::*,
 };
+use std::sync::OnceLock;
 use tokio_util::sync::CancellationToken;
 
 /// What an operation handle names.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Op {
     cancel: CancellationToken,
+    /// For an operation that is no task: what cancels it.
+    canceller: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Op {
     pub(crate) fn token(&self) -> &CancellationToken {
         &self.cancel
+    }
+
+    /// Has `canceller` called by each cancel from now on.
+    pub(crate) fn cancels(&self, canceller: impl Fn() + Send + Sync + 'static) {
+        let _ = self.canceller.set(Box::new(canceller));
+    }
+
+    fn cancel(&self) {
+        self.cancel.cancel();
+        if let Some(canceller) = self.canceller.get() {
+            canceller();
+        }
     }
 }
 
@@ -30,7 +45,7 @@ impl Op {
 pub extern "C" fn trunkline_op_cancel(op: trunkline_op_t) -> trunkline_status_t {
     enter_plain(|| match Process::current().table().get(op) {
         Ok(found) => {
-            found.cancel.cancel();
+            found.cancel();
             Ok(())
         }
         Err(failure) if failure.status() == TRUNKLINE_E_INVALID_HANDLE && is_op(op) => Ok(()),

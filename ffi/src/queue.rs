@@ -9,7 +9,8 @@ use crate::{
     call::{enter, enter_plain},
     error::{Failure, trunkline_error_t},
     handle::{
-        end_and_free, trunkline_cq_t, trunkline_job_t, trunkline_runtime_t, trunkline_stream_t,
+        end_and_free, trunkline_cq_t, trunkline_job_t, trunkline_pool_t, trunkline_runtime_t,
+        trunkline_stream_t,
     },
     input::Deadline,
     process::Process,
@@ -41,6 +42,11 @@ pub const TRUNKLINE_EV_JOB: u32 = 7;
 /// trunkline_keyed_pool_get_or_create_async: `value` is the value under the key, which stays the pool's.
 pub const TRUNKLINE_EV_POOL_VALUE: u32 = 8;
 
+/// trunkline_pool_acquire_async: `handle` is the lease, `value` what is lent, `about` the pool.
+pub const TRUNKLINE_EV_LEASE: u32 = 9;
+/// No event: what trunkline_pool_release_handing writes if nobody was served.
+pub const TRUNKLINE_EV_NONE: u32 = u32::MAX;
+
 /// One completion: 64 bytes whose layout never changes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +72,23 @@ pub struct trunkline_event_t {
 }
 
 const _: () = assert!(size_of::<trunkline_event_t>() == 64);
+
+impl trunkline_event_t {
+    /// What stands for no event.
+    pub(crate) fn none() -> Self {
+        Self {
+            tag: 0,
+            op: 0,
+            status: TRUNKLINE_OK,
+            kind: TRUNKLINE_EV_NONE,
+            handle: 0,
+            value: 0,
+            object: ptr::null_mut(),
+            error: ptr::null_mut(),
+            about: 0,
+        }
+    }
+}
 
 /// A completion inside the library: it owns what it carries.
 #[derive(Debug)]
@@ -104,11 +127,11 @@ impl Event {
 impl Drop for Event {
     /// An event that nobody takes frees the object that it carries.
     fn drop(&mut self) {
-        free_carried(self.kind, self.handle);
+        free_carried(self.kind, self.handle, self.about);
     }
 }
 
-fn free_carried(kind: u32, handle: u64) {
+fn free_carried(kind: u32, handle: u64, about: u64) {
     let table = Process::current().table();
     match kind {
         TRUNKLINE_EV_CONNECTED if handle != 0 => {
@@ -117,6 +140,12 @@ fn free_carried(kind: u32, handle: u64) {
         // Nobody will answer it: whoever asked is told so.
         TRUNKLINE_EV_JOB if handle != 0 => {
             let _ = table.remove(trunkline_job_t { h: handle });
+        }
+        // Nobody uses it: the next in line does.
+        TRUNKLINE_EV_LEASE if handle != 0 => {
+            if let Ok(pool) = table.get(trunkline_pool_t { h: about }) {
+                pool.put_back_unseen(handle);
+            }
         }
         _ => {}
     }
@@ -307,5 +336,5 @@ pub unsafe extern "C" fn trunkline_event_dispose(event: Option<&mut trunkline_ev
         drop(unsafe { Box::from_raw(event.object.cast::<trunkline_buf_t>()) });
         event.object = ptr::null_mut();
     }
-    free_carried(event.kind, std::mem::take(&mut event.handle));
+    free_carried(event.kind, std::mem::take(&mut event.handle), event.about);
 }

@@ -5,7 +5,7 @@ use crate::{
     call::{Call, enter, enter_unit, mark_library_thread},
     error::{Failure, trunkline_error_t},
     handle::{
-        free, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_runtime_t,
+        free, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_pool_t, trunkline_runtime_t,
         trunkline_stream_t, trunkline_tcp_manager_t,
     },
     input::{Deadline, Sized_, now, options, text, trunkline_str_t},
@@ -169,6 +169,9 @@ impl Runtime {
             manager.stop_if_on(self);
         }
         for pool in table.all::<trunkline_keyed_pool_t>() {
+            pool.close_if_on(self);
+        }
+        for pool in table.all::<trunkline_pool_t>() {
             pool.close_if_on(self);
         }
         let Some(threads) = self.threads.write().take() else { return true };

@@ -57,6 +57,8 @@ pub const TRUNKLINE_E_NOT_FOUND: i32 = 22;
 pub const TRUNKLINE_ERR_RETRYABLE: u32 = 1;
 /// It is certain that no byte of the operation left this process.
 pub const TRUNKLINE_ERR_NOT_SENT: u32 = 2;
+/// The destination failed so often that it is not tried for a while.
+pub const TRUNKLINE_ERR_CIRCUIT_OPEN: u32 = 4;
 
 /// Every status with its name, in order: the one list that names and mirrors are made from.
 pub(crate) const NAMES: [(trunkline_status_t, &std::ffi::CStr); 23] = [

@@ -110,6 +110,16 @@ impl StreamObject {
         Process::current().table().insert(Arc::new(object), Some(place))
     }
 
+    /// Whether a pool may lend it: it stands, and nothing is left of the last conversation.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.stream.is_quiet()
+    }
+
+    /// Ends the stream, for everybody who uses it.
+    pub(crate) fn close(&self) {
+        self.stream.close();
+    }
+
     /// Closes the stream if it was made on `runtime`.
     pub(crate) fn close_if_on(&self, runtime: &Runtime) {
         if std::ptr::eq(Arc::as_ptr(&self.runtime), runtime) {
@@ -210,7 +220,7 @@ pub unsafe extern "C" fn trunkline_connect_async(
             let stream = network.connect(&address, deadline).await?;
             let runtime = owner.upgrade().ok_or_else(|| Failure::closed("the runtime"))?;
             let handle = StreamObject::register(&runtime, stream, place).raw();
-            Ok(Done { kind: TRUNKLINE_EV_CONNECTED, handle, value: 0 })
+            Ok(Done { handle, ..Done::new(TRUNKLINE_EV_CONNECTED) })
         })
     })
 }

@@ -189,7 +189,7 @@ pub unsafe extern "C" fn trunkline_tcp_manager_connect_async(
             let stream = manager.connect(&address, deadline).await?;
             let runtime = owner.upgrade().ok_or_else(|| Failure::closed("the runtime"))?;
             let handle = StreamObject::register(&runtime, stream, place).raw();
-            Ok(Done { kind: TRUNKLINE_EV_CONNECTED, handle, value: 0 })
+            Ok(Done { handle, ..Done::new(TRUNKLINE_EV_CONNECTED) })
         })
     })
 }
@@ -361,7 +361,7 @@ pub extern "C" fn trunkline_tcp_manager_drain_async(
         let manager = object.manager.clone();
         submit(call, &object.runtime, completion, TRUNKLINE_EV_DRAINED, async move {
             let value = manager.drain(deadline).await.cut;
-            Ok(Done { kind: TRUNKLINE_EV_DRAINED, handle: 0, value })
+            Ok(Done { value, ..Done::new(TRUNKLINE_EV_DRAINED) })
         })
     })
 }

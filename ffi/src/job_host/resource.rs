@@ -70,6 +70,12 @@ impl Resource {
         self.number
     }
 
+    /// Leaves it to the host for good, open as it is; returns its number.
+    pub(crate) fn detach(mut self) -> u64 {
+        self.rest = None;
+        self.number
+    }
+
     /// Has it closed, now and exactly once, for one of TRUNKLINE_POOL_CLOSE_*. The future only waits until the host says
     /// that it is done, or will never say so.
     pub(crate) fn close(mut self, reason: u32) -> impl Future<Output = ()> + Send + 'static {

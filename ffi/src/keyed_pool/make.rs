@@ -179,11 +179,12 @@ pub unsafe extern "C" fn trunkline_keyed_pool_get_or_create_async(
         let asking = object.ask(key, end);
         let operation = async move {
             Ok(match until(deadline, asking).await? {
-                Found::Value(value) => Done { kind: TRUNKLINE_EV_POOL_VALUE, handle: 0, value },
+                Found::Value(value) => Done { value, ..Done::new(TRUNKLINE_EV_POOL_VALUE) },
                 Found::Make(job) => Done {
                     kind: TRUNKLINE_EV_JOB,
                     handle: job.raw(),
                     value: u64::from(TRUNKLINE_JOB_MAKE),
+                    about: 0,
                 },
             })
         };

@@ -49,6 +49,14 @@ pub const TRUNKLINE_POOL_CLOSE_CLEARED: u32 = 7;
 pub const TRUNKLINE_POOL_CLOSE_POOL_CLOSED: u32 = 8;
 /// It was made too late: nobody waited for it any more.
 pub const TRUNKLINE_POOL_CLOSE_UNWANTED: u32 = 9;
+/// It was found broken when it was put back or about to be lent.
+pub const TRUNKLINE_POOL_CLOSE_BROKEN: u32 = 10;
+/// It did not pass its check or its reset.
+pub const TRUNKLINE_POOL_CLOSE_INVALID: u32 = 11;
+/// The pool was made smaller.
+pub const TRUNKLINE_POOL_CLOSE_SHRUNK: u32 = 12;
+/// A caller took it out of the pool for good.
+pub const TRUNKLINE_POOL_CLOSE_DETACHED: u32 = 13;
 
 const _: () = {
     assert!(TRUNKLINE_POOL_CLOSE_IDLE_TIMEOUT == PoolCloseReason::IdleTimeout as u32);
@@ -60,6 +68,10 @@ const _: () = {
     assert!(TRUNKLINE_POOL_CLOSE_CLEARED == PoolCloseReason::Cleared as u32);
     assert!(TRUNKLINE_POOL_CLOSE_POOL_CLOSED == PoolCloseReason::PoolClosed as u32);
     assert!(TRUNKLINE_POOL_CLOSE_UNWANTED == PoolCloseReason::Unwanted as u32);
+    assert!(TRUNKLINE_POOL_CLOSE_BROKEN == PoolCloseReason::Broken as u32);
+    assert!(TRUNKLINE_POOL_CLOSE_INVALID == PoolCloseReason::Invalid as u32);
+    assert!(TRUNKLINE_POOL_CLOSE_SHRUNK == PoolCloseReason::Shrunk as u32);
+    assert!(TRUNKLINE_POOL_CLOSE_DETACHED == PoolCloseReason::Detached as u32);
 };
 
 /// Takes a value that the pool gives up. `reason` is one of TRUNKLINE_POOL_CLOSE_*.
