@@ -6,7 +6,8 @@ use crate::{
     error::{Failure, trunkline_error_t},
     handle::{
         Handle, trunkline_cq_t, trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t,
-        trunkline_op_t, trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
+        trunkline_op_t, trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t,
+        trunkline_tcp_manager_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -36,6 +37,8 @@ pub struct trunkline_debug_counts_t {
     pub tcp_managers: u64,
     /// Jobs that were not answered.
     pub jobs: u64,
+    /// Checkout pools that were not freed.
+    pub pools: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -64,6 +67,7 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             keyed_pools: table.count(trunkline_keyed_pool_t::TAG) as u64,
             tcp_managers: table.count(trunkline_tcp_manager_t::TAG) as u64,
             jobs: table.count(trunkline_job_t::TAG) as u64,
+            pools: table.count(trunkline_pool_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }

@@ -18,6 +18,7 @@ pub(crate) fn debug_counts(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u6
         ("keyed_pools", counts.keyed_pools),
         ("tcp_managers", counts.tcp_managers),
         ("jobs", counts.jobs),
+        ("pools", counts.pools),
     ]))
 }
 

@@ -105,6 +105,7 @@ static inline void nothing_is_left(void) {
   CHECK(found.keyed_pools == 0, "no keyed pool is left");
   CHECK(found.tcp_managers == 0, "no TCP manager is left");
   CHECK(found.jobs == 0, "no job is left");
+  CHECK(found.pools == 0, "no pool is left");
 }
 
 /* Ends a program; valgrind sees what a host that stops everything would leave behind. */

@@ -5,7 +5,7 @@ import "C"
 
 // Counts are the live objects of the process, by type.
 type Counts struct {
-	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools, TCPManagers, Jobs uint64
+	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools, TCPManagers, Jobs, Pools uint64
 }
 
 // DebugCounts counts the live objects; it walks the whole table.
@@ -22,6 +22,7 @@ func DebugCounts() Counts {
 		KeyedPools:  uint64(c.keyed_pools),
 		TCPManagers: uint64(c.tcp_managers),
 		Jobs:        uint64(c.jobs),
+		Pools:       uint64(c.pools),
 	}
 }
 
