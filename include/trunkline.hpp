@@ -519,6 +519,58 @@ class Job {
   trunkline_job_t handle_;
 };
 
+/** A connection that is lent; destroyed, it is put back. Its pool must be there for as long as it is used. */
+class Lease {
+ public:
+  /** No lease. */
+  Lease() noexcept : pool_(), leased_() {}
+  /** Takes a lease of the pool over. */
+  Lease(trunkline_pool_t pool, trunkline_leased_t leased) noexcept : pool_(pool), leased_(leased) {}
+  Lease(Lease &&other) noexcept : pool_(other.pool_), leased_(other.take()) {}
+  Lease &operator=(Lease &&other) noexcept {
+    if (this != &other) {
+      end(0);
+      pool_ = other.pool_;
+      leased_ = other.take();
+    }
+    return *this;
+  }
+  Lease(const Lease &) = delete;
+  Lease &operator=(const Lease &) = delete;
+  ~Lease() { end(0); }
+
+  /** Whether there is a connection. */
+  explicit operator bool() const noexcept { return leased_.lease.h != 0; }
+  /** The program's number of the connection, or the `h` of the stream. */
+  uint64_t value() const noexcept { return leased_.value; }
+
+  /** Puts the connection back before the lease is destroyed; INVALID_HANDLE if the pool was freed. */
+  void release() { check(trunkline_pool_release(pool_, take().lease, 0)); }
+  /** Closes the connection instead, as after an error that leaves it in doubt. */
+  void discard() { check(trunkline_pool_release(pool_, take().lease, TRUNKLINE_POOL_DISCARD)); }
+
+  /** Takes the connection out of the pool for good. */
+  uint64_t detach() {
+    uint64_t value = 0;
+    check(trunkline_pool_detach(pool_, take().lease, &value));
+    return value;
+  }
+
+ private:
+  trunkline_leased_t take() noexcept {
+    trunkline_leased_t leased = leased_;
+    leased_ = trunkline_leased_t();
+    return leased;
+  }
+
+  void end(uint32_t flags) noexcept {
+    if (*this) trunkline_pool_release(pool_, take().lease, flags);
+  }
+
+  trunkline_pool_t pool_;
+  trunkline_leased_t leased_;
+};
+
 /** One completion. What it owns is freed with it, unless it was taken. */
 class Event {
  public:
@@ -570,6 +622,15 @@ class Event {
     trunkline_job_t handle = {event_.handle};
     event_.handle = 0;
     return Job(handle);
+  }
+
+  /** The lease of a TRUNKLINE_EV_LEASE; throws the error that it carries instead, if there is one. */
+  Lease take_lease() {
+    check();
+    trunkline_pool_t pool = {event_.about};
+    trunkline_leased_t leased = {{event_.handle}, event_.value};
+    event_.handle = 0;
+    return Lease(pool, leased);
   }
 
  private:
@@ -889,6 +950,172 @@ class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_p
   }
 
   static void free_closer(void *user_data) noexcept { delete static_cast<Closer *>(user_data); }
+};
+
+/**
+ * Makes the connections of a Pool, and looks after them. Every method runs on a thread of the library: it must not block,
+ * an exception out of it ends the program, and it answers its job now or later, from any thread.
+ */
+class Connector {
+ public:
+  virtual ~Connector() {}
+
+  /** Makes a connection; the job is done with its number, which is not 0. */
+  virtual void connect(Job job) = 0;
+  /** Asks the peer whether the connection still works; only with TRUNKLINE_POOL_CHECKS among the abilities. */
+  virtual void check(Job job, uint64_t connection) {
+    (void)connection;
+    job.done();
+  }
+  /** Takes back what the last holder did to it; only with TRUNKLINE_POOL_RESETS among the abilities. */
+  virtual void reset(Job job, uint64_t connection) {
+    (void)connection;
+    job.done();
+  }
+  /** Closes it, for one of TRUNKLINE_POOL_CLOSE_*; once for each that was made. */
+  virtual void close(Job job, uint64_t connection, uint32_t reason) = 0;
+  /** TRUNKLINE_POOL_CHECKS, TRUNKLINE_POOL_RESETS, both or 0. */
+  virtual uint32_t abilities() const { return 0; }
+};
+
+/** Lends connections, each to one caller at a time, in the order in which they come. */
+class Pool : public detail::Owned<trunkline_pool_t, trunkline_pool_free> {
+ public:
+  /**
+   * A pool of the program's connections. `json` is a document such as {"name": "db", "max_size": 20}; empty means the
+   * defaults.
+   */
+  explicit Pool(std::unique_ptr<Connector> connector, const std::string &json = std::string(),
+                trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    uint32_t abilities = connector->abilities();
+    trunkline_job_host_t host = {trunkline_cq_t(), 0, call_connector, connector.release(), free_connector};
+    trunkline_pool_t made;
+    trunkline_error_t *error = nullptr;
+    trunkline::check(trunkline_pool_new(runtime, json.data(), json.size(), &host, abilities, &made, &error), error);
+    Owned::reset(made);
+  }
+
+  /** A pool of streams to these addresses: each goes to the one with the fewest, of those that work. */
+  explicit Pool(const std::vector<std::string> &addresses, const std::string &json = std::string(),
+                trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    std::vector<trunkline_str_t> texts;
+    for (const std::string &address : addresses) texts.push_back({address.data(), address.size()});
+    trunkline_pool_t made;
+    trunkline_error_t *error = nullptr;
+    trunkline::check(
+        trunkline_pool_open(runtime, json.data(), json.size(), texts.data(), texts.size(), &made, &error), error);
+    Owned::reset(made);
+  }
+
+  /** Takes a connection, waiting for one until the pool's acquire_timeout. `holder` says who takes it, for errors. */
+  Lease acquire(const std::string &holder = std::string()) { return take(TRUNKLINE_DEADLINE_DEFAULT, holder); }
+  /** The same, until the deadline. */
+  Lease acquire(Deadline deadline, const std::string &holder = std::string()) { return take(deadline.ns(), holder); }
+
+  /**
+   * The same as an operation: `function` is called with the event, once: before this returns if a connection is ready,
+   * else by the thread that puts one back, which it must not block. Event::take_lease gives the lease.
+   */
+  trunkline_op_t acquire_async(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_pool_t pool = get();
+    detail::OnEvent at_once = function;
+    trunkline_leased_t now = trunkline_leased_t();
+    trunkline_op_t op = trunkline_op_t();
+    std::unique_ptr<detail::OnEvent> owed(new detail::OnEvent(std::move(function)));
+    trunkline_completion_t completion = {trunkline_cq_t(), 0, detail::call_once, owed.get()};
+    trunkline_error_t *error = nullptr;
+    trunkline::check(
+        trunkline_pool_acquire_async(pool, deadline.ns(), nullptr, 0, &completion, &now, &op, &error), error);
+    if (now.lease.h == 0) {
+      owed.release();
+      return op;
+    }
+    trunkline_event_t event = trunkline_event_t();
+    event.kind = TRUNKLINE_EV_LEASE;
+    event.handle = now.lease.h;
+    event.value = now.value;
+    event.about = pool.h;
+    at_once(Event(event));
+    return op;
+  }
+
+  /** The counts. */
+  trunkline_pool_stats_t stats() const {
+    trunkline_pool_stats_t stats = TRUNKLINE_POOL_STATS_INIT;
+    trunkline::check(trunkline_pool_stats(get(), &stats));
+    return stats;
+  }
+
+  /** The counts; the measurement of the peak starts anew. */
+  trunkline_pool_stats_t take_stats() {
+    trunkline_pool_stats_t stats = TRUNKLINE_POOL_STATS_INIT;
+    trunkline::check(trunkline_pool_take_stats(get(), &stats));
+    return stats;
+  }
+
+  /** Who holds what, longest first, as JSON. */
+  std::string leases() const {
+    trunkline_buf_t *json = nullptr;
+    trunkline::check(trunkline_pool_leases(get(), &json));
+    Buffer buffer(json);
+    return std::string(reinterpret_cast<const char *>(buffer.data()), buffer.size());
+  }
+
+  /** Changes how many connections there may be, and how many stand ready. */
+  void resize(uint32_t max_size, uint32_t min_idle) {
+    trunkline_error_t *error = nullptr;
+    trunkline::check(trunkline_pool_resize(get(), max_size, min_idle, &error), error);
+  }
+
+  /** Retires every connection made so far, as after a failover. */
+  void clear() { trunkline::check(trunkline_pool_clear(get())); }
+  /** Checks every idle connection in the background. */
+  void check() { trunkline::check(trunkline_pool_check(get())); }
+
+  /** Waits until as many connections stand ready as min_idle says. */
+  void wait_ready(Deadline deadline = Deadline()) {
+    trunkline_error_t *error = nullptr;
+    trunkline::check(trunkline_pool_wait_ready(get(), deadline.ns(), &error), error);
+  }
+
+  /** Lends to nobody who is not in line yet and waits for every connection to be closed; says how many were left. */
+  uint64_t drain(Deadline deadline = Deadline()) {
+    uint64_t left = 0;
+    trunkline_error_t *error = nullptr;
+    trunkline::check(trunkline_pool_drain(get(), deadline.ns(), &left, &error), error);
+    return left;
+  }
+
+  /** Refuses all who wait and waits for every connection to be closed; says how many were left. */
+  uint64_t close(Deadline deadline = Deadline()) {
+    uint64_t left = 0;
+    trunkline_error_t *error = nullptr;
+    trunkline::check(trunkline_pool_close(get(), deadline.ns(), &left, &error), error);
+    return left;
+  }
+
+ private:
+  Lease take(int64_t deadline_ns, const std::string &holder) {
+    trunkline_leased_t leased;
+    trunkline_error_t *error = nullptr;
+    trunkline::check(trunkline_pool_acquire(get(), deadline_ns, holder.data(), holder.size(), &leased, &error), error);
+    return Lease(get(), leased);
+  }
+
+  static void call_connector(void *user_data, trunkline_job_t handle, uint32_t what, uint32_t reason,
+                             uint64_t about) noexcept {
+    Connector &connector = *static_cast<Connector *>(user_data);
+    Job job(handle);
+    switch (what) {
+      case TRUNKLINE_JOB_CONNECT: return connector.connect(std::move(job));
+      case TRUNKLINE_JOB_CHECK: return connector.check(std::move(job), about);
+      case TRUNKLINE_JOB_RESET: return connector.reset(std::move(job), about);
+      case TRUNKLINE_JOB_CLOSE: return connector.close(std::move(job), about, reason);
+      default: return job.fail(TRUNKLINE_E_UNSUPPORTED, "this job is not known to trunkline.hpp");
+    }
+  }
+
+  static void free_connector(void *user_data) noexcept { delete static_cast<Connector *>(user_data); }
 };
 
 /** How a connection is made, kept alive, retried and given up: checked, and unchanged from then on. */

@@ -11,6 +11,10 @@ typedef struct Inherited {
   trunkline_op_t op;
   trunkline_keyed_pool_t pool;
   trunkline_job_t job;
+  trunkline_listener_t lending;
+  trunkline_pool_t lends;
+  trunkline_leased_t lent;
+  trunkline_stream_t peer;
   trunkline_buf_t *buf;
   trunkline_error_t *error;
 } Inherited;
@@ -47,6 +51,7 @@ static void new_objects_work(void) {
 
 static void in_the_child(const Inherited *inherited) {
   uint64_t value;
+  trunkline_leased_t leased;
   nothing_is_left();
   every_stream_call(inherited->near, TRUNKLINE_E_FORKED, TRUNKLINE_OK);
   every_stream_call(inherited->ends[0], TRUNKLINE_E_FORKED, TRUNKLINE_OK);
@@ -58,6 +63,10 @@ static void in_the_child(const Inherited *inherited) {
   GIVES(TRUNKLINE_E_FORKED, trunkline_keyed_pool_fill(inherited->job, 1, &value, NULL));
   GIVES(TRUNKLINE_E_FORKED, trunkline_keyed_pool_size(inherited->pool, &value));
   OK(trunkline_keyed_pool_free(inherited->pool));
+  GIVES(TRUNKLINE_E_FORKED, trunkline_pool_acquire(inherited->lends, NEVER, NULL, 0, &leased, NULL));
+  GIVES(TRUNKLINE_E_FORKED, trunkline_pool_release(inherited->lends, inherited->lent.lease, TRUNKLINE_POOL_DISCARD));
+  GIVES(TRUNKLINE_E_FORKED, trunkline_pool_clear(inherited->lends));
+  OK(trunkline_pool_free(inherited->lends));
   /* Freed once more: still nothing. */
   OK(trunkline_stream_free(inherited->near));
   /* Values with one owner are plain memory. */
@@ -73,6 +82,31 @@ static void waits_for(pid_t child) {
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "all is well in the child");
 }
 
+/* A pool of one TCP connection, which is lent. */
+static void lend_one(Inherited *all) {
+  char address[320];
+  trunkline_str_t text = { address, 0 };
+  all->lending = listen_on("tcp://127.0.0.1:0");
+  OK(trunkline_listener_address(all->lending, address, sizeof address, &text.len));
+  OK(trunkline_pool_open(all->rt, TEXT("{\"max_size\": 1}"), &text, 1, &all->lends, NULL));
+  OK(trunkline_pool_acquire(all->lends, NEVER, TEXT("the parent"), &all->lent, NULL));
+  OK(trunkline_listener_accept(all->lending, NEVER, &all->peer, NULL));
+}
+
+static void it_still_lends(const Inherited *all) {
+  trunkline_stream_t stream;
+  trunkline_leased_t again;
+  stream.h = all->lent.value;
+  say(stream, "the child closed nothing");
+  hears(all->peer, "the child closed nothing");
+  OK(trunkline_pool_release(all->lends, all->lent.lease, 0));
+  OK(trunkline_pool_acquire(all->lends, NEVER, NULL, 0, &again, NULL));
+  CHECK(again.value == all->lent.value, "the same connection is lent again");
+  OK(trunkline_pool_free(all->lends));
+  OK(trunkline_stream_free(all->peer));
+  OK(trunkline_listener_free(all->lending));
+}
+
 static void inherit(Inherited *all) {
   uint64_t value;
   OK(trunkline_runtime_new(NULL, &all->rt, NULL));
@@ -84,6 +118,7 @@ static void inherit(Inherited *all) {
   all->op = connect_async(all->rt, TEXT("mem:inherited"), all->cq, 1);
   OK(trunkline_keyed_pool_new(all->rt, NULL, 0, NULL, &all->pool, NULL));
   OK(trunkline_keyed_pool_get_or_create(all->pool, (const uint8_t *)"a", 1, NEVER, &value, &all->job, NULL));
+  lend_one(all);
   all->buf = trunkline_buf_wrap((const uint8_t *)"x", 1, NULL, NULL);
   GIVES(TRUNKLINE_E_TIMEOUT, trunkline_debug_fail(TRUNKLINE_E_TIMEOUT, &all->error));
 }
@@ -103,6 +138,7 @@ static void everything_still_works(const Inherited *all) {
   OK(trunkline_stream_free(stream));
   OK(trunkline_keyed_pool_fill(all->job, 1, &value, NULL));
   OK(trunkline_keyed_pool_free(all->pool));
+  it_still_lends(all);
   free_streams(all->near, all->far);
   free_streams(all->ends[0], all->ends[1]);
   OK(trunkline_listener_free(all->listener));

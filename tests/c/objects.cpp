@@ -381,6 +381,64 @@ void who_can_wait_for_a_place_does() {
   CHECK(!pool.get_value("b", value), "a lifetime of its own");
 }
 
+/** Counts up, and counts what is closed. */
+class Numbers : public trunkline::Connector {
+ public:
+  explicit Numbers(std::atomic<int> &closed) : made_(0), closed_(closed) {}
+  void connect(trunkline::Job job) override { job.done(++made_); }
+  void check(trunkline::Job job, std::uint64_t number) override {
+    if (number == 2) return job.fail(TRUNKLINE_E_BROKEN, "two is broken");
+    job.done();
+  }
+  void close(trunkline::Job job, std::uint64_t, std::uint32_t) override {
+    closed_++;
+    job.done();
+  }
+  std::uint32_t abilities() const override { return TRUNKLINE_POOL_CHECKS; }
+
+ private:
+  std::atomic<std::uint64_t> made_;
+  std::atomic<int> &closed_;
+};
+
+void pools_lend_to_one_caller_at_a_time() {
+  std::atomic<int> closed(0);
+  trunkline::Pool pool(std::unique_ptr<trunkline::Connector>(new Numbers(closed)), "{\"max_size\": 1}");
+  trunkline::Lease lease = pool.acquire("objects.cpp");
+  CHECK(lease && lease.value() == 1, "the program's number");
+  CHECK(pool.leases().find("objects.cpp") != std::string::npos, "who holds it");
+  thrown(TRUNKLINE_E_WOULD_BLOCK, [&] { pool.acquire(Deadline::now()); });
+  thrown(TRUNKLINE_E_TIMEOUT, [&] { pool.acquire(std::chrono::milliseconds(1)); });
+  std::uint64_t served = 0;
+  CHECK(pool.acquire_async([&](trunkline::Event event) { served = event.take_lease().value(); }).h != 0, "it waits");
+  trunkline::Lease moved(std::move(lease));
+  lease = std::move(moved);
+  lease.release();
+  CHECK(!lease && served == 1 && pool.stats().idle == 1, "lent to the next, and put back by its lease");
+  pool.acquire_async([&](trunkline::Event event) { event.take_lease().discard(); });
+  CHECK(pool.acquire().value() == 2, "what was discarded is made anew");
+  pool.check();
+  while (pool.take_stats().invalid == 0) std::this_thread::yield();
+  CHECK(pool.acquire().detach() == 3, "what does not pass is not lent");
+  pool.resize(2, 1);
+  pool.wait_ready();
+  pool.clear();
+  CHECK(pool.acquire().value() > 4, "of a later generation");
+  CHECK(pool.drain() == 0 && pool.close() == 0, "all are closed");
+  thrown(TRUNKLINE_E_CLOSED, [&] { pool.acquire(); });
+  CHECK(closed == static_cast<int>(pool.stats().closed) - 1, "each once; the detached one is the program's");
+}
+
+void pools_lend_streams_too() {
+  Listener listener("mem:objects-pool");
+  trunkline::Pool pool(std::vector<std::string>(1, "mem:objects-pool"));
+  std::uint64_t first = pool.acquire().value();
+  trunkline::Stream far = listener.accept();
+  CHECK(pool.acquire().value() == first, "the same");
+  far = trunkline::Stream();
+  CHECK(pool.acquire().value() != first, "its peer is gone");
+}
+
 }  // namespace
 
 int main() {
@@ -397,6 +455,8 @@ int main() {
   pools_keep_values_and_give_them_up();
   one_caller_makes_what_others_wait_for();
   who_can_wait_for_a_place_does();
+  pools_lend_to_one_caller_at_a_time();
+  pools_lend_streams_too();
   values_are_read_by_name();
   the_log_is_heard();
   leave();
