@@ -96,7 +96,15 @@ test-hello: tools .venv/.wheel $(GO_READY) library ## The README's program in ea
 test-killed: tools .venv/.wheel $(GO_READY) release ## A client of each language killed in mid-transfer: the counts stay exact
 	examples/demo/run kill
 
+.PHONY: test-peers
+test-peers: tools library ## Against real servers; fails where one is missing (make peers)
+	tests/peers/run
+
 ##@ Now and then
+
+.PHONY: peers
+peers: ## Install what tests against real servers need from Debian (as root, or with sudo)
+	scripts/setup peers
 
 # More rounds or a part of a table: make bench-pipe BENCH='--rounds 15 --only duplex'
 .PHONY: bench-pipe
