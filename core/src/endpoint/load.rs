@@ -152,6 +152,28 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_steps_back_lets_no_estimate_fall() {
+        let origin = start();
+        let (before, after) = (origin + Duration::from_secs(10), origin + Duration::from_secs(20));
+        let ewma = PeakEwma::new(EwmaConfig::default(), origin);
+        ewma.on_success(100 * MILLI, after);
+        assert!((millis(&ewma, before) - 100.0).abs() < 0.01);
+        ewma.on_success(10 * MILLI, before);
+        assert!((millis(&ewma, after) - 100.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn an_estimate_falls_on_when_the_count_of_ticks_wraps() {
+        let origin = start();
+        let config = EwmaConfig { decay: Duration::from_secs(1), ..EwmaConfig::default() };
+        let ewma = PeakEwma::new(config, origin);
+        // 2³² ticks are 4,194,302 s.
+        ewma.on_success(100 * MILLI, origin + Duration::from_secs(4_194_300));
+        let later = millis(&ewma, origin + Duration::from_secs(4_194_304));
+        assert!((later - 100.0 * (-4_f64).exp()).abs() < 0.1, "{later}");
+    }
+
+    #[test]
     fn a_quick_failure_counts_as_the_penalty() {
         let now = start();
         let ewma = PeakEwma::new(EwmaConfig::default(), now);

@@ -37,3 +37,6 @@ pub use outlier::{Ejection, OutlierDetector, OutlierRule, Sweep};
 pub use pick::{Draw, Peers, Picker};
 pub use resolve::{Answer, Asked, Lookup, ResolvedName};
 pub use set::{Endpoint, EndpointId, EndpointSet, Member, SetChange};
+
+#[cfg(test)]
+mod tests;
