@@ -121,9 +121,12 @@ impl Endpoints {
             BreakerState::Open { until } => Some(until),
             BreakerState::Closed | BreakerState::HalfOpen { .. } => None,
         };
-        let until =
-            self.all.iter().map(open_until).collect::<Option<Vec<_>>>()?.into_iter().min()?;
-        until.checked_duration_since(now).filter(|left| !left.is_zero())
+        let mut first = None::<Instant>;
+        for endpoint in &self.all {
+            let until = open_until(endpoint)?;
+            first = Some(first.map_or(until, |first| first.min(until)));
+        }
+        first?.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
     /// When an endpoint that only its failures hold up may be tried; `None` if there is none such.

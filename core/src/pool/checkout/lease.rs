@@ -3,7 +3,7 @@
 use super::{
     connector::Connector,
     shared::{Pace, Shared, clock},
-    slots::SlotId,
+    slots::{SlotId, TURN_BITS},
     state::{Fate, Loan},
 };
 use crate::pool::reason::PoolCloseReason;
@@ -24,18 +24,16 @@ pub struct Lease<C: Connector> {
     connection: Option<C::Connection>,
 }
 
-/// The number of a lease, for those who cannot hold the lease itself. No other lease of any pool in this
-/// process has or had the same, up to 2³⁶ leases of one connection.
+/// The number of a lease, for those who cannot hold the lease itself. No other lease of its pool, or of the
+/// 254 pools made next, has the same until its place in the pool was used 2³⁵ times more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseId(u64);
 
 const INDEX_BITS: u32 = 20;
-const TURN_BITS: u32 = 36;
 
 impl LeaseId {
     pub(super) fn new(salt: u8, id: SlotId) -> Self {
-        let turn = id.turn & ((1 << TURN_BITS) - 1);
-        Self(u64::from(salt) << 56 | u64::from(id.index) << TURN_BITS | turn)
+        Self(u64::from(salt) << 56 | u64::from(id.index) << TURN_BITS | id.turn)
     }
 
     /// The number as it was given out by [`get`](Self::get).

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, time::timeout_at};
+use tokio::runtime::Handle;
 
 /// Lends connections, each to one caller at a time.
 ///
@@ -334,13 +334,13 @@ impl<C: Connector> CheckoutPool<C> {
 
     /// Checks every idle connection in the background; the broken ones are closed and replaced as needed.
     pub fn check(&self) {
-        self.shared().update(|state, actions| state.on_check_all(actions));
+        self.shared().update(|state, actions| state.on_check_all(clock(), actions));
     }
 
     /// Waits until `min_idle` connections stand ready. Returns whether they do; if not, the deadline passed
     /// or the pool was closed.
     pub async fn wait_ready(&self, deadline: Option<Instant>) -> bool {
-        self.until(deadline, State::is_warm).await && !self.is_closed()
+        self.shared().until(deadline, State::is_warm).await && !self.is_closed()
     }
 
     /// Lends to nobody who is not in line yet, and waits until every connection is closed, or until the
@@ -350,8 +350,8 @@ impl<C: Connector> CheckoutPool<C> {
     ///
     /// Dropping the future stops the waiting; the pool goes on to drain.
     pub async fn drain(&self, deadline: Option<Instant>) -> u32 {
-        self.shared().update(|state, actions| state.on_drain(actions));
-        self.until(deadline, State::is_finished).await;
+        self.shared().update(|state, actions| state.on_drain(clock(), actions));
+        self.shared().until(deadline, State::is_finished).await;
         self.close_now();
         self.shared().read(State::total)
     }
@@ -364,7 +364,7 @@ impl<C: Connector> CheckoutPool<C> {
     /// Dropping the future stops the waiting; the pool is closed all the same.
     pub async fn close(&self, deadline: Option<Instant>) -> u32 {
         self.close_now();
-        self.until(deadline, State::is_finished).await;
+        self.shared().until(deadline, State::is_finished).await;
         self.shared().read(State::total)
     }
 
@@ -393,29 +393,6 @@ impl<C: Connector> CheckoutPool<C> {
     /// Whether the pool lends no more.
     pub fn is_closed(&self) -> bool {
         self.shared().read(|state| !state.is_open())
-    }
-
-    async fn until(
-        &self,
-        deadline: Option<Instant>,
-        reached: impl Fn(&State<C::Connection>) -> bool,
-    ) -> bool {
-        let shared = self.shared();
-        loop {
-            // Asked for before the look: a change between the two is not lost.
-            let mut changed = std::pin::pin!(shared.changed.notified());
-            changed.as_mut().enable();
-            if shared.read(&reached) {
-                return true;
-            }
-            let Some(deadline) = deadline else {
-                changed.await;
-                continue;
-            };
-            if timeout_at(deadline.into(), changed).await.is_err() {
-                return shared.read(&reached);
-            }
-        }
     }
 
     fn shared(&self) -> &Arc<Shared<C>> {

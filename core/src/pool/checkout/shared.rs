@@ -16,11 +16,11 @@ use crate::{
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{runtime::Handle, sync::Notify, time::timeout_at};
 
 /// One pool.
 pub(crate) struct Shared<C: Connector> {
@@ -33,7 +33,9 @@ pub(crate) struct Shared<C: Connector> {
     /// Ends the keeper's sleep.
     pub(crate) alarm: Arc<Notify>,
     /// Something happened for which somebody may wait: a connection more or less.
-    pub(crate) changed: Notify,
+    changed: Notify,
+    /// Those who wait for it.
+    watchers: AtomicUsize,
     /// Tells leases of this pool from those of others.
     pub(crate) salt: u8,
     born: u32,
@@ -82,6 +84,7 @@ impl<C: Connector> Shared<C> {
             guarded: Mutex::new(Guarded { state, sleeps_until: None }),
             alarm: Arc::new(Notify::new()),
             changed: Notify::new(),
+            watchers: AtomicUsize::new(0),
             salt: NEXT_SALT.fetch_add(1, Ordering::Relaxed),
             born: fork::generation(),
             meter: OnceLock::new(),
@@ -138,7 +141,7 @@ impl<C: Connector> Shared<C> {
             self.alarm.notify_one();
         }
         self.act(actions);
-        self.changed.notify_waiters();
+        self.note_change();
         answer
     }
 
@@ -152,14 +155,46 @@ impl<C: Connector> Shared<C> {
         let (answer, is_early) = {
             let mut guarded = self.guarded.lock();
             let (answer, pace) = event(&mut guarded.state, &mut actions);
-            let is_slow = pace == Pace::Waits || !actions.is_empty();
+            let is_slow = pace == Pace::Waits || !actions.is_empty() || guarded.state.wants_more();
             (answer, is_slow && guarded.wakes_earlier(clock()))
         };
         if is_early {
             self.alarm.notify_one();
         }
         self.act(actions);
+        self.note_change();
         answer
+    }
+
+    /// Waits until the state is as asked for, or until the deadline; says whether it is.
+    pub(crate) async fn until(
+        &self,
+        deadline: Option<Instant>,
+        reached: impl Fn(&State<C::Connection>) -> bool,
+    ) -> bool {
+        let _watcher = Watcher::new(&self.watchers);
+        loop {
+            // Asked for before the look: a change between the two is not lost.
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.read(&reached) {
+                return true;
+            }
+            let Some(deadline) = deadline else {
+                changed.await;
+                continue;
+            };
+            if timeout_at(deadline.into(), changed).await.is_err() {
+                return self.read(&reached);
+            }
+        }
+    }
+
+    /// Lets those look who wait for a change. Who began to wait before the lock was last taken is seen.
+    fn note_change(&self) {
+        if self.watchers.load(Ordering::Relaxed) > 0 {
+            self.changed.notify_waiters();
+        }
     }
 
     /// The keeper's turn: does what is due and says until when there is nothing to do.
@@ -172,13 +207,11 @@ impl<C: Connector> Shared<C> {
             guarded.sleeps_until
         };
         self.act(actions);
+        self.note_change();
         sleeps_until
     }
 
     fn act(self: &Arc<Self>, actions: Actions<C::Connection>) {
-        if actions.is_empty() {
-            return;
-        }
         for action in actions {
             match action {
                 Action::Wake(waker) => waker.wake(),
@@ -200,7 +233,22 @@ impl<C: Connector> Shared<C> {
                 }
             }
         }
-        self.changed.notify_waiters();
+    }
+}
+
+/// One who waits for changes, for as long as it lives.
+struct Watcher<'a>(&'a AtomicUsize);
+
+impl<'a> Watcher<'a> {
+    fn new(watchers: &'a AtomicUsize) -> Self {
+        watchers.fetch_add(1, Ordering::Relaxed);
+        Self(watchers)
+    }
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Bits of a place's turn, after which it starts anew.
+pub(crate) const TURN_BITS: u32 = 36;
+const TURNS: u64 = (1 << TURN_BITS) - 1;
+
 /// A connection's place in the pool, for one stay outside of it.
 ///
 /// Each time that a connection leaves the pool's hands (to be lent, made, checked or closed) its place
@@ -23,12 +27,15 @@ pub(crate) struct Life {
     pub(crate) ends: Option<Instant>,
     /// When it was lent last, or made.
     pub(crate) last_used: Instant,
+    /// When it was last known to work: used, made, or checked.
+    pub(crate) proven: Instant,
     /// When it is due for a check in the background; `None` for never.
     pub(crate) probe_at: Option<Instant>,
     /// The generation of the pool that it belongs to.
     pub(crate) epoch: u32,
     /// Its endpoint.
     pub(crate) endpoint: u32,
+    pub(crate) relief: Relief,
 }
 
 /// Where one connection stands.
@@ -44,11 +51,11 @@ pub(crate) enum Phase<R> {
     Idle {
         resource: R,
         life: Life,
-        relief: Relief,
     },
     /// The driver has it, for a check or a reset.
     Validating {
         life: Life,
+        hope: Hope,
     },
     Used {
         life: Life,
@@ -62,11 +69,20 @@ pub(crate) enum Phase<R> {
     Closing,
 }
 
-/// Whether a younger connection is on its way to take an idle one's place.
+/// Whether a younger connection was called for, to take this one's place before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relief {
     None,
-    Coming,
+    Called,
+}
+
+/// Whether callers may rely on a check or reset to give them its connection soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hope {
+    /// It counts as a connection on its way.
+    Good,
+    /// It takes long, or is over.
+    Gone,
 }
 
 /// Whether a lease was reported as held for too long.
@@ -155,7 +171,7 @@ impl<R> Slots<R> {
             | Phase::Closing => {}
         }
         slot.phase = phase;
-        slot.turn += 1;
+        slot.turn = (slot.turn + 1) & TURNS;
         SlotId { index, turn: slot.turn }
     }
 
@@ -167,7 +183,7 @@ impl<R> Slots<R> {
 
     /// Puts a connection among the idle ones, by the time of its last use.
     pub(crate) fn put_idle(&mut self, index: u32, resource: R, life: Life) {
-        self.put(index, Phase::Idle { resource, life, relief: Relief::None });
+        self.put(index, Phase::Idle { resource, life });
         let place =
             self.idle.iter().rev().take_while(|other| self.used_after(**other, &life)).count();
         self.idle.insert(self.idle.len() - place, index);
@@ -199,13 +215,11 @@ impl<R> Slots<R> {
     }
 
     /// The `place`-th idle connection, counted from the one not used for longest.
-    pub(crate) fn idle_at(&self, place: usize) -> Option<(SlotId, &Life, Relief)> {
+    pub(crate) fn idle_at(&self, place: usize) -> Option<(SlotId, &Life)> {
         let index = *self.idle.get(place)?;
         let slot = &self.slots[index as usize];
         match &slot.phase {
-            Phase::Idle { life, relief, .. } => {
-                Some((SlotId { index, turn: slot.turn }, life, *relief))
-            }
+            Phase::Idle { life, .. } => Some((SlotId { index, turn: slot.turn }, life)),
             Phase::Vacant
             | Phase::Connecting { .. }
             | Phase::Validating { .. }
@@ -285,6 +299,16 @@ impl<R> Slots<R> {
             | Phase::Closing => None,
         };
         self.slots.iter_mut().enumerate().filter_map(entrusted).collect()
+    }
+
+    /// What is known of the connection at this place, if there is one that stands and is not being closed.
+    pub(crate) fn life_mut(&mut self, index: u32) -> Option<&mut Life> {
+        match &mut self.slots.get_mut(index as usize)?.phase {
+            Phase::Idle { life, .. }
+            | Phase::Validating { life, .. }
+            | Phase::Used { life, .. } => Some(life),
+            Phase::Vacant | Phase::Connecting { .. } | Phase::Closing => None,
+        }
     }
 
     fn used_after(&self, index: u32, life: &Life) -> bool {

@@ -1,6 +1,6 @@
 //! The terms on which a pool lends its connections: its configuration, in the form in which it decides.
 
-use super::slots::Life;
+use super::slots::{Life, Relief};
 use crate::{config::CheckoutPoolConfig, config::IdleOrder, pool::reason::PoolCloseReason};
 use std::{
     sync::Arc,
@@ -74,9 +74,11 @@ impl Terms {
         Life {
             ends: self.max_lifetime.and_then(|lifetime| now.checked_add(shortened(lifetime))),
             last_used: now,
+            proven: now,
             probe_at: self.probe_at(now, chance),
             epoch,
             endpoint,
+            relief: Relief::None,
         }
     }
 
@@ -91,7 +93,8 @@ impl Terms {
         if life.epoch != epoch {
             return Some(PoolCloseReason::Cleared);
         }
-        if life.ends.is_some_and(|ends| ends <= now) {
+        // Not in the very moment of its end: with a lifetime of zero it could not even be lent once.
+        if life.ends.is_some_and(|ends| ends < now) {
             return Some(PoolCloseReason::Lifetime);
         }
         let idle = now.saturating_duration_since(life.last_used);
@@ -100,10 +103,10 @@ impl Terms {
         too_long.then_some(PoolCloseReason::IdleTimeout)
     }
 
-    /// Whether a connection that has been idle until `now` is checked before it is lent.
+    /// Whether a connection that nobody used or checked lately is checked before it is lent.
     pub(crate) fn needs_check(&self, life: &Life, now: Instant) -> bool {
-        let idle = now.saturating_duration_since(life.last_used);
-        self.check_after.is_some_and(|check_after| check_after <= idle)
+        let unproven = now.saturating_duration_since(life.proven);
+        self.check_after.is_some_and(|check_after| check_after <= unproven)
     }
 
     /// Whether it is time to make the connection that will relieve this one.

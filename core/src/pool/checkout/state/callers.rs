@@ -28,6 +28,7 @@ impl<R> State<R> {
         if self.line.waiting() == 0
             && let Some(loan) = self.lend_idle(now, holder, actions)
         {
+            self.supply(now, actions);
             return Verdict::Lent(loan);
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
@@ -56,8 +57,12 @@ impl<R> State<R> {
         holder: &Holder,
         actions: &mut Actions<R>,
     ) -> Option<Loan<R>> {
-        let may = self.stage == Stage::Open && self.line.waiting() == 0;
-        may.then(|| self.lend_idle(now, holder, actions)).flatten()
+        if self.stage != Stage::Open || self.line.waiting() > 0 {
+            return None;
+        }
+        let loan = self.lend_idle(now, holder, actions);
+        self.supply(now, actions);
+        loan
     }
 
     /// The answer, if there is one; else `waker` takes the place of the one that waits, which is
@@ -115,13 +120,14 @@ impl<R> State<R> {
         };
         let Some(resource) = resource.or_else(|| kept.take()) else { return Err(None) };
         let (mut life, since) = (*life, *since);
-        life.last_used = now;
+        (life.last_used, life.proven) = (now, now);
         let used = now.saturating_duration_since(since);
         self.tally.put_back(used);
         match fate {
             Fate::Close(reason) => self.close(id.index, resource, life, reason, actions),
             Fate::Reuse => self.take_back(id.index, resource, life, now, actions),
         }
+        self.supply(now, actions);
         Ok(PutBack { used })
     }
 

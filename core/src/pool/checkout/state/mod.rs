@@ -20,7 +20,7 @@ use super::{
     stats::{CheckoutPoolStats, Tally},
     terms::Terms,
 };
-use std::time::Instant;
+use std::{collections::VecDeque, time::Instant};
 
 /// Everything that a checkout pool knows, behind the one short lock of its driver.
 ///
@@ -35,8 +35,9 @@ use std::time::Instant;
 ///       └────────────────── Closing ◀───┴───┴─────────────────────────┘
 /// ```
 ///
-/// Whatever leaves one phase for another is offered first to the oldest waiter: a waiter stands in line
-/// only while nothing fit to be lent is idle. All else that is to be done comes out as [`Action`]s, to be
+/// Whatever leaves one phase for another is offered first to the oldest waiter, and every event ends with a
+/// look at what is [missing](State::supply): a waiter stands in line only while nothing fit to be lent is idle,
+/// and either something is on its way to it, or there is no room, or no endpoint may be tried. All else that is to be done comes out as [`Action`]s, to be
 /// carried out after the lock is released.
 #[derive(Debug)]
 pub(crate) struct State<R> {
@@ -44,10 +45,16 @@ pub(crate) struct State<R> {
     stage: Stage,
     epoch: u32,
     slots: Slots<R>,
+    /// Connections on their way to be idle or lent: attempts, checks and resets on which callers may rely.
+    coming: u32,
+    /// When checks and resets that are still under way are relied on no longer, the oldest first.
+    doubts: VecDeque<(Instant, SlotId)>,
     line: Line<Waiter<R>, Answer<R>>,
     endpoints: Endpoints,
     tally: Tally,
     next_sweep: Instant,
+    /// At which idle connection the next sweep begins.
+    next_look: usize,
     /// When surplus connections may be closed for idleness again.
     next_trim: Option<Instant>,
     chance: fn() -> f64,
@@ -74,10 +81,13 @@ impl<R> State<R> {
             stage: Stage::Open,
             epoch: 0,
             slots: Slots::new(),
+            coming: 0,
+            doubts: VecDeque::new(),
             line: Line::new(),
             endpoints,
             tally: Tally::default(),
             next_sweep: now,
+            next_look: 0,
             next_trim: None,
             chance,
         }

@@ -4,44 +4,46 @@ use super::super::{
     exhaustion::{Exhaustion, LongestUse},
     holder::Holder,
     line::Ticket,
-    slots::{Leak, Life, Phase},
+    slots::{Hope, Leak, Life, Phase},
 };
 use super::{
     Action, Actions, Answer, Call, Loan, Refusal, Stage, State, Validation, Waiter,
-    verdict::TellAnswer,
+    supply::Fitness, verdict::TellAnswer,
 };
 use crate::pool::reason::PoolCloseReason;
 use std::time::{Duration, Instant};
 
 impl<R> State<R> {
-    /// Lends the idle connection whose turn it is, if it needs no check first.
+    /// Lends the idle connection whose turn it is. One that needs a check first gets it, for the next who asks.
     pub(super) fn lend_idle(
         &mut self,
         now: Instant,
         holder: &Holder,
         actions: &mut Actions<R>,
     ) -> Option<Loan<R>> {
-        loop {
-            let (_, life) = self.slots.peek_idle(self.terms.newest_first)?;
-            let (over, needs_check) =
-                (self.terms.over(life, self.epoch, now), self.terms.needs_check(life, now));
-            let (index, resource, life) = self.slots.take_idle(self.terms.newest_first)?;
-            match over {
-                Some(reason) => self.close(index, resource, life, reason, actions),
-                None if needs_check => {
-                    self.validate(index, resource, life, Validation::Check, actions);
-                    return None;
-                }
-                None => {
-                    self.tally.hits += 1;
-                    let lend = Lend { holder: holder.clone(), waited: Duration::ZERO };
-                    let loan = self.lend(index, resource, life, lend, now);
-                    if self.terms.min_idle > 0 {
-                        self.supply(now, actions);
-                    }
-                    return Some(loan);
-                }
+        match self.look_at_idle(now, actions)? {
+            Fitness::Spent => None,
+            Fitness::Unproven => {
+                self.check_idle(now, actions);
+                None
             }
+            Fitness::Fit => {
+                let newest_first = self.newest_first(now);
+                let (index, resource, life) = self.slots.take_idle(newest_first)?;
+                if newest_first != self.terms.newest_first {
+                    self.check_passed_over(now, actions);
+                }
+                self.tally.hits += 1;
+                let lend = Lend { holder: holder.clone(), waited: Duration::ZERO };
+                Some(self.lend(index, resource, life, lend, now))
+            }
+        }
+    }
+
+    /// Checks the idle connection whose turn it was, so that it is fit when it is next.
+    fn check_passed_over(&mut self, now: Instant, actions: &mut Actions<R>) {
+        if self.look_at_idle(now, actions) == Some(Fitness::Unproven) {
+            self.check_idle(now, actions);
         }
     }
 
@@ -75,7 +77,7 @@ impl<R> State<R> {
         actions: &mut Actions<R>,
     ) {
         if self.terms.resets && self.unfit(&life, now).is_none() {
-            return self.validate(index, resource, life, Validation::Reset, actions);
+            return self.validate(index, resource, life, Validation::Reset, now, actions);
         }
         self.offer(index, resource, life, now, actions);
     }
@@ -146,9 +148,11 @@ impl<R> State<R> {
         resource: R,
         life: Life,
         how: Validation,
+        now: Instant,
         actions: &mut Actions<R>,
     ) {
-        let id = self.slots.put(index, Phase::Validating { life });
+        let id = self.slots.put(index, Phase::Validating { life, hope: Hope::Good });
+        self.rely_on(id, now);
         actions.push(Action::Validate { id, resource, how });
     }
 
@@ -179,11 +183,12 @@ impl<R> State<R> {
         }
     }
 
-    /// For how long nobody can be served: every endpoint keeps failing, and no connection is left.
+    /// For how long nobody in line can be served: every endpoint keeps failing, and no connection is left but
+    /// idle ones that are unfit.
     pub(super) fn cut_off(&self, now: Instant) -> Option<Duration> {
         let counts = self.slots.counts();
-        let has_hope = counts.useful() + counts.connecting > 0;
-        self.endpoints.circuit_open_for(now).filter(|_| !has_hope)
+        let has_hope = counts.used + counts.validating + counts.connecting > 0;
+        if has_hope { None } else { self.endpoints.circuit_open_for(now) }
     }
 
     pub(super) fn circuit_open(&self, open_for: Duration, now: Instant) -> Refusal {

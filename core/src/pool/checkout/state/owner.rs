@@ -31,23 +31,26 @@ impl<R> State<R> {
     /// Ends this generation of connections: none of them is lent from now on.
     pub(crate) fn on_clear(&mut self, now: Instant, actions: &mut Actions<R>) {
         self.epoch += 1;
+        // What is on its way is of the past, and will be closed when it stands.
+        self.coming = 0;
         self.endpoints.reset(now);
         self.close_idle(PoolCloseReason::Cleared, actions);
         self.supply(now, actions);
     }
 
     /// Checks every idle connection in the background.
-    pub(crate) fn on_check_all(&mut self, actions: &mut Actions<R>) {
+    pub(crate) fn on_check_all(&mut self, now: Instant, actions: &mut Actions<R>) {
         while let Some((index, resource, life)) = self.slots.take_idle(false) {
-            self.validate(index, resource, life, Validation::Check, actions);
+            self.validate(index, resource, life, Validation::Check, now, actions);
         }
     }
 
     /// Lends to nobody who is not in line yet.
-    pub(crate) fn on_drain(&mut self, actions: &mut Actions<R>) {
+    pub(crate) fn on_drain(&mut self, now: Instant, actions: &mut Actions<R>) {
         if self.stage == Stage::Open {
             self.stage = Stage::Draining;
             self.close_idle(PoolCloseReason::PoolClosed, actions);
+            self.supply(now, actions);
         }
     }
 

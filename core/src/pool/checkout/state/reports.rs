@@ -1,6 +1,6 @@
 //! Reports of the driver: what became of the actions it was given.
 
-use super::super::slots::{Phase, Relief, SlotId};
+use super::super::slots::{Hope, Phase, Relief, SlotId};
 use super::{Actions, State};
 use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
 use std::time::Instant;
@@ -14,18 +14,22 @@ impl<R> State<R> {
         now: Instant,
         actions: &mut Actions<R>,
     ) {
-        let Some((attempt, epoch, relieves)) = self.slots.take_attempt(id) else {
+        let Some((attempt, epoch, relieves)) = self.take_attempt(id) else {
             debug_assert!(false, "an attempt is reported once");
             return;
         };
         let endpoint = attempt.endpoint;
         self.endpoints.on_connected(attempt, now, (self.chance)());
         self.tally.created += 1;
-        if let Some(old) = relieves {
-            self.relieve(old, actions);
+        let mut life = self.terms.life(now, epoch, endpoint, self.chance);
+        if let Some(relieved) = relieves.and_then(|old| self.relieve(old, actions)) {
+            // Nobody has used it: a pool that shrinks for want of use must not begin anew.
+            life.last_used = relieved.last_used;
         }
-        let life = self.terms.life(now, epoch, endpoint, self.chance);
+        // Until it is placed it counts as one that stands.
+        self.slots.put(id.index, Phase::Validating { life, hope: Hope::Gone });
         self.offer(id.index, resource, life, now, actions);
+        self.supply(now, actions);
     }
 
     /// The attempt asked for with [`Action::Open`] failed.
@@ -36,20 +40,16 @@ impl<R> State<R> {
         now: Instant,
         actions: &mut Actions<R>,
     ) {
-        let Some((attempt, _, relieves)) = self.slots.take_attempt(id) else {
+        let Some((attempt, _, relieves)) = self.take_attempt(id) else {
             debug_assert!(false, "an attempt is reported once");
             return;
         };
-        if let Some(Phase::Idle { relief, .. }) = relieves.and_then(|old| self.slots.phase_mut(old))
-        {
-            *relief = Relief::None;
+        if let Some(life) = relieves.and_then(|old| self.slots.life_mut(old.index)) {
+            life.relief = Relief::None;
         }
         self.slots.put(id.index, Phase::Vacant);
         self.endpoints.on_failed(attempt, error, now, (self.chance)());
         self.tally.create_failed += 1;
-        if let Some(open_for) = self.cut_off(now) {
-            self.refuse_all(|state| state.circuit_open(open_for, now), actions);
-        }
         self.supply(now, actions);
     }
 
@@ -61,13 +61,13 @@ impl<R> State<R> {
         now: Instant,
         actions: &mut Actions<R>,
     ) {
-        let Some(Phase::Validating { life }) = self.slots.phase_mut(id) else {
+        let Some(mut life) = self.take_validation(id) else {
             debug_assert!(false, "a validation is reported once");
             return;
         };
-        let mut life = *life;
         match result {
             Ok(resource) => {
+                life.proven = now;
                 life.probe_at = self.terms.probe_at(now, self.chance);
                 self.offer(id.index, resource, life, now, actions);
             }
@@ -76,6 +76,7 @@ impl<R> State<R> {
                 self.close(id.index, resource, life, PoolCloseReason::Invalid, actions);
             }
         }
+        self.supply(now, actions);
     }
 
     /// The connection that [`Action::Close`] named is gone.
@@ -99,7 +100,7 @@ impl<R> State<R> {
 
     /// The check or reset asked for with [`Action::Validate`] ended without giving the connection back.
     pub(crate) fn on_lost(&mut self, id: SlotId, now: Instant, actions: &mut Actions<R>) {
-        let Some(Phase::Validating { life }) = self.slots.phase_mut(id) else {
+        let Some(life) = self.take_validation(id) else {
             debug_assert!(false, "a validation is reported once");
             return;
         };

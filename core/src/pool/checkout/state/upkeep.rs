@@ -1,6 +1,6 @@
 //! Upkeep: what happens without anybody asking, because time has passed.
 
-use super::super::slots::{Life, Phase, Relief, SlotId};
+use super::super::slots::{Life, Relief, SlotId};
 use super::{Action, Actions, State, Validation};
 use crate::pool::reason::PoolCloseReason;
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ impl<R> State<R> {
             self.report_leaks(now, actions);
             self.next_sweep = now + SWEEP_PERIOD;
         }
+        self.doubt_slow_checks(now);
         self.supply(now, actions);
     }
 
@@ -32,37 +33,48 @@ impl<R> State<R> {
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let sweep = (self.slots.counts().total() > 0).then_some(self.next_sweep);
         let attempt = self.wants_more().then(|| self.endpoints.next_attempt(now)).flatten();
-        [self.line.soonest(), sweep, attempt].into_iter().flatten().min()
+        [self.line.soonest(), sweep, attempt, self.next_doubt()].into_iter().flatten().min()
     }
 
-    /// Looks after the idle connections, those first that were not used for longest.
+    /// Looks after the idle connections, in turn where there are too many to look at or to check at one time.
     pub(super) fn sweep(&mut self, now: Instant, actions: &mut Actions<R>) {
         let mut trims = self.trims(now);
-        let mut place = 0;
-        for _ in 0..SWEEP_LOOKS {
-            let Some((id, life, relief)) = self.slots.idle_at(place) else { break };
+        let mut place = self.next_look;
+        self.next_look = 0;
+        for _ in 0..(self.slots.counts().idle as usize).min(SWEEP_LOOKS) {
+            if place >= self.slots.counts().idle as usize {
+                place = 0;
+            }
+            let Some((id, life)) = self.slots.idle_at(place) else { break };
             let life = *life;
             match self.terms.over(&life, self.epoch, now) {
                 Some(PoolCloseReason::IdleTimeout) if trims == 0 => place += 1,
                 Some(reason) => {
-                    trims -= usize::from(reason == PoolCloseReason::IdleTimeout);
-                    self.next_trim = Some(now + TRIM_PERIOD);
+                    if reason == PoolCloseReason::IdleTimeout {
+                        trims -= 1;
+                        self.next_trim = Some(now + TRIM_PERIOD);
+                    }
                     if let Some((index, resource, life)) = self.slots.take_idle_at(place) {
                         self.close(index, resource, life, reason, actions);
                     }
                 }
                 None if self.is_due_for_probe(&life, now) => {
                     if let Some((index, resource, life)) = self.slots.take_idle_at(place) {
-                        self.validate(index, resource, life, Validation::Check, actions);
+                        self.validate(index, resource, life, Validation::Check, now, actions);
+                        // It will stand at the same place again.
+                        self.next_look = place + 1;
                     }
                 }
                 None => {
-                    if relief == Relief::None && self.terms.ends_soon(&life, now) {
+                    if life.relief == Relief::None && self.terms.ends_soon(&life, now) {
                         self.call_relief(id, now, actions);
                     }
                     place += 1;
                 }
             }
+        }
+        if self.next_look == 0 {
+            self.next_look = place;
         }
     }
 
@@ -86,17 +98,17 @@ impl<R> State<R> {
         {
             return;
         }
-        if let Some(Phase::Idle { relief, .. }) = self.slots.phase_mut(old) {
-            *relief = Relief::Coming;
+        if let Some(life) = self.slots.life_mut(old.index) {
+            life.relief = Relief::Called;
         }
     }
 
     /// The younger connection stands: the old one goes, unless somebody has it.
-    pub(super) fn relieve(&mut self, old: SlotId, actions: &mut Actions<R>) {
-        if let Some((index, resource, life)) = self.slots.take_idle_by(old) {
-            self.tally.relieved += 1;
-            self.close(index, resource, life, PoolCloseReason::Lifetime, actions);
-        }
+    pub(super) fn relieve(&mut self, old: SlotId, actions: &mut Actions<R>) -> Option<Life> {
+        let (index, resource, life) = self.slots.take_idle_by(old)?;
+        self.tally.relieved += 1;
+        self.close(index, resource, life, PoolCloseReason::Lifetime, actions);
+        Some(life)
     }
 
     pub(super) fn report_leaks(&mut self, now: Instant, actions: &mut Actions<R>) {

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 mod claims;
+mod supply;
 
 type Pool = CheckoutPool<Maker>;
 
@@ -55,6 +56,9 @@ struct Log {
     reset: Vec<u32>,
     broken: Vec<u32>,
     invalid: Vec<u32>,
+    /// Those whose checks never end.
+    hung: Vec<u32>,
+    slow_to_close: Vec<u32>,
 }
 
 impl Maker {
@@ -118,6 +122,9 @@ impl Connector for Maker {
     }
 
     async fn check(&self, connection: &mut u32) -> Result<(), ConnectionError> {
+        if self.log(|log| log.hung.contains(connection)) {
+            std::future::pending::<()>().await;
+        }
         self.log(|log| {
             log.checked.push(*connection);
             if log.invalid.contains(connection) { Err(refuse()) } else { Ok(()) }
@@ -130,6 +137,9 @@ impl Connector for Maker {
     }
 
     async fn close(&self, connection: u32, reason: PoolCloseReason) {
+        if self.log(|log| log.slow_to_close.contains(&connection)) {
+            sleep(Duration::from_secs(4)).await;
+        }
         self.log(|log| log.closed.push((connection, reason)));
     }
 }
