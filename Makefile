@@ -111,6 +111,10 @@ peers: ## Install what tests against real servers need from Debian (as root, or 
 bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
 	$(CARGO) run --locked --release -p trunkline-benches --bin pipe -- $(BENCH)
 
+.PHONY: bench-pool
+bench-pool: tools ## The pools beside deadpool, bb8 and a bare hash map: benches/RESULTS.md
+	$(CARGO) run --locked --release -p trunkline-benches --bin pool -- $(BENCH)
+
 .PHONY: header
 header: tools ## Render include/trunkline.h anew
 	TRUNKLINE_WRITE_HEADER=1 $(CARGO) test --locked -p trunkline --test header

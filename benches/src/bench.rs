@@ -64,10 +64,9 @@ impl Bench {
         ours: &mut dyn Source,
         theirs: &mut dyn Source,
     ) {
-        let is_named = |text: &String| {
-            peer.contains(text) || goals.iter().any(|goal| goal.measure.contains(text))
-        };
-        if self.only.as_ref().is_some_and(|text| !is_named(text)) {
+        let is_named =
+            self.is_selected(peer) || goals.iter().any(|goal| self.is_selected(goal.measure));
+        if !is_named {
             return;
         }
         match compare(self.rounds, peer, goals, ours, theirs) {
@@ -82,6 +81,11 @@ impl Bench {
                 self.failures.push(format!("{peer}: {error}"));
             }
         }
+    }
+
+    /// Whether `text`, a measure or a peer, is to be run: all are, unless `--only` says otherwise.
+    pub fn is_selected(&self, text: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| text.contains(only))
     }
 
     /// A row without a peer: `value` must stay at or below `limit`.

@@ -16,8 +16,10 @@ mod machine;
 mod report;
 mod row;
 mod side;
+mod times;
 
 pub use bench::Bench;
 pub use machine::{now, pinned};
 pub use row::{Goal, Must, Row};
 pub use side::{Program, Sample, Side, Source};
+pub use times::percentile;
