@@ -106,6 +106,8 @@ fn run(program: &str) {
             .arg(binary);
     }
     command.arg(library());
+    // cargo's own would lead to the library of an earlier `make library`.
+    command.env_remove("LD_LIBRARY_PATH");
     command.env("ASAN_OPTIONS", "detect_leaks=1:handle_abort=1:detect_stack_use_after_return=1");
     command.env("UBSAN_OPTIONS", "print_stacktrace=1").env("RUST_BACKTRACE", "0");
     succeed(&mut command, program);
