@@ -2194,6 +2194,16 @@ trunkline_status_t trunkline_pool_leases(struct trunkline_pool_t pool,
                                          struct trunkline_buf_t **out);
 
 /**
+ * Writes what the pool's tuner advised lately, oldest first, as JSON: [{"change": "grow", "to": 11, "applied": false, "ago":
+ * "3s", "text": "grow from 10 to 11: ..."}]. `text` has the reason and the figures that it follows from.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_pool_advice(struct trunkline_pool_t pool,
+                                         struct trunkline_buf_t **out);
+
+/**
  * Waits until as many connections stand ready as `min_idle` says.
  *
  * Ownership: none. Blocks: until the deadline. Threads: any but the library's. Errors: INVALID_HANDLE, WOULD_BLOCK,

@@ -1061,6 +1061,14 @@ class Pool : public detail::Owned<trunkline_pool_t, trunkline_pool_free> {
     return std::string(reinterpret_cast<const char *>(buffer.data()), buffer.size());
   }
 
+  /** What the tuner advised lately, oldest first, as JSON. */
+  std::string advice() const {
+    trunkline_buf_t *json = nullptr;
+    trunkline::check(trunkline_pool_advice(get(), &json));
+    Buffer buffer(json);
+    return std::string(reinterpret_cast<const char *>(buffer.data()), buffer.size());
+  }
+
   /** Changes how many connections there may be, and how many stand ready. */
   void resize(uint32_t max_size, uint32_t min_idle) {
     trunkline_error_t *error = nullptr;

@@ -407,6 +407,7 @@ void pools_lend_to_one_caller_at_a_time() {
   trunkline::Lease lease = pool.acquire("objects.cpp");
   CHECK(lease && lease.value() == 1, "the program's number");
   CHECK(pool.leases().find("objects.cpp") != std::string::npos, "who holds it");
+  CHECK(pool.advice() == "[]", "nothing was advised yet");
   thrown(TRUNKLINE_E_WOULD_BLOCK, [&] { pool.acquire(Deadline::now()); });
   thrown(TRUNKLINE_E_TIMEOUT, [&] { pool.acquire(std::chrono::milliseconds(1)); });
   std::uint64_t served = 0;

@@ -1,7 +1,7 @@
 //! How many connections a checkout pool lends, for how long they live, and how it makes them.
 
 use super::{
-    BreakerConfig, Config, TimeLimit,
+    BreakerConfig, Config, TimeLimit, TunerConfig,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::{backoff::BackoffConfig, error::ConnectionError};
@@ -67,6 +67,9 @@ pub struct CheckoutPoolConfig {
     /// connection left, callers are refused at once instead of waiting for their deadline. Default: after 7
     /// failed attempts in a row, for 5 s at first.
     pub breaker: BreakerConfig,
+    /// Whether and when to advise another `max_size`, and whether to follow. Default: observe, which costs a
+    /// look at the counts every 10 s.
+    pub tuner: TunerConfig,
 }
 
 /// Which idle connection is lent first.
@@ -106,6 +109,7 @@ impl Default for CheckoutPoolConfig {
                 ..BackoffConfig::default()
             },
             breaker: BreakerConfig::default(),
+            tuner: TunerConfig::default(),
         }
     }
 }
@@ -128,6 +132,7 @@ impl Config for CheckoutPoolConfig {
         check::duration("close_timeout", self.close_timeout, SHORTEST..=LONGEST)?;
         check::limit("leak_after", self.leak_after, SHORTEST..=LONGEST)?;
         check::within("backoff", self.backoff.validate())?;
-        check::within("breaker", self.breaker.validate())
+        check::within("breaker", self.breaker.validate())?;
+        check::within("tuner", self.tuner.validate())
     }
 }

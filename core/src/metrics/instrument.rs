@@ -90,8 +90,8 @@ impl<'a> CellSpec<'a> {
 /// Numbers that change together: a snapshot sees the whole of a change or nothing of it.
 ///
 /// So identities between them, such as *opened − closed = active*, hold in every snapshot. The price
-/// is one short lock per change: right for what happens once per connection, wrong per chunk. Who counts
-/// behind a lock of its own already can be read instead, with [`follow`](Self::follow).
+/// is one short lock per change: right for what happens once per connection, wrong per chunk. Pools count
+/// behind a lock of their own and are read instead.
 #[derive(Clone, Debug)]
 pub struct Ledger(Arc<Mutex<Books>>);
 

@@ -33,7 +33,7 @@ mod wait;
 
 pub use checkout::{
     Abilities, Acquire, Acquired, CheckoutPool, CheckoutPoolStats, Connector, Exhaustion,
-    HeldLease, Holder, Lease, LeaseId, StaleLease, WaitTicket,
+    HeldLease, Holder, Lease, LeaseId, PoolAdvice, StaleLease, WaitTicket,
 };
 pub use connection_pool::{ConnectionPool, InsertError, Pruned};
 pub use dash_map::DashMapConnectionPool;

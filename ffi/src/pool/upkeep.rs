@@ -15,7 +15,7 @@ use crate::{
 };
 use serde_json::json;
 use std::{mem::MaybeUninit, sync::Arc, time::Instant};
-use trunkline_core::{ConnectionError, Place, Step};
+use trunkline_core::{ConnectionError, Place, Step, duration::Text, pool::SizeChange};
 
 /// Changes how many connections there may be, and how many stand ready besides those that are lent. Smaller, idle ones
 /// are closed at once and the others when they come back; larger, as many callers are served as now fit.
@@ -66,12 +66,41 @@ pub extern "C" fn trunkline_pool_leases(
     enter(out, None, |call| {
         let leases = call.object(pool)?.pool.leases();
         let rows = leases.iter().map(|lease| {
-            let held = trunkline_core::duration::Text(lease.held).to_string();
+            let held = Text(lease.held).to_string();
             json!({"lease": lease.id.get(), "held": held, "holder": lease.holder.to_string()})
         });
-        let text = serde_json::Value::from_iter(rows).to_string();
-        Ok(Some(Box::new(trunkline_buf_t::owned(text.into_bytes()))))
+        Ok(Some(Box::new(json_buf(rows))))
     })
+}
+
+/// Writes what the pool's tuner advised lately, oldest first, as JSON: [{"change": "grow", "to": 11, "applied": false, "ago":
+/// "3s", "text": "grow from 10 to 11: ..."}]. `text` has the reason and the figures that it follows from.
+///
+/// Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+/// INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_pool_advice(
+    pool: trunkline_pool_t,
+    out: Option<&mut MaybeUninit<Option<Box<trunkline_buf_t>>>>,
+) -> trunkline_status_t {
+    enter(out, None, |call| {
+        let (advice, now) = (call.object(pool)?.pool.advice(), input::now());
+        let rows = advice.iter().map(|advised| {
+            let (change, to) = match advised.advice.change {
+                SizeChange::Grow { to } => ("grow", to),
+                SizeChange::Shrink { to } => ("shrink", to),
+            };
+            let ago = Text(now.saturating_duration_since(advised.at)).to_string();
+            let (text, applied) = (advised.advice.to_string(), advised.advice.new_size().is_some());
+            json!({"change": change, "to": to, "applied": applied, "ago": ago, "text": text})
+        });
+        Ok(Some(Box::new(json_buf(rows))))
+    })
+}
+
+/// A list as a buffer of JSON text.
+fn json_buf(rows: impl Iterator<Item = serde_json::Value>) -> trunkline_buf_t {
+    trunkline_buf_t::owned(serde_json::Value::from_iter(rows).to_string().into_bytes())
 }
 
 /// Waits until as many connections stand ready as `min_idle` says.

@@ -28,6 +28,8 @@ mod state;
 mod stats;
 mod tasks;
 mod terms;
+mod tuning;
+mod waits;
 
 pub use acquire::Acquire;
 pub use connector::Connector;
@@ -37,6 +39,7 @@ pub use lease::{Lease, LeaseId};
 pub use pool::{Acquired, CheckoutPool, HeldLease, StaleLease, WaitTicket};
 pub use stats::CheckoutPoolStats;
 pub use terms::Abilities;
+pub use tuning::PoolAdvice;
 
 #[cfg(test)]
 mod tests;

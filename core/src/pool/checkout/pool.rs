@@ -12,6 +12,7 @@ use super::{
     stats::CheckoutPoolStats,
     tasks,
     terms::Terms,
+    tuning::{PoolAdvice, tune},
 };
 use crate::{
     address::Address,
@@ -127,6 +128,7 @@ impl<C: Connector> CheckoutPool<C> {
             Arc::new(Shared::new(connector, state, times, runtime, config.acquire_timeout));
         shared.update(|state, actions| state.on_start(clock(), actions));
         tasks::keep(&shared);
+        tune(&shared, config.tuner);
         Ok(Self { handle: Arc::new(Owner(shared)) })
     }
 
@@ -305,6 +307,12 @@ impl<C: Connector> CheckoutPool<C> {
         });
         held.sort_by_key(|lease| std::cmp::Reverse(lease.held));
         held
+    }
+
+    /// What the tuner advised lately, oldest first: another size, with the reason and the figures behind it. In
+    /// mode `apply` each has been followed already.
+    pub fn advice(&self) -> Vec<PoolAdvice> {
+        self.shared().advice.lock().to_vec()
     }
 
     /// The name that the pool was given.

@@ -6,6 +6,7 @@ use super::{
     state::{Action, Actions, PutBack, State},
     stats::CheckoutPoolStats,
     tasks,
+    tuning::AdviceLog,
 };
 use crate::{
     config::{CheckoutPoolConfig, TimeLimit},
@@ -41,6 +42,8 @@ pub(crate) struct Shared<C: Connector> {
     born: u32,
     /// Set before anybody else knows the pool, if at all.
     meter: OnceLock<Meter>,
+    /// What the tuner said last.
+    pub(crate) advice: Mutex<AdviceLog>,
 }
 
 /// How long the driver lets things take.
@@ -88,6 +91,7 @@ impl<C: Connector> Shared<C> {
             salt: NEXT_SALT.fetch_add(1, Ordering::Relaxed),
             born: fork::generation(),
             meter: OnceLock::new(),
+            advice: Mutex::new(AdviceLog::default()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a checkout pool counts.
 
-use super::slots::Counts;
+use super::{slots::Counts, waits::Waits};
 use crate::pool::reason::PoolCloseReason;
 use std::time::Duration;
 
@@ -99,17 +99,71 @@ pub(crate) struct Tally {
     pub(crate) use_time: Duration,
     pub(crate) wait_time: Duration,
     closed: [u64; PoolCloseReason::ALL.len()],
+    uses: u64,
+    waits: Waits,
+    /// As `peak_used`, for the tuner, who measures for itself.
+    window_peak: u32,
+}
+
+/// How a pool was used up to some moment, as its tuner sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Usage {
+    acquired: u64,
+    uses: u64,
+    use_time: Duration,
+    waits: Waits,
+}
+
+impl Usage {
+    /// What is in this and not in `before`, which was earlier.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            acquired: self.acquired - before.acquired,
+            uses: self.uses - before.uses,
+            use_time: self.use_time.saturating_sub(before.use_time),
+            waits: self.waits.since(&before.waits),
+        }
+    }
+
+    /// The wait within which this part of the callers stayed.
+    pub(crate) fn wait_within(&self, part: f64) -> Duration {
+        self.waits.within(part, self.acquired)
+    }
+
+    /// How long a use took on average, if any ended.
+    pub(crate) fn mean_use(&self) -> Option<Duration> {
+        (self.uses > 0).then(|| self.use_time.div_f64(self.uses as f64))
+    }
 }
 
 impl Tally {
     pub(crate) fn lent(&mut self, used: u32, waited: Duration) {
         self.acquired += 1;
-        self.wait_time += waited;
         self.peak_used = self.peak_used.max(used);
+        self.window_peak = self.window_peak.max(used);
+        if !waited.is_zero() {
+            self.wait_time += waited;
+            self.waits.note(waited);
+        }
     }
 
     pub(crate) fn put_back(&mut self, used: Duration) {
+        self.uses += 1;
         self.use_time += used;
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            acquired: self.acquired,
+            uses: self.uses,
+            use_time: self.use_time,
+            waits: self.waits,
+        }
+    }
+
+    /// Starts a new measurement of the tuner's peak, and returns the last.
+    pub(crate) fn take_window_peak(&mut self, used: u32) -> u32 {
+        std::mem::replace(&mut self.window_peak, used)
     }
 
     pub(crate) fn closed(&mut self, reason: PoolCloseReason) {

@@ -17,7 +17,7 @@ use super::{
     holder::Holder,
     line::Line,
     slots::{SlotId, Slots},
-    stats::{CheckoutPoolStats, Tally},
+    stats::{CheckoutPoolStats, Tally, Usage},
     terms::Terms,
 };
 use std::{collections::VecDeque, time::Instant};
@@ -105,6 +105,12 @@ impl<R> State<R> {
             epoch: self.epoch,
             ..self.tally.stats(self.slots.counts())
         }
+    }
+
+    /// How it was used so far, and the most lent at one time since this was asked last: for the tuner.
+    pub(crate) fn take_usage(&mut self) -> (Usage, u32) {
+        let peak = self.tally.take_window_peak(self.slots.counts().used);
+        (self.tally.usage(), peak)
     }
 
     /// Starts a new measurement of the peak.

@@ -462,6 +462,44 @@ async fn the_registry_shows_the_pool_and_keeps_its_totals_after_its_end() {
     assert!(text.contains("db_client_connection_use_time_seconds_count"), "{text}");
 }
 
+/// Two callers who take turns on one connection, each holding it for 50 ms, for so many seconds.
+async fn crowd(pool: &Pool, seconds: u64) {
+    let end = tokio::time::Instant::now() + secs(seconds);
+    let callers = [(); 2].map(|()| {
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            while tokio::time::Instant::now() < end {
+                let lease = pool.acquire().await.unwrap();
+                sleep(Duration::from_millis(50)).await;
+                drop(lease);
+            }
+        })
+    });
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tuner_that_observes_says_why_it_would_grow_and_changes_nothing() {
+    let (pool, _) = pool(1);
+    crowd(&pool, 40).await;
+    let advice = pool.advice();
+    let text = advice[0].advice.to_string();
+    assert!(text.contains("grow") || text.contains("more"), "{text}");
+    assert_eq!((advice.len(), pool.stats().max_size), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tuner_that_may_apply_resizes_the_pool() {
+    let mut config = config(1);
+    config.tuner.mode = crate::config::TunerMode::Apply;
+    let (pool, _) = pool_of(config, Maker::default());
+    crowd(&pool, 40).await;
+    assert_eq!(pool.stats().max_size, 2);
+    check_books(&pool);
+}
+
 #[tokio::test(start_paused = true)]
 async fn too_many_who_wait_are_refused_at_once() {
     let (pool, _) =
