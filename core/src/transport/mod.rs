@@ -12,6 +12,7 @@
 mod async_io;
 pub mod faults;
 mod listener;
+mod locked;
 mod network;
 pub mod pipe;
 mod stream;
@@ -29,12 +30,16 @@ use crate::{
     address::Address,
     error::{ConnectionError, Place},
 };
+use bytes::{Buf, Bytes};
 use std::{
     fmt, io,
     io::IoSlice,
     net::Shutdown,
     task::{Context, Poll},
 };
+
+/// The largest buffer that is made before it is known how much there is.
+const RECV_SIZE: usize = 64 << 10;
 
 /// One end of a byte stream in readiness form. Dropping it closes it.
 ///
@@ -54,6 +59,31 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     ///
     /// `WouldBlock` while nothing fits; anything else ends the stream.
     fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Reads what is there as one buffer, at most `max` bytes; an empty one, unless `max` is 0, is the end of the
+    /// stream. Where the peer has handed a buffer over, it is that one and nothing is copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    fn try_recv_buf(&self, max: usize) -> io::Result<Bytes> {
+        let mut buf = vec![0; max.min(RECV_SIZE)];
+        let n = self.try_read(&mut buf)?;
+        buf.truncate(n);
+        Ok(buf.into())
+    }
+
+    /// Writes as much of `buf` as fits now, takes it off its front and says how much it was. Where the transport
+    /// can hand buffers over, large ones are not copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write); `buf` is as before.
+    fn try_send_buf(&self, buf: &mut Bytes) -> io::Result<usize> {
+        let n = self.try_write(&[IoSlice::new(buf)])?;
+        buf.advance(n);
+        Ok(n)
+    }
 
     /// Ready when [`try_read`](Self::try_read) is worth a try; may be ready for nothing.
     ///

@@ -11,7 +11,7 @@ mod tests;
 
 pub use config::{Cut, CutHow, FaultConfig, LaneFaults};
 
-use super::{Transport, pipe::waiter::poll_locked};
+use super::{Transport, locked::poll_locked};
 use crate::error::ConnectionError;
 use parking_lot::Mutex;
 use schedule::{Action, Begin, Chunk, Gate, Schedule, Way};

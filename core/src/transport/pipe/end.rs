@@ -1,19 +1,27 @@
-//! One end of a pipe: the lock around each direction, and who is woken after it.
+//! One end of a pipe: its half of each direction, and who is woken after what it does.
 
 use super::{
-    state::{Flow, Role},
-    waiter::poll_locked,
+    link::{Link, Side},
+    ring::{Consumer, Producer, connected as ring},
+    state::Left,
+    view::View,
 };
-use crate::transport::Transport;
-use parking_lot::Mutex;
+use crate::{
+    sync::{Arc, Mutex},
+    transport::Transport,
+};
+use bytes::Bytes;
 use std::{
     fmt,
     io::{self, IoSlice},
     net::Shutdown,
-    sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    pin::Pin,
+    task::{Context, Poll, ready},
 };
-use tokio::task::coop;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::coop,
+};
 
 /// One of the two ends of an in-memory duplex stream, made by [`pair`](super::pair).
 ///
@@ -22,73 +30,70 @@ use tokio::task::coop;
 /// [`abort`](Transport::abort) is `ConnectionReset` for the peer at once, on both directions, and
 /// what it had not read is gone. After its own abort an end answers `NotConnected`.
 ///
+/// Any number of tasks and threads may use one end at once; each call is one piece. Who has the end to
+/// itself goes through tokio's traits and takes no lock at all. A writer that waits is woken by the next read,
+/// at the latest when half of the capacity was read.
+///
 /// Dropping an end finishes what it writes and refuses what it would read.
 pub struct PipeEnd {
-    pipe: Arc<Pipe>,
+    link: Arc<Link>,
     side: Side,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Side {
-    A,
-    B,
-}
-
-struct Pipe {
-    a_to_b: Direction,
-    b_to_a: Direction,
-}
-
-/// Held for the length of one copy; wakers are cloned, dropped and woken outside of it.
-struct Direction(Mutex<Waited>);
-
-/// `reader` is set only while nothing can be read, `writer` only while nothing can be written.
-struct Waited {
-    flow: Flow,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    /// Held for the length of one copy, and only against other callers of this very end: the peer has its own.
+    /// No waker is cloned, dropped or woken under it, and no buffer dropped.
+    producer: Mutex<Producer>,
+    /// As `producer`.
+    consumer: Mutex<Consumer>,
 }
 
 /// Two connected ends that hold at most `capacity` bytes each way.
 pub(super) fn connected(capacity: usize) -> (PipeEnd, PipeEnd) {
-    let pipe =
-        Arc::new(Pipe { a_to_b: Direction::new(capacity), b_to_a: Direction::new(capacity) });
-    (PipeEnd { pipe: Arc::clone(&pipe), side: Side::A }, PipeEnd { pipe, side: Side::B })
+    let (link, [a, b]) = ring(capacity);
+    let end = |link, side, (producer, consumer)| PipeEnd {
+        link,
+        side,
+        producer: Mutex::new(producer),
+        consumer: Mutex::new(consumer),
+    };
+    (end(Arc::clone(&link), Side::A, a), end(link, Side::B, b))
 }
 
-impl Direction {
-    fn new(capacity: usize) -> Self {
-        Self(Mutex::new(Waited { flow: Flow::new(capacity), reader: None, writer: None }))
-    }
-
-    /// Lets `event` happen, then wakes whom it lets go on: once per edge, and nobody where nobody waits.
-    fn on<R>(&self, event: impl FnOnce(&mut Flow) -> R) -> R {
-        let (answer, reader, writer);
-        {
-            let mut waited = self.0.lock();
-            answer = event(&mut waited.flow);
-            reader = if waited.flow.is_readable() { waited.reader.take() } else { None };
-            writer = if waited.flow.is_writable() { waited.writer.take() } else { None };
-        }
-        for waker in [reader, writer].into_iter().flatten() {
-            waker.wake();
-        }
-        answer
+impl PipeEnd {
+    fn view(&self) -> View<'_> {
+        View::new(&self.link, self.side)
     }
 
     fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
-        let attempt = |waited: &mut Waited| ready_if(waited.flow.is_readable());
-        poll_locked(&self.0, cx, attempt, |waited| &mut waited.reader)
+        let view = self.view();
+        if view.is_readable(&mut self.consumer.lock()) {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        let left = view.leave_reader(&mut self.consumer.lock(), waker);
+        view.settle_reader(left, cx)
     }
 
     fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
-        let attempt = |waited: &mut Waited| ready_if(waited.flow.is_writable());
-        poll_locked(&self.0, cx, attempt, |waited| &mut waited.writer)
+        let view = self.view();
+        if view.is_writable(&mut self.producer.lock()) {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        let left = view.leave_writer(&mut self.producer.lock(), waker);
+        view.settle_writer(left, cx)
     }
-}
 
-fn ready_if(ready: bool) -> Poll<()> {
-    if ready { Poll::Ready(()) } else { Poll::Pending }
+    /// Reads no more: who waits at either end of that direction is told, and what it held is dropped.
+    fn refuse(&self) {
+        self.view().leave(Left::REFUSED);
+        let held = self.consumer.lock().refuse();
+        drop(held);
+    }
+
+    /// Writes no more.
+    fn finish(&self) {
+        self.view().leave(Left::FINISHED);
+        self.producer.lock().finish();
+    }
 }
 
 /// Lets a task that is always ready yield now and then, as tokio's own sockets do.
@@ -99,37 +104,60 @@ fn cooperate(cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<(
     Poll::Ready(())
 }
 
-impl PipeEnd {
-    fn inbound(&self) -> &Direction {
-        match self.side {
-            Side::A => &self.pipe.b_to_a,
-            Side::B => &self.pipe.a_to_b,
-        }
+fn or_would_block<T>(answer: Poll<io::Result<T>>) -> io::Result<T> {
+    match answer {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
+}
 
-    fn outbound(&self) -> &Direction {
-        match self.side {
-            Side::A => &self.pipe.a_to_b,
-            Side::B => &self.pipe.b_to_a,
-        }
-    }
+fn are_empty(bufs: &[IoSlice<'_>]) -> bool {
+    bufs.iter().all(|buf| buf.is_empty())
 }
 
 impl Transport for PipeEnd {
     fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.inbound().on(|flow| flow.read(buf))
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let view = self.view();
+        let pulled = view.read(&mut self.consumer.lock(), |consumer| consumer.pull(buf));
+        Ok(or_would_block(pulled)?.map_or(0, |pulled| view.after_read(pulled)))
     }
 
     fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.outbound().on(|flow| flow.write(bufs))
+        if are_empty(bufs) {
+            return Ok(0);
+        }
+        let view = self.view();
+        let pushed = view.write(&mut self.producer.lock(), |producer| producer.push(bufs));
+        or_would_block(pushed).inspect(|_| view.after_write())
+    }
+
+    fn try_recv_buf(&self, max: usize) -> io::Result<Bytes> {
+        if max == 0 {
+            return Ok(Bytes::new());
+        }
+        let view = self.view();
+        let pulled = view.read(&mut self.consumer.lock(), |consumer| consumer.pull_owned(max));
+        Ok(or_would_block(pulled)?.map_or_else(Bytes::new, |pulled| view.after_read(pulled)))
+    }
+
+    fn try_send_buf(&self, buf: &mut Bytes) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let view = self.view();
+        let pushed = view.write(&mut self.producer.lock(), |producer| producer.push_owned(buf));
+        or_would_block(pushed).inspect(|_| view.after_write())
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        cooperate(cx, |cx| self.inbound().poll_readable(cx))
+        cooperate(cx, |cx| self.poll_readable(cx))
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        cooperate(cx, |cx| self.outbound().poll_writable(cx))
+        cooperate(cx, |cx| self.poll_writable(cx))
     }
 
     /// Ends the directions that `how` names. Repeating it changes nothing.
@@ -146,36 +174,109 @@ impl Transport for PipeEnd {
             Shutdown::Both => (true, true),
         };
         if writes {
-            self.outbound().on(Flow::finish);
+            self.finish();
         }
         if reads {
-            self.inbound().on(Flow::refuse);
+            self.refuse();
         }
-        // An abort reaches both directions, so that one of them tells.
-        if self.outbound().on(|flow| flow.is_aborted()) {
+        if self.view().is_aborted() {
             return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
         }
         Ok(())
     }
 
     fn abort(&self) {
-        self.outbound().on(|flow| flow.abort(Role::Writer));
-        self.inbound().on(|flow| flow.abort(Role::Reader));
+        // Only the first abort counts; of two at the same moment, each end sees its own.
+        if !self.view().is_aborted() {
+            self.view().leave(Left::ABORTED);
+        }
+        self.finish();
+        self.refuse();
     }
 
     fn has_delivered(&self) -> bool {
-        self.outbound().on(|flow| flow.is_drained())
+        self.view().has_delivered()
     }
 
     fn is_quiet(&self) -> bool {
-        !self.inbound().on(|flow| flow.is_readable())
+        !self.view().is_readable(&mut self.consumer.lock())
+    }
+}
+
+impl AsyncRead for PipeEnd {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let Self { link, side, consumer, .. } = self.get_mut();
+        let (view, consumer) = (View::new(link, *side), consumer.get_mut());
+        loop {
+            let into = buf.initialize_unfilled();
+            if let Poll::Ready(pulled) = view.read(consumer, |consumer| consumer.pull(into)) {
+                budget.made_progress();
+                buf.advance(pulled?.map_or(0, |pulled| view.after_read(pulled)));
+                return Poll::Ready(Ok(()));
+            }
+            let left = view.leave_reader(consumer, cx.waker().clone());
+            ready!(view.settle_reader(left, cx));
+        }
+    }
+}
+
+impl AsyncWrite for PipeEnd {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        if are_empty(bufs) {
+            return Poll::Ready(Ok(0));
+        }
+        let Self { link, side, producer, .. } = self.get_mut();
+        let (view, producer) = (View::new(link, *side), producer.get_mut());
+        loop {
+            if let Poll::Ready(pushed) = view.write(producer, |producer| producer.push(bufs)) {
+                budget.made_progress();
+                return Poll::Ready(pushed.inspect(|_| view.after_write()));
+            }
+            let left = view.leave_writer(producer, cx.waker().clone());
+            ready!(view.settle_writer(left, cx));
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// What was written is with the peer already.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Finishes the writes; the peer reads what is left and then the end.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(Shutdown::Write))
     }
 }
 
 impl Drop for PipeEnd {
     fn drop(&mut self) {
-        self.outbound().on(Flow::finish);
-        self.inbound().on(Flow::refuse);
+        self.finish();
+        self.refuse();
     }
 }
 

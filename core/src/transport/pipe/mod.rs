@@ -1,22 +1,26 @@
 //! In-memory duplex streams: a socket pair without a kernel, and listeners on names.
 //!
 //! ```text
-//!   PipeEnd ── write ──▶ Flow (≤ capacity) ── read ──▶ PipeEnd
-//!           ◀── read ─── Flow (≤ capacity) ◀── write ──
+//!   PipeEnd ── Producer ──▶ (≤ capacity) ── Consumer ──▶ PipeEnd
+//!           ◀── Consumer ── (≤ capacity) ◀── Producer ──
 //! ```
 //!
-//! Each direction is a bounded ring that allocates with its content, under a lock of its own that
-//! is held for the length of one copy. A writer waits while its direction is full, so that two ends
+//! Each direction is a bounded ring that allocates with its content. Writer and reader share no lock: each
+//! publishes how far it has come, and looks whether the other waits, which is one load if it does not. Large
+//! buffers can be handed over instead of copied. A writer waits while its direction is full, so that two ends
 //! that both write before they read stop at the capacity: the rule of every socket.
 //!
 //! No file descriptor, no thread, no task and no timer is used.
 
 mod backlog;
 mod end;
+mod link;
 mod names;
 mod ring;
+mod size;
 mod state;
-pub(super) mod waiter;
+mod view;
+mod waiter;
 
 #[cfg(test)]
 pub(super) mod testing;

@@ -4,13 +4,12 @@ use super::{
     PipeEnd,
     backlog::{Backlog, Ticket},
     pair,
-    waiter::poll_locked,
 };
 use crate::{
     address::Address,
     config::PipeConfig,
     error::{ConnectionError, Place, Step},
-    transport::{Accept, Accepted, Transport},
+    transport::{Accept, Accepted, Transport, locked::poll_locked},
 };
 use parking_lot::Mutex;
 use std::{

@@ -1,163 +1,523 @@
-//! The bytes of one direction of a pipe: a ring that grows with its content, up to a fixed capacity.
+//! The bytes of a pipe: a lock-free ring for each direction, between one writer and one reader.
+//!
+//! ```text
+//!   Producer ─▶ tail ──────────────▶ Consumer      each end writes its own line and only reads the other's
+//!            ◀────────────── head ◀─
+//!
+//!   positions   0 ─────────── head ───── end ────────── tail ─▶    of the whole stream, never reused
+//!   parts             │ segment, 1 KiB  │  segment, 4 KiB │
+//! ```
+//!
+//! Bytes lie in parts, in order: segments, which are rings of a power of two, and buffers handed over as they
+//! are. The producer begins a new part where the last does not do, tells where the last one ends, and queues
+//! the new one; the consumer goes on to it when it has come to that end. So the memory grows with the content,
+//! and neither ever waits for the other.
+#![allow(unsafe_code, reason = "writer and reader share memory, each within its own positions")]
 
-use std::{fmt, io::IoSlice};
+use super::{
+    link::{Link, Side},
+    size,
+    waiter::Busy,
+};
+use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering, UnsafeCell};
+use bytes::{Buf, Bytes};
+use std::{
+    io::IoSlice,
+    mem::{self, MaybeUninit},
+    task::Waker,
+};
 
-/// What the first byte allocates, where the capacity is not smaller still.
-const FIRST_SIZE: usize = 4096;
-
-/// First in, first out. Allocates nothing until the first byte, then doubles up to the capacity.
-pub(super) struct Ring {
-    storage: Box<[u8]>,
-    /// Place of the oldest byte; below `storage.len()` unless that is 0.
-    head: usize,
-    len: usize,
-    capacity: usize,
+/// A piece of the stream.
+pub(super) enum Part {
+    Segment(Arc<Segment>),
+    Owned(Box<Bytes>),
 }
 
-impl Ring {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { storage: Box::default(), head: 0, len: 0, capacity }
+/// A ring of bytes: the byte at a position lies at the position's remainder.
+pub(super) struct Segment {
+    size: usize,
+    /// Position where the next part begins; [`OPEN`] while bytes still go in here.
+    end: AtomicU64,
+    /// Who may be in the storage of a segment that is worth giving up: see [`Consumer::rest`].
+    owner: AtomicU8,
+    storage: UnsafeCell<Box<[Cell]>>,
+}
+
+type Cell = UnsafeCell<MaybeUninit<u8>>;
+
+const OPEN: u64 = u64::MAX;
+
+const FREE: u8 = 0;
+const WRITING: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+// SAFETY: the storage is used only by the one `Producer` and the one `Consumer` of its direction, through
+// `&mut` of theirs. The producer writes at positions from `tail` on, which it publishes with Release after; the
+// consumer reads below the `tail` that it has seen with Acquire, and publishes `head` with Release after; and
+// the producer goes no further than `size` beyond the `head` that it has seen with Acquire. The storage is taken
+// out in `rest` only.
+unsafe impl Sync for Segment {}
+// SAFETY: it holds plain bytes.
+unsafe impl Send for Segment {}
+
+/// The end of a direction that writes. There is one, and it needs `&mut`.
+pub(super) struct Producer {
+    link: Arc<Link>,
+    side: Side,
+    capacity: u64,
+    tail: u64,
+    /// The consumer's head when it was last looked at.
+    head: u64,
+    /// Where bytes go that fit: the last part, if it is a segment, and the position at which it begins.
+    segment: Option<(Arc<Segment>, u64)>,
+}
+
+/// The end of a direction that reads. There is one, and it needs `&mut`.
+pub(super) struct Consumer {
+    link: Arc<Link>,
+    side: Side,
+    capacity: u64,
+    head: u64,
+    /// The producer's tail when it was last looked at.
+    tail: u64,
+    /// The head at which was last looked whether the writer waits.
+    asked: u64,
+    /// The part that holds `head`, if that was needed yet. A buffer holds what is left of it.
+    part: Option<Part>,
+    refuses: bool,
+}
+
+/// What was taken from a direction.
+pub(super) struct Pulled<T> {
+    /// The bytes, or how many they are.
+    pub(super) what: T,
+    /// Whether the writer may wait for it, and is to be woken now.
+    pub(super) wakes: bool,
+    /// A buffer that is used up, to be dropped where nothing is locked.
+    pub(super) spent: Option<Box<Bytes>>,
+}
+
+/// Both ends of a new link that holds at most `capacity` bytes each way.
+pub(super) fn connected(capacity: usize) -> (Arc<Link>, [(Producer, Consumer); 2]) {
+    let link = Arc::new(Link::new());
+    let capacity = capacity as u64;
+    let end = |side| {
+        let (to, from) = (Arc::clone(&link), Arc::clone(&link));
+        let producer = Producer { link: to, side, capacity, tail: 0, head: 0, segment: None };
+        let (head, tail, asked) = (0, 0, 0);
+        let consumer =
+            Consumer { link: from, side, capacity, head, tail, asked, part: None, refuses: false };
+        (producer, consumer)
+    };
+    let ends = [end(Side::A), end(Side::B)];
+    (link, ends)
+}
+
+impl Producer {
+    /// How many of `wanted` bytes fit; looks at the consumer's head only if those do not.
+    #[inline]
+    fn room(&mut self, wanted: usize) -> usize {
+        let mut room = self.capacity - (self.tail - self.head);
+        if room < wanted as u64 {
+            self.look();
+            room = self.capacity - (self.tail - self.head);
+        }
+        wanted.min(room as usize)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.len
+    #[inline]
+    fn look(&mut self) {
+        self.head = self.link.line(self.side.other()).head.load(Ordering::Acquire);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.len == self.capacity
+    /// Whether at least one byte fits.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.room(1) > 0
     }
 
     /// Appends what fits of `from`, in order, and says how much that was.
-    pub(super) fn push_all(&mut self, from: &[IoSlice<'_>]) -> usize {
+    #[inline]
+    pub(super) fn push(&mut self, from: &[IoSlice<'_>]) -> usize {
         let total = from.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
-        let room = self.capacity - self.len;
-        self.grow(self.len + total.min(room));
-        from.iter().map(|part| self.push(part)).sum()
-    }
-
-    fn push(&mut self, from: &[u8]) -> usize {
-        let n = from.len().min(self.storage.len() - self.len);
-        if n == 0 {
-            return 0;
+        let n = self.room(total);
+        if n > 0 {
+            self.reserve(n);
+            let mut left = n;
+            for part in from {
+                let part = &part[..part.len().min(left)];
+                self.copy(n - left, part);
+                left -= part.len();
+            }
+            self.publish(n);
         }
-        let tail = self.wrap(self.head + self.len);
-        let first = n.min(self.storage.len() - tail);
-        self.storage[tail..tail + first].copy_from_slice(&from[..first]);
-        self.storage[..n - first].copy_from_slice(&from[first..n]);
-        self.len += n;
         n
     }
 
-    /// Takes the oldest bytes, as many as `into` holds, and says how many that were.
-    pub(super) fn pull(&mut self, into: &mut [u8]) -> usize {
-        let n = into.len().min(self.len);
-        let first = n.min(self.storage.len() - self.head);
-        into[..first].copy_from_slice(&self.storage[self.head..self.head + first]);
-        into[first..n].copy_from_slice(&self.storage[..n - first]);
-        self.len -= n;
-        // An empty ring starts over, so that the next write is one copy and warm in the cache.
-        self.head = if self.len == 0 { 0 } else { self.wrap(self.head + n) };
+    /// Hands over what fits of `buf`, or copies it where that is cheaper, and leaves the rest in `buf`.
+    pub(super) fn push_owned(&mut self, buf: &mut Bytes) -> usize {
+        let n = self.room(buf.len());
+        if n < size::HANDED_OVER {
+            let n = self.push(&[IoSlice::new(&buf[..n])]);
+            buf.advance(n);
+            return n;
+        }
+        self.begin_part(Part::Owned(Box::new(buf.split_to(n))));
+        self.tail += n as u64;
+        self.link.line(self.side).tail.store(self.tail, Ordering::Release);
         n
     }
 
-    fn wrap(&self, place: usize) -> usize {
-        if place < self.storage.len() { place } else { place - self.storage.len() }
+    /// Leaves the waker of who waits for room, as [`Waiter::leave`] does.
+    ///
+    /// [`Waiter::leave`]: super::waiter::Waiter::leave
+    #[inline]
+    pub(super) fn wait(&mut self, waker: Waker) -> Result<Option<Waker>, Busy> {
+        // SAFETY: only the one producer of this side leaves wakers there, and this is `&mut` of it.
+        unsafe { self.link.door(self.side).writer.leave(waker) }
     }
 
-    /// Makes the storage hold `needed` bytes, which the capacity allows.
-    fn grow(&mut self, needed: usize) {
-        if needed <= self.storage.len() {
+    /// Lets go of the memory, when nothing will be written any more.
+    pub(super) fn finish(&mut self) {
+        self.segment = None;
+    }
+
+    /// Makes the last part a segment with room for `n` bytes, and enters it.
+    #[inline]
+    fn reserve(&mut self, n: usize) {
+        let fits = self.fits(n) || {
+            self.look();
+            self.fits(n)
+        };
+        let entered = fits && self.segment.as_ref().is_some_and(|(segment, _)| segment.enter());
+        if !entered {
+            self.begin_segment(n, !fits);
+        }
+    }
+
+    #[inline]
+    fn fits(&self, n: usize) -> bool {
+        self.segment.as_ref().is_some_and(|(segment, begin)| {
+            let used = self.tail - self.head.max(*begin);
+            n <= segment.size - used as usize
+        })
+    }
+
+    #[cold]
+    fn begin_segment(&mut self, n: usize, grows: bool) {
+        let before = self.segment.as_ref().filter(|_| grows).map_or(0, |(segment, _)| segment.size);
+        let segment = Arc::new(Segment::new(size::next(before, n, self.capacity as usize)));
+        segment.enter();
+        self.begin_part(Part::Segment(Arc::clone(&segment)));
+        self.segment = Some((segment, self.tail));
+    }
+
+    fn begin_part(&mut self, part: Part) {
+        if let Some((last, _)) = self.segment.take() {
+            // Published with the tail, which is not beyond it yet.
+            last.end.store(self.tail, Ordering::Relaxed);
+        }
+        self.link.line(self.side).parts.lock().push_back(part);
+    }
+
+    #[inline]
+    fn copy(&self, after: usize, from: &[u8]) {
+        if let Some((segment, _)) = &self.segment {
+            // SAFETY: `push` has reserved this segment for as many bytes, and not published them yet.
+            unsafe { segment.write(self.tail + after as u64, from) };
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self, n: usize) {
+        self.tail += n as u64;
+        self.link.line(self.side).tail.store(self.tail, Ordering::Release);
+        if let Some((segment, _)) = &self.segment {
+            segment.leave();
+        }
+    }
+}
+
+impl Consumer {
+    /// Whether a byte is there; looks at the producer's tail only if none was.
+    #[inline]
+    pub(super) fn has_some(&mut self) -> bool {
+        if self.tail == self.head {
+            self.look();
+        }
+        self.tail != self.head
+    }
+
+    #[inline]
+    fn look(&mut self) {
+        self.tail = self.link.line(self.side.other()).tail.load(Ordering::Acquire);
+    }
+
+    /// Takes the oldest bytes, as many as `into` holds, but no more than to the end of a handed buffer.
+    #[inline]
+    pub(super) fn pull(&mut self, into: &mut [u8]) -> Option<Pulled<usize>> {
+        if self.tail - self.head < into.len() as u64 {
+            self.look();
+        }
+        if self.tail == self.head {
+            return None;
+        }
+        let (mut n, mut spent) = (0, None);
+        while n < into.len() && self.tail != self.head && spent.is_none() {
+            let some = self.ready().min(into.len() - n);
+            let into = &mut into[n..n + some];
+            match &mut self.part {
+                None => break,
+                // SAFETY: `ready` says that these positions were published and lie in this segment.
+                Some(Part::Segment(segment)) => unsafe { segment.read(self.head, into) },
+                Some(Part::Owned(buf)) => {
+                    buf.copy_to_slice(into);
+                    spent = self.take_spent();
+                }
+            }
+            n += some;
+            self.head += some as u64;
+        }
+        (n > 0).then(|| Pulled { what: n, wakes: self.publish(), spent })
+    }
+
+    /// Takes the oldest bytes, at most `max`, as a buffer: the one that was handed over, if it was one.
+    pub(super) fn pull_owned(&mut self, max: usize) -> Option<Pulled<Bytes>> {
+        if !self.has_some() {
+            return None;
+        }
+        let n = self.ready().min(max);
+        let what = match &mut self.part {
+            None => return None,
+            Some(Part::Segment(segment)) => {
+                let mut copy = vec![0; n];
+                // SAFETY: `ready` says that these positions were published and lie in this segment.
+                unsafe { segment.read(self.head, &mut copy) };
+                copy.into()
+            }
+            Some(Part::Owned(buf)) => buf.split_to(n),
+        };
+        let spent = self.take_spent();
+        self.head += n as u64;
+        Some(Pulled { what, wakes: self.publish(), spent })
+    }
+
+    /// Leaves the waker of who waits for bytes, as [`Waiter::leave`] does. The writer is to be woken after it,
+    /// as if bytes had been taken.
+    ///
+    /// [`Waiter::leave`]: super::waiter::Waiter::leave
+    #[inline]
+    pub(super) fn wait(&mut self, waker: Waker) -> Result<Option<Waker>, Busy> {
+        // SAFETY: only the one consumer of this side leaves wakers there, and this is `&mut` of it.
+        let left = unsafe { self.link.door(self.side).reader.leave(waker) };
+        if left.is_ok() {
+            self.asked = self.head;
+        }
+        left
+    }
+
+    /// Takes no more, ever. What was held comes back, to be dropped where nothing is locked.
+    pub(super) fn refuse(&mut self) -> impl Sized + use<> {
+        self.refuses = true;
+        let parts = mem::take(&mut *self.link.line(self.side.other()).parts.lock());
+        (self.part.take(), parts)
+    }
+
+    /// Gives memory back that a wait would hold for nothing. For a consumer that has found nothing to read.
+    ///
+    /// The writer's half of the handshake is [`Segment::enter`]. After this the writer begins a new segment.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "it changes what belongs to the one consumer"
+    )]
+    pub(super) fn rest(&mut self) {
+        let Some(Part::Segment(segment)) = &self.part else { return };
+        if segment.size <= size::KEPT || !segment.seize(GIVEN_UP) {
             return;
         }
-        let size = needed.next_power_of_two().max(FIRST_SIZE).min(self.capacity);
-        let mut storage = vec![0; size].into_boxed_slice();
-        let kept = self.pull(&mut storage);
-        (self.storage, self.head, self.len) = (storage, 0, kept);
-    }
-}
-
-/// Says how much there is, never what: payload has no business in a log.
-impl fmt::Debug for Ring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ring")
-            .field("len", &self.len)
-            .field("allocated", &self.storage.len())
-            .field("capacity", &self.capacity)
-            .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::VecDeque;
-
-    fn push(ring: &mut Ring, bytes: &[u8]) -> usize {
-        ring.push_all(&[IoSlice::new(bytes)])
-    }
-
-    #[test]
-    fn nothing_is_allocated_before_the_first_byte() {
-        let mut ring = Ring::new(65536);
-        assert_eq!(ring.storage.len(), 0);
-        assert_eq!(ring.pull(&mut [0; 4]), 0);
-        push(&mut ring, b"x");
-        assert_eq!(ring.storage.len(), FIRST_SIZE);
-    }
-
-    #[test]
-    fn storage_doubles_with_the_content_and_stops_at_the_capacity() {
-        let mut ring = Ring::new(10_000);
-        let mut sizes = Vec::new();
-        while !ring.is_full() {
-            push(&mut ring, &[1; 1000]);
-            sizes.push(ring.storage.len());
+        let tail = self.link.line(self.side.other()).tail.load(Ordering::Acquire);
+        if tail == self.head {
+            // SAFETY: `GIVEN_UP` keeps the writer out from now on, and nothing is left in here to be read:
+            // the writer has published no byte beyond `head`, and it was not writing when it was seized.
+            drop(segment.storage.with_mut(|storage| unsafe { mem::take(&mut *storage) }));
+        } else {
+            segment.owner.store(FREE, Ordering::Release);
         }
-        sizes.dedup();
-        assert_eq!(sizes, [4096, 8192, 10_000]);
-        assert_eq!(push(&mut ring, b"more"), 0);
     }
 
-    #[test]
-    fn parts_are_appended_in_order_until_it_is_full() {
-        let mut ring = Ring::new(5);
-        let parts = [&b"ab"[..], b"", b"cd", b"ef"].map(IoSlice::new);
-        assert_eq!(ring.push_all(&parts), 5);
-        let mut out = [0; 8];
-        assert_eq!(ring.pull(&mut out), 5);
-        assert_eq!(&out[..5], b"abcde");
-    }
-
-    proptest! {
-        #[test]
-        fn it_behaves_like_a_deque_with_a_limit(
-            capacity in prop_oneof![1usize..20, 4000usize..9000],
-            steps in proptest::collection::vec((any::<bool>(), 0usize..6000), 1..60),
-        ) {
-            let mut ring = Ring::new(capacity);
-            let mut model = VecDeque::new();
-            let mut next = 0u8;
-            for (pushes, size) in steps {
-                if pushes {
-                    let bytes: Vec<u8> = (0..size).map(|i| next.wrapping_add(i as u8)).collect();
-                    let n = push(&mut ring, &bytes);
-                    prop_assert_eq!(n, size.min(capacity - model.len()));
-                    model.extend(&bytes[..n]);
-                    next = next.wrapping_add(n as u8);
-                } else {
-                    let mut out = vec![0; size];
-                    let n = ring.pull(&mut out);
-                    prop_assert_eq!(n, size.min(model.len()));
-                    prop_assert_eq!(&out[..n], model.drain(..n).collect::<Vec<u8>>());
+    /// How many bytes may be read from the current part, after going on to the next where one has ended.
+    #[inline]
+    fn ready(&mut self) -> usize {
+        loop {
+            let left = match &self.part {
+                // Seen with the tail beyond it, where there is one.
+                Some(Part::Segment(segment)) => {
+                    segment.end.load(Ordering::Relaxed).min(self.tail) - self.head
                 }
-                prop_assert_eq!((ring.len(), ring.is_full()), (model.len(), model.len() == capacity));
-                prop_assert!(ring.storage.len() <= capacity);
+                Some(Part::Owned(buf)) => buf.len() as u64,
+                None => 0,
+            };
+            if left > 0 || !self.goes_on() {
+                return left as usize;
             }
         }
     }
+
+    /// Goes on to the next part; false if there is none, or the consumer refuses it.
+    #[cold]
+    fn goes_on(&mut self) -> bool {
+        if !self.refuses {
+            self.part = self.link.line(self.side.other()).parts.lock().pop_front();
+        }
+        debug_assert!(
+            self.part.is_some() || self.refuses,
+            "a part is queued before its first byte is published"
+        );
+        self.part.is_some()
+    }
+
+    fn take_spent(&mut self) -> Option<Box<Bytes>> {
+        match self.part.take() {
+            Some(Part::Owned(buf)) if buf.is_empty() => Some(buf),
+            part => {
+                self.part = part;
+                None
+            }
+        }
+    }
+
+    /// Shows the producer how far this end has come. Returns whether to look if the writer waits.
+    ///
+    /// It can wait only if it had come, or comes now, to `capacity` beyond a head that it has seen, and that was at
+    /// least `asked`. If it comes there after `tail` was seen and misses the new head, more than half of the
+    /// capacity lies unread, since no more than half was taken since `asked`; and whoever reads that, or waits
+    /// for more, looks. So a writer is woken at the latest when half of the capacity was read.
+    #[inline]
+    fn publish(&mut self) -> bool {
+        self.link.line(self.side).head.store(self.head, Ordering::Release);
+        let wakes =
+            self.tail - self.asked >= self.capacity || self.head - self.asked > self.capacity / 2;
+        if wakes {
+            self.asked = self.head;
+        }
+        wakes
+    }
 }
+
+impl Segment {
+    fn new(size: usize) -> Self {
+        let (end, owner) = (AtomicU64::new(OPEN), AtomicU8::new(FREE));
+        Self { size, end, owner, storage: UnsafeCell::new(uninit(size)) }
+    }
+
+    /// Keeps the consumer from giving the storage up until [`leave`](Self::leave); false if it has.
+    #[inline]
+    fn enter(&self) -> bool {
+        self.size <= size::KEPT || self.seize(WRITING)
+    }
+
+    #[inline]
+    fn leave(&self) {
+        if self.size > size::KEPT {
+            self.owner.store(FREE, Ordering::Release);
+        }
+    }
+
+    #[inline]
+    fn seize(&self, owner: u8) -> bool {
+        self.owner.compare_exchange(FREE, owner, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// # Safety
+    ///
+    /// For the producer that has entered. The bytes at these positions, at most `size` of them, were not
+    /// published, and those `size` positions before were read.
+    #[inline]
+    unsafe fn write(&self, position: u64, from: &[u8]) {
+        self.storage.with(|storage| {
+            // SAFETY: the consumer takes the storage out only while the producer is not in.
+            let storage: &[Cell] = unsafe { &*storage };
+            let (first, second) = self.places(storage, position, from.len());
+            let (to_first, to_second) = from.split_at(first.len());
+            // SAFETY: as long as each other, and nobody else looks at them: the caller's promise.
+            unsafe {
+                fill(first, to_first);
+                fill(second, to_second);
+            }
+        });
+    }
+
+    /// # Safety
+    ///
+    /// For the consumer. The bytes at these positions were written into this segment and published.
+    #[inline]
+    unsafe fn read(&self, position: u64, into: &mut [u8]) {
+        self.storage.with(|storage| {
+            // SAFETY: only the consumer itself takes the storage out.
+            let storage: &[Cell] = unsafe { &*storage };
+            let (first, second) = self.places(storage, position, into.len());
+            let (into_first, into_second) = into.split_at_mut(first.len());
+            // SAFETY: as long as each other, and written: the caller's promise.
+            unsafe {
+                copy(first, into_first);
+                copy(second, into_second);
+            }
+        });
+    }
+
+    /// Where the `n` bytes from `position` on lie: in one piece, or in two where the ring begins anew.
+    #[inline]
+    fn places<'a>(&self, storage: &'a [Cell], position: u64, n: usize) -> (&'a [Cell], &'a [Cell]) {
+        let begin = position as usize & (self.size - 1);
+        let first = n.min(self.size - begin);
+        (&storage[begin..begin + first], &storage[..n - first])
+    }
+}
+
+fn uninit(size: usize) -> Box<[Cell]> {
+    debug_assert!(size.is_power_of_two());
+    (0..size).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect()
+}
+
+/// # Safety
+///
+/// `from` is as long as `cells`, and nobody else is in them.
+#[cfg(not(trunkline_loom))]
+#[inline]
+unsafe fn fill(cells: &[Cell], from: &[u8]) {
+    let to = cells.as_ptr().cast::<u8>().cast_mut();
+    // SAFETY: a cell is laid out as its byte and may be written through a shared reference; the rest is the
+    // caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
+}
+
+/// # Safety
+///
+/// `into` is as long as `cells`, all of which were written, and nobody writes them.
+#[cfg(not(trunkline_loom))]
+#[inline]
+unsafe fn copy(cells: &[Cell], into: &mut [u8]) {
+    let from = cells.as_ptr().cast::<u8>();
+    // SAFETY: a cell is laid out as its byte; the rest is the caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) }
+}
+
+/// One cell at a time, so that loom sees each access.
+#[cfg(trunkline_loom)]
+unsafe fn fill(cells: &[Cell], from: &[u8]) {
+    for (cell, byte) in cells.iter().zip(from) {
+        // SAFETY: the caller's promise, which loom checks.
+        cell.with_mut(|cell| unsafe { (*cell).write(*byte) });
+    }
+}
+
+/// One cell at a time, so that loom sees each access.
+#[cfg(trunkline_loom)]
+unsafe fn copy(cells: &[Cell], into: &mut [u8]) {
+    for (cell, byte) in cells.iter().zip(into) {
+        // SAFETY: the caller's promise, which loom checks.
+        *byte = cell.with(|cell| unsafe { (*cell).assume_init() });
+    }
+}
+
+#[cfg(all(test, not(trunkline_loom)))]
+mod tests;

@@ -5,7 +5,10 @@ use super::{
     testing::{bytes_from, read, read_to_end, write, write_all},
 };
 use crate::{config::PipeConfig, transport::Transport};
+use bytes::{Buf, Bytes};
+use proptest::prelude::*;
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io::{ErrorKind, IoSlice},
     net::Shutdown,
@@ -15,6 +18,7 @@ use std::{
     },
     task::{Context, Wake, Waker},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn pipe(capacity: u32) -> (PipeEnd, PipeEnd) {
     pair(&PipeConfig { capacity }).unwrap()
@@ -393,4 +397,221 @@ async fn every_byte_is_accounted_for_wherever_an_end_leaves() {
             assert_eq!(error, expected);
         }
     }
+}
+
+/// One direction on paper: the bytes between, and how it ended.
+#[derive(Debug, Default)]
+struct Paper {
+    held: VecDeque<u8>,
+    finished: bool,
+    refused: bool,
+    /// Whether the writer was it.
+    aborted: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Write(usize),
+    Send(usize),
+    Read(usize),
+    Receive(usize),
+    Finish,
+    Refuse,
+    Abort(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => (0usize..40).prop_map(Step::Write),
+        10 => (0usize..9000).prop_map(Step::Send),
+        20 => (0usize..40).prop_map(Step::Read),
+        10 => (0usize..9000).prop_map(Step::Receive),
+        1 => Just(Step::Finish),
+        1 => Just(Step::Refuse),
+        1 => any::<bool>().prop_map(Step::Abort),
+    ]
+}
+
+impl Paper {
+    fn write(&mut self, bytes: &[u8], capacity: usize) -> Result<usize, ErrorKind> {
+        match self.aborted {
+            _ if bytes.is_empty() => return Ok(0),
+            Some(true) => return Err(ErrorKind::NotConnected),
+            Some(false) => return Err(ErrorKind::ConnectionReset),
+            None if self.finished || self.refused => return Err(ErrorKind::BrokenPipe),
+            None => {}
+        }
+        let n = bytes.len().min(capacity - self.held.len());
+        self.held.extend(&bytes[..n]);
+        if n == 0 { Err(ErrorKind::WouldBlock) } else { Ok(n) }
+    }
+
+    /// `got` is what came, of which there may be less than could be asked for.
+    fn read(&mut self, size: usize, got: usize) -> Result<Vec<u8>, ErrorKind> {
+        match self.aborted {
+            _ if size == 0 => return Ok(Vec::new()),
+            Some(true) => return Err(ErrorKind::ConnectionReset),
+            Some(false) => return Err(ErrorKind::NotConnected),
+            None => {}
+        }
+        let some = size.min(self.held.len());
+        match got.clamp(some.min(1), some) {
+            0 if !self.finished && !self.refused => Err(ErrorKind::WouldBlock),
+            n => Ok(self.held.drain(..n).collect()),
+        }
+    }
+
+    fn end(&mut self, step: Step) {
+        match step {
+            Step::Finish => self.finished = true,
+            Step::Refuse => self.refused = true,
+            Step::Abort(by_writer) => self.aborted = self.aborted.or(Some(by_writer)),
+            Step::Write(_) | Step::Send(_) | Step::Read(_) | Step::Receive(_) => {}
+        }
+        if self.refused || self.aborted.is_some() {
+            self.held.clear();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.finished || self.refused || self.aborted.is_some()
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_direction_agrees_with_its_paper_model(
+        capacity in prop_oneof![1u32..64, 4000u32..20_000],
+        steps in proptest::collection::vec(step(), 1..200),
+    ) {
+        let (writer, reader) = pipe(capacity);
+        let (mut paper, mut written) = (Paper::default(), 0);
+        let cx = &mut Context::from_waker(Waker::noop());
+        for step in steps {
+            match step {
+                Step::Write(size) | Step::Send(size) => {
+                    let bytes = bytes_from(written, size);
+                    let answer = if matches!(step, Step::Write(_)) {
+                        let halves = bytes.split_at(size / 2);
+                        writer.try_write(&[IoSlice::new(halves.0), IoSlice::new(halves.1)])
+                    } else {
+                        writer.try_send_buf(&mut bytes.clone().into())
+                    };
+                    let answer = answer.map_err(|e| e.kind());
+                    prop_assert_eq!(answer, paper.write(&bytes, capacity as usize));
+                    written += answer.unwrap_or(0) as u64;
+                }
+                Step::Read(size) | Step::Receive(size) => {
+                    let answer = if matches!(step, Step::Read(_)) {
+                        try_read(&reader, size)
+                    } else {
+                        reader.try_recv_buf(size).map(Vec::from).map_err(|e| e.kind())
+                    };
+                    let got = answer.as_ref().map_or(0, Vec::len);
+                    prop_assert_eq!(answer, paper.read(size, got));
+                }
+                Step::Finish => _ = writer.shutdown(Shutdown::Write),
+                Step::Refuse => _ = reader.shutdown(Shutdown::Read),
+                Step::Abort(true) => writer.abort(),
+                Step::Abort(false) => reader.abort(),
+            }
+            paper.end(step);
+            let (some, room) = (!paper.held.is_empty(), paper.held.len() < capacity as usize);
+            prop_assert_eq!(reader.poll_read_ready(cx).is_ready(), paper.is_over() || some);
+            prop_assert_eq!(writer.poll_write_ready(cx).is_ready(), paper.is_over() || room);
+            let left = paper.refused || paper.aborted.is_some();
+            prop_assert_eq!(writer.has_delivered(), left || !some);
+        }
+    }
+}
+
+#[tokio::test]
+async fn handed_buffers_and_copied_bytes_keep_their_order() {
+    let (a, b) = pipe(20_000);
+    let sending = async {
+        let mut sent = 0;
+        for (number, size) in (0u64..400).zip([7, 5000, 300, 20_000, 1, 33_000].into_iter().cycle())
+        {
+            let mut piece = Bytes::from(bytes_from(sent, size));
+            while !piece.is_empty() {
+                let answer = if number % 3 == 0 {
+                    let n = a.try_write(&[IoSlice::new(&piece)]);
+                    n.inspect(|n| piece.advance(*n))
+                } else {
+                    a.try_send_buf(&mut piece)
+                };
+                match answer {
+                    Ok(n) => sent += n as u64,
+                    Err(_) => poll_fn(|cx| a.poll_write_ready(cx)).await,
+                }
+            }
+        }
+        a.shutdown(Shutdown::Write).unwrap();
+        sent
+    };
+    let (sent, got) = tokio::join!(sending, check(&b, 3));
+    assert_eq!(sent, got as u64);
+}
+
+#[tokio::test]
+async fn tokios_traits_see_what_the_readiness_form_sees() {
+    let (mut a, mut b) = pipe(1000);
+    let sending = async {
+        let n = a.write_vectored(&[IoSlice::new(b"one"), IoSlice::new(b"two")]).await.unwrap();
+        assert_eq!(n, 6);
+        a.write_all(&bytes_from(0, 50_000)).await.unwrap();
+        AsyncWriteExt::shutdown(&mut a).await.unwrap();
+        assert_eq!(a.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        let mut rest = Vec::new();
+        assert_eq!(a.read_to_end(&mut rest).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    };
+    let receiving = async {
+        let mut all = Vec::new();
+        b.read_to_end(&mut all).await.unwrap();
+        assert!(all[..6] == *b"onetwo" && all[6..] == bytes_from(0, 50_000));
+        b.abort();
+    };
+    tokio::join!(sending, receiving);
+}
+
+#[test]
+fn many_threads_on_each_end_lose_and_invent_nothing() {
+    const EACH: usize = 40_000;
+    let (a, b) = pipe(999);
+    let sum = |end: &PipeEnd| {
+        let (mut sum, mut count) = (0u64, 0);
+        let mut buf = [0; 700];
+        loop {
+            match end.try_read(&mut buf) {
+                Ok(0) => return (sum, count),
+                Ok(n) => {
+                    sum += buf[..n].iter().map(|byte| u64::from(*byte)).sum::<u64>();
+                    count += n;
+                }
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    };
+    let totals = std::thread::scope(|scope| {
+        let readers = [0; 3].map(|_| scope.spawn(|| sum(&b)));
+        let writers = [1, 2, 3].map(|byte| {
+            let a = &a;
+            scope.spawn(move || {
+                let mut left = EACH;
+                while left > 0 {
+                    match try_write(a, &vec![byte; left.min(300)]) {
+                        Ok(n) => left -= n,
+                        Err(_) => std::thread::yield_now(),
+                    }
+                }
+            })
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        a.shutdown(Shutdown::Write).unwrap();
+        readers.map(|reader| reader.join().unwrap())
+    });
+    let (sum, count) = totals.iter().fold((0, 0), |(s, c), (sum, count)| (s + sum, c + count));
+    assert_eq!((sum, count), (6 * EACH as u64, 3 * EACH));
 }
