@@ -11,6 +11,7 @@
 #[path = "../../core/src/budget.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the models use a part of what core offers")]
 mod budget;
+mod pipe;
 mod pool;
 mod sync;
 

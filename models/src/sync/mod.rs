@@ -1,10 +1,16 @@
-//! loom's locks and shared pointer under the names that core's `sync` gives to the real ones.
+//! loom's locks, atomics, cells and shared pointer under the names that core's `sync` gives to the real ones.
 
 mod dash_map;
 
 pub(crate) use dash_map::{DashMap, Entry};
-pub(crate) use loom::sync::Arc;
 use loom::sync::MutexGuard;
+pub(crate) use loom::{
+    cell::UnsafeCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering, fence},
+    },
+};
 
 /// loom's mutex with the signatures of parking_lot's.
 #[derive(Debug)]
