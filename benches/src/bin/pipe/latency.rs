@@ -1,71 +1,143 @@
 //! Round trips of 64 bytes between two tasks.
 
-use crate::sides::{Duplex, Threads, duplex, streams, unix};
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use crate::sides::{Duplex, Threads, duplex, pipe, streams, unix};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+};
 use trunkline_benches::{Bench, Goal, Must, now, pinned};
 
 const SIZE: usize = 64;
 const WARM_UP: usize = 2_000;
 const TRIPS: usize = 50_000;
 
+/// The names under which the median and the 99th percentile are filed.
+type Names = [&'static str; 2];
+
+const ONE: Names = ["round trip 64 B, one thread, p50", "round trip 64 B, one thread, p99"];
+const TWO: Names = ["round trip 64 B, two workers, p50", "round trip 64 B, two workers, p99"];
+const STREAM: Names =
+    ["stream round trip 64 B, one thread, p50", "stream round trip 64 B, one thread, p99"];
+
 pub(crate) fn compare(bench: &mut Bench) {
-    for threads in [Threads::One, Threads::Two] {
-        let [p50, p99] = names(threads);
-        let p99_limit = if threads == Threads::One { 0.1 } else { 0.5 };
-        let goals =
-            |to_p50, to_p99| [goal(p50, Must::AtMost(to_p50)), goal(p99, Must::AtMost(to_p99))];
-        let mut ours = || measure(threads, streams);
-        bench.compare("unix socket", &goals(0.1, p99_limit), &mut ours, &mut || {
-            measure(threads, unix)
-        });
-        bench
-            .compare("tokio duplex", &goals(1.0, 1.0), &mut ours, &mut || measure(threads, duplex));
-    }
+    let mut ours = || measure(ONE, Threads::One, pipe);
+    let goals = |p50, p99| [goal(ONE[0], p50), goal(ONE[1], p99)];
+    let mut peer = || measure(ONE, Threads::One, unix);
+    bench.compare("unix socket", &goals(0.1, 0.1), &mut ours, &mut peer);
+    let mut peer = || measure(ONE, Threads::One, duplex);
+    bench.compare("tokio duplex", &goals(1.0, 1.0), &mut ours, &mut peer);
+    bench.compare("two Notify", &goals(1.1, 1.1), &mut ours, &mut floor);
+
+    let mut ours = || measure(TWO, Threads::Two, pipe);
+    let goals = |p50, p99| [goal(TWO[0], p50), goal(TWO[1], p99)];
+    let mut peer = || measure(TWO, Threads::Two, unix);
+    bench.compare("unix socket", &goals(0.1, 0.5), &mut ours, &mut peer);
+    let mut peer = || measure(TWO, Threads::Two, duplex);
+    bench.compare("tokio duplex", &goals(1.0, 1.0), &mut ours, &mut peer);
+
+    let goals = STREAM.map(|measure| Goal { measure, unit: "ns", must: Must::Tell });
+    let mut ours = || measure(STREAM, Threads::One, streams);
+    let mut peer = || measure(STREAM, Threads::One, pipe);
+    bench.compare("our bare pipe", &goals, &mut ours, &mut peer);
 }
 
-fn goal(measure: &'static str, must: Must) -> Goal {
-    Goal { measure, unit: "ns", must }
-}
-
-fn names(threads: Threads) -> [&'static str; 2] {
-    match threads {
-        Threads::One => ["round trip 64 B, one thread, p50", "round trip 64 B, one thread, p99"],
-        Threads::Two => ["round trip 64 B, two workers, p50", "round trip 64 B, two workers, p99"],
-    }
+fn goal(measure: &'static str, limit: f64) -> Goal {
+    Goal { measure, unit: "ns", must: Must::AtMost(limit) }
 }
 
 /// The median and the 99th percentile of many round trips, in nanoseconds.
 fn measure<A: Duplex, B: Duplex>(
+    names: Names,
     threads: Threads,
     connect: impl FnOnce() -> (A, B),
 ) -> [(&'static str, f64); 2] {
-    let mut trips = pinned(threads.cores(), || {
+    in_two_tasks(names, threads, || {
+        let (near, far) = connect();
+        (trips(near), echo(far))
+    })
+}
+
+/// What no pipe is faster than: two tasks that do nothing but wake each other.
+fn floor() -> [(&'static str, f64); 2] {
+    in_two_tasks(ONE, Threads::One, || {
+        let (there, back) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (their_there, their_back) = (Arc::clone(&there), Arc::clone(&back));
+        let near = async move {
+            let mut laps = Laps::new();
+            for _ in 0..WARM_UP + TRIPS {
+                there.notify_one();
+                back.notified().await;
+                laps.lap();
+            }
+            laps.without_warm_up()
+        };
+        let far = async move {
+            for _ in 0..WARM_UP + TRIPS {
+                their_there.notified().await;
+                their_back.notify_one();
+            }
+        };
+        (near, far)
+    })
+}
+
+fn in_two_tasks<N, F>(
+    [p50, p99]: Names,
+    threads: Threads,
+    connect: impl FnOnce() -> (N, F),
+) -> [(&'static str, f64); 2]
+where
+    N: Future<Output = Vec<Duration>> + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut times = pinned(threads.cores(), || {
         let runtime = threads.runtime();
         runtime.block_on(async {
             let (near, far) = connect();
-            let echoing = runtime.spawn(echo(far));
-            let trips = runtime.spawn(trips(near)).await.expect("no panic");
-            echoing.await.expect("no panic");
-            trips
+            let answering = runtime.spawn(far);
+            let times = runtime.spawn(near).await.expect("no panic");
+            answering.await.expect("no panic");
+            times
         })
     });
-    let [p50, p99] = names(threads);
-    [(p50, percentile(&mut trips, 50)), (p99, percentile(&mut trips, 99))]
+    [(p50, percentile(&mut times, 50)), (p99, percentile(&mut times, 99))]
+}
+
+/// Takes the time from one trip to the next.
+struct Laps {
+    times: Vec<Duration>,
+    before: Instant,
+}
+
+impl Laps {
+    fn new() -> Self {
+        Self { times: Vec::with_capacity(WARM_UP + TRIPS), before: now() }
+    }
+
+    fn lap(&mut self) {
+        let after = now();
+        self.times.push(after - self.before);
+        self.before = after;
+    }
+
+    fn without_warm_up(mut self) -> Vec<Duration> {
+        self.times.split_off(WARM_UP)
+    }
 }
 
 async fn trips(mut end: impl Duplex) -> Vec<Duration> {
     let mut message = [7; SIZE];
-    let mut times = Vec::with_capacity(TRIPS);
-    for trip in 0..WARM_UP + TRIPS {
-        let begun = now();
+    let mut laps = Laps::new();
+    for _ in 0..WARM_UP + TRIPS {
         end.write_all(&message).await.expect("the echo listens");
         end.read_exact(&mut message).await.expect("the echo answers");
-        if trip >= WARM_UP {
-            times.push(begun.elapsed());
-        }
+        laps.lap();
     }
-    times
+    laps.without_warm_up()
 }
 
 async fn echo(mut end: impl Duplex) {

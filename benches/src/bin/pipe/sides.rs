@@ -5,7 +5,10 @@ use tokio::{
     net::UnixStream,
     runtime::{Builder, Handle, Runtime},
 };
-use trunkline_core::{Network, PipeConfig, Stream};
+use trunkline_core::{
+    Network, PipeConfig, Stream,
+    transport::pipe::{PipeEnd, pair},
+};
 
 /// Bytes that one direction holds, for every side that can be told so.
 pub(crate) const CAPACITY: usize = 64 << 10;
@@ -38,6 +41,11 @@ impl Threads {
         };
         builder.worker_threads(self.cores()).enable_all().build().expect("a runtime")
     }
+}
+
+/// Both ends of a bare pipe.
+pub(crate) fn pipe() -> (PipeEnd, PipeEnd) {
+    pair(&PipeConfig { capacity: CAPACITY as u32 }).expect("a pipe")
 }
 
 /// Both ends of a pipe as `Network` hands them out: counted, closable from elsewhere.
