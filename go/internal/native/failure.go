@@ -10,6 +10,7 @@ type Failure struct {
 	Errno       int32 // 0 if there is none
 	RPCCode     int32 // -1 if there is none
 	Retryable   bool
+	CircuitOpen bool // every endpoint of the pool keeps failing
 	Message     string
 	Source      string
 	Destination string
@@ -40,12 +41,14 @@ func read(object *C.trunkline_error_t) *Failure {
 	if object == nil {
 		return nil
 	}
+	flags := C.trunkline_error_flags(object)
 	return &Failure{
 		Status:      Status(C.trunkline_error_status(object)),
 		Step:        int32(C.trunkline_error_step(object)),
 		Errno:       int32(C.trunkline_error_os_code(object)),
 		RPCCode:     int32(C.trunkline_error_rpc_code(object)),
-		Retryable:   C.trunkline_error_flags(object)&C.TRUNKLINE_ERR_RETRYABLE != 0,
+		Retryable:   flags&C.TRUNKLINE_ERR_RETRYABLE != 0,
+		CircuitOpen: flags&C.TRUNKLINE_ERR_CIRCUIT_OPEN != 0,
 		Message:     C.GoString(C.trunkline_error_message(object, nil)),
 		Source:      C.GoString(C.trunkline_error_source(object, nil)),
 		Destination: C.GoString(C.trunkline_error_destination(object, nil)),

@@ -20,21 +20,29 @@ const (
 	EventAcceptable uint32 = C.TRUNKLINE_EV_ACCEPTABLE
 	EventDrained    uint32 = C.TRUNKLINE_EV_DRAINED
 	EventPoolClosed uint32 = C.TRUNKLINE_EV_POOL_CLOSED
+	EventJob        uint32 = C.TRUNKLINE_EV_JOB
+	EventLease      uint32 = C.TRUNKLINE_EV_LEASE
 )
 
 // Event is one completion; who gets it owns the object behind Handle.
 type Event struct {
 	Tag     uint64
+	Op      uint64
 	Kind    uint32
 	Handle  uint64
 	Value   uint64
+	About   uint64
 	Failure *Failure
 }
 
 // Dispose frees the object that an event carries.
 func (e Event) Dispose() {
-	if e.Kind == EventConnected && e.Handle != 0 {
+	switch {
+	case e.Handle == 0:
+	case e.Kind == EventConnected:
 		StreamFree(e.Handle)
+	case e.Kind == EventJob:
+		JobFailed(e.Handle, Callback, "nobody is there to do it")
 	}
 }
 
@@ -115,9 +123,11 @@ func (q *Queue) dispatch(n int, take func(Event)) {
 		c := &q.events[i]
 		take(Event{
 			Tag:     uint64(c.tag),
+			Op:      uint64(c.op),
 			Kind:    uint32(c.kind),
 			Handle:  uint64(c.handle),
 			Value:   uint64(c.value),
+			About:   uint64(c.about),
 			Failure: fail(c.status, c.error),
 		})
 	}
