@@ -16,12 +16,13 @@ import (
 // another one. Every failure but io.EOF is a *net.OpError.
 type Conn struct {
 	stream *stream
+	lease  any // of a connection that is lent: kept for as long as the connection is used
 }
 
 var _ net.Conn = (*Conn)(nil)
 
 func newConn(rt *Runtime, handle uint64) *Conn {
-	c := &Conn{newStream(rt, handle)}
+	c := &Conn{stream: newStream(rt, handle, false)}
 	runtime.AddCleanup(c, func(s *stream) {
 		if s.close(native.StreamClose) == nil {
 			slog.Warn("trunkline: a connection was dropped without Close", "local", s.local, "peer", s.peer)

@@ -3,7 +3,20 @@
 // A [Conn] is a net.Conn over TCP, a Unix socket or an in-memory pipe, a [Listener] is a net.Listener, and both
 // go wherever the standard library takes those: http.Server.Serve, http.Transport.DialContext, grpc's
 // WithContextDialer. A [TcpConnectionManager] limits, counts, relays and drains connections; a [KeyedPool] keeps
-// values of yours under keys, with capacity, expiry and a close function that runs exactly once for each.
+// values of yours under keys, with capacity, expiry and a close function that runs exactly once for each; a [Pool]
+// lends connections, which a function of yours or the library makes, each to one caller at a time.
+//
+// # Lending
+//
+//	pool, err := trunkline.NewPool(ctx, dial, trunkline.CheckoutPoolConfig{MaxSize: 20})
+//	...
+//	lease, err := pool.Get(ctx) // waits in line until ctx ends, or for AcquireTimeout
+//	...
+//	defer lease.Release()
+//
+// Callers are served in the order in which they came. [Lease.Discard] closes what cannot be used any more, [Pool.Clear]
+// retires all connections after a failover, [Pool.Drain] waits for the leases before a shutdown. Functions given to a
+// pool run on goroutines of their own; a panic in one of them is a failure of it.
 //
 // # Addresses
 //

@@ -21,6 +21,10 @@ var (
 	ErrPoolClosed = errors.New("trunkline: pool closed")
 	// ErrPoolTimeout: no place came free in time. It is os.ErrDeadlineExceeded as well.
 	ErrPoolTimeout = errors.New("trunkline: pool timed out")
+	// ErrTooManyWaiters: as many wait for a connection as may. It is ErrLimitExceeded as well.
+	ErrTooManyWaiters = errors.New("trunkline: too many wait for a connection")
+	// ErrCircuitOpen: every endpoint of the pool keeps failing, and none may be tried yet. It is ErrLimitExceeded as well.
+	ErrCircuitOpen = errors.New("trunkline: circuit open")
 )
 
 // Error says why an operation failed: at which step, whose fault it was, where, and whether a retry is safe.
@@ -42,6 +46,7 @@ type Error struct {
 	Cause error
 
 	message string
+	also    error // a sentinel that the kind alone does not stand for
 }
 
 // Error is the failure with its causes, for people.
@@ -72,6 +77,9 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // Is compares with the sentinels that the kind stands for.
 func (e *Error) Is(target error) bool {
+	if e.also != nil && target == e.also {
+		return true
+	}
 	switch e.Kind {
 	case KindStale, KindClosed:
 		return target == net.ErrClosed || target == ErrPoolClosed && e.Op == stepNames[native.StepAcquire]

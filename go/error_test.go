@@ -76,6 +76,7 @@ func TestEveryStatusHasItsErrorInGo(t *testing.T) {
 var sentinels = []error{
 	net.ErrClosed, os.ErrDeadlineExceeded, context.DeadlineExceeded, context.Canceled,
 	ErrLimitExceeded, ErrNative, ErrPoolClosed, ErrPoolTimeout,
+	ErrTooManyWaiters, ErrCircuitOpen, ErrReleased,
 	syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNREFUSED, io.EOF,
 }
 

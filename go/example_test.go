@@ -181,3 +181,40 @@ func ExampleConnectionConfig() {
 	fmt.Println(config.ConnectTimeout, config.Validate())
 	// Output: 5s backoff.jitter: must be within 0 and 1, is 2
 }
+
+// Whatever a function dials is lent to one caller at a time.
+func ExampleNewPool() {
+	ctx := context.Background()
+	pool, err := trunkline.NewPool(ctx, dialSession, trunkline.CheckoutPoolConfig{Name: "sessions", MaxSize: 4},
+		trunkline.WithCheck(func(ctx context.Context, s *session) error { return s.ping(ctx) }),
+		trunkline.WithClose(func(_ context.Context, s *session, reason trunkline.PoolCloseReason) {
+			fmt.Println("closed:", reason)
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	lease, err := pool.Get(ctx)
+	if err != nil {
+		log.Fatal(err) // ErrPoolTimeout, with the numbers
+	}
+	if err := lease.Conn().ask("hello"); err != nil {
+		lease.Discard(err)
+	} else {
+		lease.Release()
+	}
+	pool.Close()
+	// Output:
+	// hello
+	// closed: pool_closed
+}
+
+type session struct{}
+
+func dialSession(context.Context) (*session, error) { return new(session), nil }
+
+func (*session) ping(context.Context) error { return nil }
+
+func (*session) ask(text string) error {
+	fmt.Println(text)
+	return nil
+}

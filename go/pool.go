@@ -35,6 +35,12 @@ const (
 	PoolCloseReplaced    = PoolCloseReason(native.PoolCloseReplaced)    // another value was inserted under its key
 	PoolCloseCleared     = PoolCloseReason(native.PoolCloseCleared)     // the pool was cleared
 	PoolClosePoolClosed  = PoolCloseReason(native.PoolClosePoolClosed)  // the pool, or its runtime, was closed
+	PoolCloseDiscarded   = PoolCloseReason(native.PoolCloseDiscarded)   // its holder said so, or lost its lease
+	PoolCloseUnwanted    = PoolCloseReason(native.PoolCloseUnwanted)    // it came when nobody wanted it any more
+	PoolCloseBroken      = PoolCloseReason(native.PoolCloseBroken)      // it was found broken
+	PoolCloseInvalid     = PoolCloseReason(native.PoolCloseInvalid)     // it did not pass a check or a reset
+	PoolCloseShrunk      = PoolCloseReason(native.PoolCloseShrunk)      // the pool was made smaller
+	PoolCloseDetached    = PoolCloseReason(native.PoolCloseDetached)    // it was taken out for good, and not closed
 )
 
 var poolCloseNames = map[PoolCloseReason]string{
@@ -44,6 +50,12 @@ var poolCloseNames = map[PoolCloseReason]string{
 	PoolCloseReplaced:    "replaced",
 	PoolCloseCleared:     "cleared",
 	PoolClosePoolClosed:  "pool_closed",
+	PoolCloseDiscarded:   "discarded",
+	PoolCloseUnwanted:    "unwanted",
+	PoolCloseBroken:      "broken",
+	PoolCloseInvalid:     "invalid",
+	PoolCloseShrunk:      "shrunk",
+	PoolCloseDetached:    "detached",
 }
 
 // String is the reason in a word.

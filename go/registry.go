@@ -26,9 +26,17 @@ type shard struct {
 
 func (r *registry) shard(id uint64) *shard { return &r.shards[id%uint64(len(r.shards))] }
 
+// untagged is the id of events that say by their operation whom they are for.
+const untagged = 0
+
 // add gives s an id that was never used before.
 func (r *registry) add(s sink) uint64 {
 	id := r.last.Add(1)
+	r.put(id, s)
+	return id
+}
+
+func (r *registry) put(id uint64, s sink) {
 	shard := r.shard(id)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -36,7 +44,6 @@ func (r *registry) add(s sink) uint64 {
 		shard.sinks = make(map[uint64]sink)
 	}
 	shard.sinks[id] = s
-	return id
 }
 
 func (r *registry) remove(id uint64) {

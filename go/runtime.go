@@ -19,6 +19,7 @@ type Runtime struct {
 	handle   uint64 // 0 is the process's default runtime
 	queue    *native.Queue
 	sinks    *registry
+	line     *line
 	stopping atomic.Bool
 	served   chan struct{} // closed when the wake goroutine has ended
 	cleanup  runtime.Cleanup
@@ -83,7 +84,8 @@ func serve(handle uint64) (*Runtime, error) {
 	if failure != nil {
 		return nil, newError(failure, native.StepConfigure)
 	}
-	rt := &Runtime{handle: handle, queue: queue, sinks: new(registry), served: make(chan struct{})}
+	rt := &Runtime{handle: handle, queue: queue, sinks: new(registry), line: new(line), served: make(chan struct{})}
+	rt.sinks.put(untagged, rt.line)
 	go wake(queue, rt.sinks, rt.served)
 	return rt, nil
 }

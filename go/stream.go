@@ -16,6 +16,7 @@ type stream struct {
 	rt          *Runtime
 	id          uint64 // tag of its events
 	handle      uint64
+	lent        bool // of a pool, which frees the handle
 	local, peer net.Addr
 	in, out     direction
 
@@ -25,12 +26,13 @@ type stream struct {
 	kept   bool
 }
 
-func newStream(rt *Runtime, handle uint64) *stream {
+func newStream(rt *Runtime, handle uint64, lent bool) *stream {
 	stats, _ := native.StreamStatsOf(handle)
 	local, peer := native.StreamAddresses(handle)
 	s := &stream{
 		rt:     rt,
 		handle: handle,
+		lent:   lent,
 		local:  parseAddr(local, stats.Protocol),
 		peer:   parseAddr(peer, stats.Protocol),
 	}
@@ -151,12 +153,17 @@ func (s *stream) close(end func(uint64)) error {
 	s.last, _ = native.StreamStatsOf(s.handle)
 	s.kept = true
 	s.mu.Unlock()
-	native.StreamFree(s.handle)
+	if !s.lent {
+		native.StreamFree(s.handle)
+	}
 	s.rt.sinks.remove(s.id)
 	s.in.close()
 	s.out.close()
 	return nil
 }
+
+// leave ends the use of a stream that was lent, and lets the stream be.
+func (s *stream) leave() { _ = s.close(func(uint64) {}) }
 
 // shut is what a runtime that stops does to what is still open.
 func (s *stream) shut() { _ = s.close(native.StreamClose) }

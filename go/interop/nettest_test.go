@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -60,6 +61,71 @@ func TestAcceptedAndDialledStreamsAreConns(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a lease lends is a net.Conn, for as long as it lasts.
+func TestLeasedStreamsAreConns(t *testing.T) {
+	onRuntime(t, func(t *testing.T, rt *trunkline.Runtime) {
+		ctx := context.Background()
+		listener, err := rt.ListenAddr(ctx, "tcp://127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool, err := trunkline.OpenPoolOn(rt, ctx, []string{"tcp://" + listener.Addr().String()}, trunkline.CheckoutPoolConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
+			lease, err := pool.Get(ctx)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			accepted, err := listener.Accept()
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			return lease.Conn(), accepted, func() { lease.Discard(nil); accepted.Close() }, nil
+		})
+		if err := pool.Close(); err != nil {
+			t.Error(err)
+		}
+		if stats := pool.Stats(); stats.Used != 0 || stats.Acquired == 0 {
+			t.Errorf("got %+v", stats)
+		}
+		listener.Close()
+	})
+}
+
+// A pool whose functions run, whose callers wait and whose leases are out leaves no goroutine behind.
+func TestAPoolLeavesNoGoroutineBehind(t *testing.T) {
+	onRuntime(t, func(t *testing.T, rt *trunkline.Runtime) {
+		dial := func(ctx context.Context) (net.Conn, error) { near, _ := net.Pipe(); return near, nil }
+		check := func(context.Context, net.Conn) error { return nil }
+		pool, err := trunkline.NewPoolOn(rt, context.Background(), dial,
+			trunkline.CheckoutPoolConfig{MaxSize: 2, CheckAfter: trunkline.After(0)}, trunkline.WithCheck(check))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				for range 20 {
+					lease, err := pool.Get(context.Background())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if err := lease.Release(); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if _, err := pool.Get(context.Background()); err != nil { // never released
+			t.Error(err)
+		}
+	})
 }
 
 // connect is both ends of a connection over a listener on address.
