@@ -16,7 +16,8 @@
 //
 // Callers are served in the order in which they came. [Lease.Discard] closes what cannot be used any more, [Pool.Clear]
 // retires all connections after a failover, [Pool.Drain] waits for the leases before a shutdown. Functions given to a
-// pool run on goroutines of their own; a panic in one of them is a failure of it.
+// pool run on goroutines of their own; a panic in one of them is a failure of it. [DialContext] lets an http.Transport,
+// and others that dial, take connections from a pool.
 //
 // # Addresses
 //

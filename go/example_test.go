@@ -218,3 +218,31 @@ func (*session) ask(text string) error {
 	fmt.Println(text)
 	return nil
 }
+
+// An http.Transport takes its connections from a pool.
+func ExampleDialContext() {
+	backend, err := trunkline.ListenAddr(context.Background(), "tcp://127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })}
+	go server.Serve(backend)
+	defer server.Close()
+
+	pool, err := trunkline.OpenPool(context.Background(), []string{"tcp://" + backend.Addr().String()},
+		trunkline.CheckoutPoolConfig{MaxSize: 4, MinIdle: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close()
+	transport := &http.Transport{DialContext: trunkline.DialContext(pool)}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get("http://backend/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	fmt.Printf("%s, %v, %d lent\n", text, err, pool.Stats().Used)
+	// Output: hello, <nil>, 1 lent
+}
