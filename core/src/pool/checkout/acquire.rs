@@ -7,7 +7,7 @@ use super::{
     line::Ticket,
     pool::refused,
     shared::{Pace, Shared, clock},
-    state::{Answer, Call, Verdict},
+    state::{Answer, Call, Collected, Loan, Verdict},
 };
 use crate::error::ConnectionError;
 use std::{
@@ -52,15 +52,15 @@ impl<'a, C: Connector> Acquire<'a, C> {
 
     fn enter(&mut self, cx: &Context<'_>) -> Poll<Result<Lease<C>, ConnectionError>> {
         self.shared.check_process()?;
+        let (mut call, wake) = (None, || Call::Wake(cx.waker().clone()));
         loop {
-            match self.shared.enter(self.deadline, &self.holder, || Call::Wake(cx.waker().clone()))
-            {
-                Verdict::Waits(ticket) => {
+            match self.shared.enter(self.deadline, &self.holder, &mut call, wake) {
+                Entered::Waits(ticket) => {
                     self.ticket = Some(ticket);
                     return Poll::Pending;
                 }
-                Verdict::Refused(refusal) => return Poll::Ready(Err(refused(refusal))),
-                Verdict::Lent(loan) => {
+                Entered::Refused(error) => return Poll::Ready(Err(error)),
+                Entered::Lent(loan) => {
                     if let Some(lease) = self.shared.lease_unless_broken(loan) {
                         return Poll::Ready(Ok(lease));
                     }
@@ -68,25 +68,67 @@ impl<'a, C: Connector> Acquire<'a, C> {
             }
         }
     }
+
+    /// What was given is of no more use: back to the head of the line.
+    fn enter_again(
+        &mut self,
+        loan: Loan<C::Connection>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Lease<C>, ConnectionError>> {
+        let (call, now) = (Call::Wake(cx.waker().clone()), clock());
+        let verdict = self.shared.update(|state, actions| {
+            state.on_retired(loan, self.deadline, &self.holder, call, now, actions)
+        });
+        match verdict {
+            Verdict::Waits(ticket) => {
+                self.ticket = Some(ticket);
+                Poll::Pending
+            }
+            Verdict::Refused(refusal) => Poll::Ready(Err(refused(refusal))),
+            Verdict::Lent(loan) => Poll::Ready(Ok(self.shared.lease(loan))),
+            Verdict::NeedsCall => unreachable!("it was given"),
+        }
+    }
+}
+
+/// What became of a caller who asked for a connection.
+pub(super) enum Entered<R> {
+    Lent(Loan<R>),
+    Refused(ConnectionError),
+    Waits(Ticket),
 }
 
 impl<C: Connector> Shared<C> {
-    /// Asks the state for a connection.
+    /// Asks the state for a connection. `call` is made with `make` when it is needed, which is not under the lock:
+    /// the clone of a waker is the user's code.
     pub(super) fn enter(
         self: &Arc<Self>,
         deadline: Option<Instant>,
         holder: &Holder,
-        call: impl FnOnce() -> Call<C::Connection>,
-    ) -> Verdict<C::Connection> {
+        call: &mut Option<Call<C::Connection>>,
+        mut make: impl FnMut() -> Call<C::Connection>,
+    ) -> Entered<C::Connection> {
         let now = clock();
-        self.exchange(|state, actions| {
-            let verdict = state.on_acquire(now, deadline, holder, call, actions);
-            let pace = match &verdict {
-                Verdict::Waits(_) => Pace::Waits,
-                Verdict::Lent(_) | Verdict::Refused(_) => Pace::AtOnce,
-            };
-            (verdict, pace)
-        })
+        if call.is_none() && self.is_crowded() {
+            *call = Some(make());
+        }
+        loop {
+            let verdict = self.exchange(|state, actions| {
+                let verdict = state.on_acquire(now, deadline, holder, call, actions);
+                let pace = match &verdict {
+                    Verdict::Waits(_) => Pace::Waits,
+                    Verdict::Lent(_) | Verdict::Refused(_) | Verdict::NeedsCall => Pace::AtOnce,
+                };
+                (verdict, pace)
+            });
+            self.note_crowd(matches!(verdict, Verdict::Waits(_)));
+            match verdict {
+                Verdict::NeedsCall => *call = Some(make()),
+                Verdict::Lent(loan) => return Entered::Lent(loan),
+                Verdict::Refused(refusal) => return Entered::Refused(refused(refusal)),
+                Verdict::Waits(ticket) => return Entered::Waits(ticket),
+            }
+        }
     }
 }
 
@@ -95,14 +137,21 @@ impl<C: Connector> Future for Acquire<'_, C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(ticket) = self.ticket else { return self.enter(cx) };
-        let waker = cx.waker().clone();
-        match self.shared.write(|state| state.collect(ticket, waker)) {
-            Ok(answer) => {
-                self.ticket = None;
-                Poll::Ready(self.finish(answer))
+        let mut waker = None;
+        loop {
+            match self.shared.write(|state| state.collect(ticket, &mut waker)) {
+                Collected::Answer(answer) => {
+                    self.ticket = None;
+                    return Poll::Ready(self.finish(answer));
+                }
+                Collected::Retired(loan) => {
+                    self.ticket = None;
+                    return self.enter_again(loan, cx);
+                }
+                // The waker that was replaced is dropped here, where no lock is held.
+                Collected::Nothing if waker.is_some() => return Poll::Pending,
+                Collected::Nothing => waker = Some(cx.waker().clone()),
             }
-            // The waker that was replaced is dropped here, after the lock is released.
-            Err(_replaced) => Poll::Pending,
         }
     }
 }
@@ -110,9 +159,8 @@ impl<C: Connector> Future for Acquire<'_, C> {
 impl<C: Connector> Drop for Acquire<'_, C> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
-        let waiting =
-            self.shared.update(|state, actions| state.on_cancel(ticket, clock(), actions));
-        drop(waiting);
+        let left = self.shared.update(|state, actions| state.on_cancel(ticket, clock(), actions));
+        drop(left);
     }
 }
 

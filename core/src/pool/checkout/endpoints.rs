@@ -7,7 +7,10 @@ use crate::{
     endpoint::{Breaker, BreakerState, Outcome, Pass},
     error::ConnectionError,
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The endpoints of one pool. A pool whose connections are made by the host has one without an address.
 #[derive(Debug)]
@@ -23,7 +26,8 @@ struct Endpoint {
     breaker: Breaker,
     connecting: u32,
     live: u32,
-    last_failure: Option<(Instant, ConnectionError)>,
+    /// Behind a pointer, because it is copied and dropped while a lock is held.
+    last_failure: Option<(Instant, Arc<ConnectionError>)>,
 }
 
 /// An attempt to connect that may begin now.
@@ -37,7 +41,7 @@ pub(crate) struct Attempt {
 #[derive(Clone, Debug)]
 pub(crate) struct Failed {
     pub(crate) at: Instant,
-    pub(crate) error: ConnectionError,
+    pub(crate) error: Arc<ConnectionError>,
     pub(crate) next_attempt: Option<Instant>,
 }
 
@@ -88,19 +92,19 @@ impl Endpoints {
         endpoint.breaker.on_outcome(attempt.pass, Outcome::Success, now, unit);
     }
 
-    /// The attempt failed.
+    /// The attempt failed. Returns the failure before it, to be dropped.
     pub(crate) fn on_failed(
         &mut self,
         attempt: Attempt,
-        error: ConnectionError,
+        error: Arc<ConnectionError>,
         now: Instant,
         unit: f64,
-    ) {
+    ) -> Option<Arc<ConnectionError>> {
         let endpoint = &mut self.all[attempt.endpoint as usize];
         endpoint.connecting -= 1;
         endpoint.backoff.on_failure(now);
         endpoint.breaker.on_outcome(attempt.pass, Outcome::Failure, now, unit);
-        endpoint.last_failure = Some((now, error));
+        endpoint.last_failure.replace((now, error)).map(|(_, error)| error)
     }
 
     pub(crate) fn on_closed(&mut self, endpoint: u32) {
@@ -143,7 +147,7 @@ impl Endpoints {
             .filter_map(|endpoint| Some((endpoint, endpoint.last_failure.as_ref()?)))
             .max_by_key(|(_, (at, _))| *at)?;
         let (endpoint, (at, error)) = latest;
-        Some(Failed { at: *at, error: error.clone(), next_attempt: endpoint.waits_until(now) })
+        Some(Failed { at: *at, error: Arc::clone(error), next_attempt: endpoint.waits_until(now) })
     }
 }
 

@@ -99,6 +99,6 @@ impl Exhaustion {
 /// The last connect failure.
 impl Error for Exhaustion {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.failure.as_ref().map(|failed| &failed.error as &(dyn Error + 'static))
+        self.failure.as_ref().map(|failed| &*failed.error as &(dyn Error + 'static))
     }
 }

@@ -89,12 +89,27 @@ impl<W, A> Line<W, A> {
             Some(last) => self.set_after(last, Some(index)),
             None => self.first = Some(index),
         }
+        self.join(index, deadline)
+    }
+
+    fn join(&mut self, index: u32, deadline: Option<Instant>) -> Ticket {
         self.waiting += 1;
         self.soonest = match (self.soonest, deadline) {
             (Some(soonest), Some(deadline)) => Some(soonest.min(deadline)),
             (one, other) => one.or(other),
         };
         Ticket { index, turn: self.nodes[index as usize].turn }
+    }
+
+    /// Puts `waiter` before all others: it was first in line already.
+    pub(crate) fn push_front(&mut self, waiter: W, deadline: Option<Instant>) -> Ticket {
+        let state = State::Waiting { waiter, deadline, before: None, after: self.first };
+        let index = self.place(state);
+        match self.first.replace(index) {
+            Some(first) => self.set_before(first, Some(index)),
+            None => self.last = Some(index),
+        }
+        self.join(index, deadline)
     }
 
     /// Takes the oldest waiter out. Its ticket must be settled or forgotten next.
@@ -260,6 +275,7 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Push(Option<u64>),
+        PushFront(Option<u64>),
         Pop,
         Remove(usize),
         Expire(u64),
@@ -268,6 +284,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => proptest::option::of(0u64..40).prop_map(Step::Push),
+            1 => proptest::option::of(0u64..40).prop_map(Step::PushFront),
             2 => Just(Step::Pop),
             2 => (0usize..20).prop_map(Step::Remove),
             1 => (0u64..40).prop_map(Step::Expire),
@@ -287,6 +304,11 @@ mod tests {
                     Step::Push(deadline) => {
                         let ticket = line.push(next, deadline.map(at));
                         model.push_back((ticket, next, deadline));
+                        next += 1;
+                    }
+                    Step::PushFront(deadline) => {
+                        let ticket = line.push_front(next, deadline.map(at));
+                        model.push_front((ticket, next, deadline));
                         next += 1;
                     }
                     Step::Pop => {

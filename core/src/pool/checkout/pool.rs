@@ -1,14 +1,14 @@
 //! The handle of a checkout pool: what its users call.
 
 use super::{
-    acquire::Acquire,
+    acquire::{Acquire, Entered},
     connector::Connector,
     endpoints::Endpoints,
     holder::Holder,
     lease::{Lease, LeaseId},
     line::Ticket,
     shared::{Pace, Shared, Times, clock},
-    state::{Answer, Call, Fate, Loan, Refusal, State, Verdict},
+    state::{Answer, Call, Fate, Loan, Refusal, State},
     stats::CheckoutPoolStats,
     tasks,
     terms::Terms,
@@ -219,21 +219,21 @@ impl<C: Connector> CheckoutPool<C> {
     ) -> Result<Acquired<C>, ConnectionError> {
         let shared = self.shared();
         shared.check_process()?;
-        let mut tell = Some(tell);
+        let (mut tell, mut call) = (Some(tell), None);
+        let mut make = || {
+            let (shared, tell) = (Arc::clone(shared), tell.take());
+            Call::Tell(Box::new(move |answer: Answer<C::Connection>| {
+                let result = answer.map(|loan| shared.lease(loan)).map_err(refused);
+                if let Some(tell) = tell {
+                    tell(result);
+                }
+            }))
+        };
         loop {
-            let call = || {
-                let (shared, tell) = (Arc::clone(shared), tell.take());
-                Call::Tell(Box::new(move |answer: Answer<C::Connection>| {
-                    let result = answer.map(|loan| shared.lease(loan)).map_err(refused);
-                    if let Some(tell) = tell {
-                        tell(result);
-                    }
-                }))
-            };
-            match shared.enter(deadline, &holder, call) {
-                Verdict::Waits(ticket) => return Ok(Acquired::Later(WaitTicket(ticket))),
-                Verdict::Refused(refusal) => return Err(refused(refusal)),
-                Verdict::Lent(loan) => {
+            match shared.enter(deadline, &holder, &mut call, &mut make) {
+                Entered::Waits(ticket) => return Ok(Acquired::Later(WaitTicket(ticket))),
+                Entered::Refused(error) => return Err(error),
+                Entered::Lent(loan) => {
                     if let Some(lease) = shared.lease_unless_broken(loan) {
                         return Ok(Acquired::Now(lease));
                     }
@@ -246,9 +246,9 @@ impl<C: Connector> CheckoutPool<C> {
     ///
     /// Returns whether the caller was still in line; if not, the callback has been or is being called.
     pub fn cancel(&self, ticket: WaitTicket) -> bool {
-        let call =
+        let left =
             self.shared().update(|state, actions| state.on_cancel(ticket.0, clock(), actions));
-        call.is_some()
+        left.is_some()
     }
 
     /// Puts back a connection that was [entrusted](Lease::entrust) to the pool, or closes it.
@@ -460,7 +460,7 @@ pub(super) fn refused(refusal: Refusal) -> ConnectionError {
         Refusal::CircuitOpen { open_for, failure } => ConnectionError::CircuitOpen {
             retry_after: open_for,
             at: match failure {
-                Some(failure) => at.because(failure),
+                Some(failure) => at.because(ConnectionError::clone(&failure)),
                 None => at,
             },
         },

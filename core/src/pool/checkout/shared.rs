@@ -17,7 +17,7 @@ use crate::{
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -35,7 +35,9 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) alarm: Arc<Notify>,
     /// Something happened for which somebody may wait: a connection more or less.
     changed: Notify,
-    /// Those who wait for it.
+    /// Whether the last caller had to wait.
+    crowded: AtomicBool,
+    /// Those who wait for a change.
     watchers: AtomicUsize,
     /// Tells leases of this pool from those of others.
     pub(crate) salt: u8,
@@ -87,6 +89,7 @@ impl<C: Connector> Shared<C> {
             guarded: Mutex::new(Guarded { state, sleeps_until: None }),
             alarm: Arc::new(Notify::new()),
             changed: Notify::new(),
+            crowded: AtomicBool::new(false),
             watchers: AtomicUsize::new(0),
             salt: NEXT_SALT.fetch_add(1, Ordering::Relaxed),
             born: fork::generation(),
@@ -104,6 +107,17 @@ impl<C: Connector> Shared<C> {
     pub(crate) fn meter_in(self: &Arc<Self>, metrics: &Metrics) {
         let name = self.read(|state| state.terms().name.clone());
         _ = self.meter.get_or_init(|| Meter::new(metrics, &name, self));
+    }
+
+    /// Whether the next caller will have to wait, by the look of the last.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_crowd(&self, waits: bool) {
+        if self.is_crowded() != waits {
+            self.crowded.store(waits, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn note_use(&self, put_back: PutBack) {
@@ -227,6 +241,7 @@ impl<C: Connector> Shared<C> {
                 Action::Close { id, endpoint, resource, reason } => {
                     tasks::close(self, id, endpoint, resource, reason);
                 }
+                Action::Drop(error) => drop(error),
                 Action::ReportLeak { holder, held } => {
                     tracing::warn!(
                         pool = %self.read(|state| state.terms().name.clone()),

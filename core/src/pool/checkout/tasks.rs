@@ -54,6 +54,7 @@ pub(crate) fn open<C: Connector>(shared: &Arc<Shared<C>>, id: SlotId, endpoint: 
             }
             Err(error) => {
                 tracing::debug!(%error, "a pool could not connect");
+                let error = Arc::new(error);
                 shared.update(|state, actions| state.on_open_failed(id, error, clock(), actions));
             }
         }
@@ -137,9 +138,9 @@ impl<C: Connector> Drop for Report<C> {
         match self.then.take() {
             Some(Then::OpenFailed { id }) => {
                 let cause = std::io::Error::other("the attempt panicked, or its runtime shut down");
-                let error = ConnectionError::ConnectionFailed {
+                let error = Arc::new(ConnectionError::ConnectionFailed {
                     at: Place::at(Step::Connect).because(cause),
-                };
+                });
                 shared.update(|state, actions| state.on_open_failed(id, error, now, actions));
             }
             Some(Then::Lost { id }) => {

@@ -5,7 +5,9 @@ use super::super::{
     line::{Removed, Ticket},
     slots::{Phase, SlotId},
 };
-use super::{Actions, Answer, Call, Fate, Loan, PutBack, Refusal, Stage, State, Verdict, Waiter};
+use super::{
+    Actions, Call, Collected, Fate, Left, Loan, PutBack, Refusal, Stage, State, Verdict, Waiter,
+};
 use crate::pool::reason::PoolCloseReason;
 use std::{
     task::Waker,
@@ -13,13 +15,13 @@ use std::{
 };
 
 impl<R> State<R> {
-    /// Somebody wants a connection. `call` is asked for only if there is reason to wait.
+    /// Somebody wants a connection. `call` is taken, and needed, only if there is reason to wait.
     pub(crate) fn on_acquire(
         &mut self,
         now: Instant,
         deadline: Option<Instant>,
         holder: &Holder,
-        call: impl FnOnce() -> Call<R>,
+        call: &mut Option<Call<R>>,
         actions: &mut Actions<R>,
     ) -> Verdict<R> {
         if self.stage != Stage::Open {
@@ -32,6 +34,7 @@ impl<R> State<R> {
             return Verdict::Lent(loan);
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
+            self.prove_for_next(now, actions);
             self.tally.timeouts += 1;
             return Verdict::Refused(self.exhausted(now, Duration::ZERO));
         }
@@ -44,7 +47,8 @@ impl<R> State<R> {
             self.tally.refused += 1;
             return Verdict::Refused(Refusal::TooManyWaiters(limit));
         }
-        let waiter = Waiter { call: call(), since: now, holder: holder.clone() };
+        let Some(call) = call.take() else { return Verdict::NeedsCall };
+        let waiter = Waiter { call, since: now, holder: holder.clone() };
         let ticket = self.line.push(waiter, deadline);
         self.supply(now, actions);
         Verdict::Waits(ticket)
@@ -61,44 +65,77 @@ impl<R> State<R> {
             return None;
         }
         let loan = self.lend_idle(now, holder, actions);
+        if loan.is_none() {
+            self.prove_for_next(now, actions);
+        }
         self.supply(now, actions);
         loan
     }
 
-    /// The answer, if there is one; else `waker` takes the place of the one that waits, which is
-    /// given back to be dropped after the lock is released.
-    pub(crate) fn collect(&mut self, ticket: Ticket, waker: Waker) -> Result<Answer<R>, Waker> {
-        if let Some(answer) = self.line.collect(ticket) {
-            return Ok(answer);
-        }
-        match self.line.waiter_mut(ticket) {
-            Some(Waiter { call: Call::Wake(waiting), .. }) => {
-                Err(std::mem::replace(waiting, waker))
+    /// The answer, if there is one; else `waker`, where given, takes the place of the one that waits, which is
+    /// left there to be dropped after the lock is released.
+    pub(crate) fn collect(&mut self, ticket: Ticket, waker: &mut Option<Waker>) -> Collected<R> {
+        match self.line.collect(ticket) {
+            Some(Ok(loan)) if !self.is_current(loan.id) => Collected::Retired(loan),
+            Some(answer) => Collected::Answer(answer),
+            None => {
+                if let Some(waker) = waker
+                    && let Some(Waiter { call: Call::Wake(waiting), .. }) =
+                        self.line.waiter_mut(ticket)
+                {
+                    std::mem::swap(waiting, waker);
+                }
+                Collected::Nothing
             }
-            Some(Waiter { call: Call::Tell(_), .. }) | None => Err(waker),
         }
+    }
+
+    /// A caller in line was given a connection that the pool was cleared of before it came for it. The
+    /// connection is closed, and the caller is first in line again.
+    pub(crate) fn on_retired(
+        &mut self,
+        loan: Loan<R>,
+        deadline: Option<Instant>,
+        holder: &Holder,
+        call: Call<R>,
+        now: Instant,
+        actions: &mut Actions<R>,
+    ) -> Verdict<R> {
+        let since = now.checked_sub(loan.waited).unwrap_or(now);
+        _ = self.on_put_back(loan.id, Some(loan.resource), Fate::Reuse, now, actions);
+        if self.stage == Stage::Closed {
+            return Verdict::Refused(Refusal::Closed);
+        }
+        let waiter = Waiter { call, since, holder: holder.clone() };
+        let ticket = self.line.push_front(waiter, deadline);
+        self.supply(now, actions);
+        Verdict::Waits(ticket)
+    }
+
+    fn is_current(&mut self, id: SlotId) -> bool {
+        self.slots.life_mut(id.index).is_some_and(|life| life.epoch == self.epoch)
     }
 
     /// The caller gives up. A connection it was given meanwhile goes to the next.
     ///
-    /// Returns what is to be dropped, or told, after the lock is released.
+    /// Returns what is to be dropped after the lock is released.
     pub(crate) fn on_cancel(
         &mut self,
         ticket: Ticket,
         now: Instant,
         actions: &mut Actions<R>,
-    ) -> Option<Call<R>> {
+    ) -> Option<Left<R>> {
         match self.line.remove(ticket)? {
             Removed::Waiting(waiter) => {
                 self.tally.cancelled += 1;
-                Some(waiter.call)
+                Some(Left::Place(waiter.call))
             }
             Removed::Settled(Ok(loan)) => {
                 self.tally.cancelled += 1;
                 _ = self.on_put_back(loan.id, Some(loan.resource), Fate::Reuse, now, actions);
                 None
             }
-            Removed::Settled(Err(_)) => None,
+            Removed::Settled(Err(refusal)) => Some(Left::Refusal(refusal)),
         }
     }
 

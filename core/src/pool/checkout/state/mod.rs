@@ -9,7 +9,8 @@ mod upkeep;
 mod verdict;
 
 pub(crate) use verdict::{
-    Action, Actions, Answer, Call, Fate, Loan, PutBack, Refusal, Validation, Verdict, Waiter,
+    Action, Actions, Answer, Call, Collected, Fate, Left, Loan, PutBack, Refusal, Validation,
+    Verdict, Waiter,
 };
 
 use super::{

@@ -14,7 +14,7 @@ use crate::pool::reason::PoolCloseReason;
 use std::time::{Duration, Instant};
 
 impl<R> State<R> {
-    /// Lends the idle connection whose turn it is. One that needs a check first gets it, for the next who asks.
+    /// Lends the idle connection whose turn it is, if it needs no check first.
     pub(super) fn lend_idle(
         &mut self,
         now: Instant,
@@ -22,16 +22,12 @@ impl<R> State<R> {
         actions: &mut Actions<R>,
     ) -> Option<Loan<R>> {
         match self.look_at_idle(now, actions)? {
-            Fitness::Spent => None,
-            Fitness::Unproven => {
-                self.check_idle(now, actions);
-                None
-            }
+            Fitness::Spent | Fitness::Unproven => None,
             Fitness::Fit => {
                 let newest_first = self.newest_first(now);
                 let (index, resource, life) = self.slots.take_idle(newest_first)?;
                 if newest_first != self.terms.newest_first {
-                    self.check_passed_over(now, actions);
+                    self.prove_for_next(now, actions);
                 }
                 self.tally.hits += 1;
                 let lend = Lend { holder: holder.clone(), waited: Duration::ZERO };
@@ -40,8 +36,8 @@ impl<R> State<R> {
         }
     }
 
-    /// Checks the idle connection whose turn it was, so that it is fit when it is next.
-    fn check_passed_over(&mut self, now: Instant, actions: &mut Actions<R>) {
+    /// Checks the idle connection whose turn it is, if it needs one, for the next who asks.
+    pub(super) fn prove_for_next(&mut self, now: Instant, actions: &mut Actions<R>) {
         if self.look_at_idle(now, actions) == Some(Fitness::Unproven) {
             self.check_idle(now, actions);
         }

@@ -1,9 +1,9 @@
 //! Reports of the driver: what became of the actions it was given.
 
 use super::super::slots::{Hope, Phase, Relief, SlotId};
-use super::{Actions, State};
+use super::{Action, Actions, State};
 use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 impl<R> State<R> {
     /// The connection asked for with [`Action::Open`] stands.
@@ -36,7 +36,7 @@ impl<R> State<R> {
     pub(crate) fn on_open_failed(
         &mut self,
         id: SlotId,
-        error: ConnectionError,
+        error: Arc<ConnectionError>,
         now: Instant,
         actions: &mut Actions<R>,
     ) {
@@ -48,7 +48,8 @@ impl<R> State<R> {
             life.relief = Relief::None;
         }
         self.slots.put(id.index, Phase::Vacant);
-        self.endpoints.on_failed(attempt, error, now, (self.chance)());
+        let before = self.endpoints.on_failed(attempt, error, now, (self.chance)());
+        actions.extend(before.map(Action::Drop));
         self.tally.create_failed += 1;
         self.supply(now, actions);
     }

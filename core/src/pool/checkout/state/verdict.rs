@@ -4,6 +4,7 @@ use super::super::{exhaustion::Exhaustion, holder::Holder, line::Ticket, slots::
 use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
 use smallvec::SmallVec;
 use std::{
+    sync::Arc,
     task::Waker,
     time::{Duration, Instant},
 };
@@ -55,7 +56,7 @@ pub(crate) enum Refusal {
     /// Every endpoint keeps failing, and no connection is left.
     CircuitOpen {
         open_for: Duration,
-        failure: Option<ConnectionError>,
+        failure: Option<Arc<ConnectionError>>,
     },
 }
 
@@ -65,6 +66,26 @@ pub(crate) enum Verdict<R> {
     Lent(Loan<R>),
     Refused(Refusal),
     Waits(Ticket),
+    /// It has to wait: it should come again and say how it hears of its answer.
+    NeedsCall,
+}
+
+/// What a caller in line finds.
+#[derive(Debug)]
+pub(crate) enum Collected<R> {
+    Answer(Answer<R>),
+    /// It was given a connection, but the pool was cleared since: see [`State::on_retired`].
+    Retired(Loan<R>),
+    Nothing,
+}
+
+/// What a caller who gives up leaves behind, to be dropped after the lock is released.
+#[derive(Debug)]
+pub(crate) enum Left<R> {
+    /// It was still in line.
+    Place(#[expect(dead_code, reason = "held to be dropped")] Call<R>),
+    /// It had been refused.
+    Refusal(#[expect(dead_code, reason = "held to be dropped")] Refusal),
 }
 
 /// In which shape a connection comes back.
@@ -99,6 +120,8 @@ pub(crate) enum Action<R> {
         resource: R,
         reason: PoolCloseReason,
     },
+    /// Drop it: its destructor may be the user's.
+    Drop(Arc<ConnectionError>),
     /// Say that this lease is held for too long.
     ReportLeak {
         holder: Holder,
