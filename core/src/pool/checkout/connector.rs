@@ -7,12 +7,12 @@ use std::future::Future;
 /// Makes connections for a [`CheckoutPool`](super::CheckoutPool), checks, resets and closes them.
 ///
 /// Every method runs without a lock and may use the pool. The futures run as tasks of their own, within the
-/// pool's timeouts, and do not end with the caller who was the reason for them. One that panics has failed.
+/// pool's timeouts, and do not end with the caller who was the reason for them. What panics has failed.
 pub trait Connector: Send + Sync + 'static {
     /// What is lent.
     type Connection: Send + 'static;
 
-    /// What this connector can do besides connecting.
+    /// What this connector can do besides connecting; asked once.
     fn abilities(&self) -> Abilities;
 
     /// Makes a connection, to this endpoint if the pool has several.
@@ -26,7 +26,8 @@ pub trait Connector: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Connection, ConnectionError>> + Send;
 
     /// Whether a connection is known to be of no more use, without asking the peer: it runs before each use
-    /// and after it, in the caller's thread, and must not block.
+    /// and after it, in the caller's thread, and must not block. Asked only if [`abilities`](Self::abilities) say
+    /// `peeks`.
     fn is_broken(&self, _connection: &Self::Connection) -> bool {
         false
     }

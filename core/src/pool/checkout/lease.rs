@@ -121,7 +121,7 @@ impl<C: Connector> Drop for Lease<C> {
         let Some(connection) = &self.connection else { return };
         let fate = if std::thread::panicking() {
             Fate::Close(PoolCloseReason::Discarded)
-        } else if self.shared.connector.is_broken(connection) {
+        } else if self.shared.is_broken(connection) {
             Fate::Close(PoolCloseReason::Broken)
         } else {
             Fate::Reuse

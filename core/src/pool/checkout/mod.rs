@@ -14,6 +14,7 @@
 //! Absences: no thread, no spinning, no lock across an await, nothing of the user's under a lock.
 
 mod acquire;
+mod callbacks;
 mod connector;
 mod endpoints;
 mod exhaustion;

@@ -120,12 +120,19 @@ impl<C: Connector> CheckoutPool<C> {
             true => vec![None],
             false => endpoints.into_iter().map(Some).collect(),
         };
-        let terms = Terms::new(&config, connector.abilities());
+        let abilities = connector.abilities();
+        let terms = Terms::new(&config, abilities);
         let endpoints = Endpoints::new(addresses, &config, clock());
         let state = State::new(terms, endpoints, clock(), fastrand::f64);
         let times = Times::new(&config);
-        let shared =
-            Arc::new(Shared::new(connector, state, times, runtime, config.acquire_timeout));
+        let shared = Arc::new(Shared::new(
+            connector,
+            abilities,
+            state,
+            times,
+            runtime,
+            config.acquire_timeout,
+        ));
         shared.update(|state, actions| state.on_start(clock(), actions));
         tasks::keep(&shared);
         tune(&shared, config.tuner);
@@ -261,7 +268,7 @@ impl<C: Connector> CheckoutPool<C> {
         if discard {
             return self.reclaim(lease).map(Lease::discard).ok_or(StaleLease);
         }
-        if shared.connector.abilities().peeks {
+        if shared.abilities.peeks {
             return self.reclaim(lease).map(drop).ok_or(StaleLease);
         }
         let id = lease.slot(shared.salt).ok_or(StaleLease)?;
@@ -403,7 +410,7 @@ impl<C: Connector> CheckoutPool<C> {
         self.shared().read(|state| !state.is_open())
     }
 
-    fn shared(&self) -> &Arc<Shared<C>> {
+    pub(super) fn shared(&self) -> &Arc<Shared<C>> {
         &self.handle.0
     }
 }
@@ -439,7 +446,7 @@ impl<C: Connector> Shared<C> {
         self: &Arc<Self>,
         loan: Loan<C::Connection>,
     ) -> Option<Lease<C>> {
-        let is_broken = self.connector.is_broken(&loan.resource);
+        let is_broken = self.is_broken(&loan.resource);
         let lease = self.lease(loan);
         if is_broken {
             lease.give_up(PoolCloseReason::Broken);

@@ -1,11 +1,13 @@
 //! What a pool's handles, leases and tasks share: the lock around the state, and the acts it asks for.
 
 use super::{
+    callbacks::{run_in_turn, shield},
     connector::Connector,
     meter::Meter,
     state::{Action, Actions, PutBack, State},
     stats::CheckoutPoolStats,
     tasks,
+    terms::Abilities,
     tuning::AdviceLog,
 };
 use crate::{
@@ -26,6 +28,7 @@ use tokio::{runtime::Handle, sync::Notify, time::timeout_at};
 /// One pool.
 pub(crate) struct Shared<C: Connector> {
     pub(crate) connector: C,
+    pub(crate) abilities: Abilities,
     pub(crate) runtime: Handle,
     pub(crate) times: Times,
     pub(crate) acquire_timeout: TimeLimit,
@@ -75,6 +78,7 @@ struct Guarded<R> {
 impl<C: Connector> Shared<C> {
     pub(crate) fn new(
         connector: C,
+        abilities: Abilities,
         state: State<C::Connection>,
         times: Times,
         runtime: Handle,
@@ -83,6 +87,7 @@ impl<C: Connector> Shared<C> {
         static NEXT_SALT: AtomicU8 = AtomicU8::new(1);
         Self {
             connector,
+            abilities,
             runtime,
             times,
             acquire_timeout,
@@ -107,6 +112,11 @@ impl<C: Connector> Shared<C> {
     pub(crate) fn meter_in(self: &Arc<Self>, metrics: &Metrics) {
         let name = self.read(|state| state.terms().name.clone());
         _ = self.meter.get_or_init(|| Meter::new(metrics, &name, self));
+    }
+
+    /// Whether the connector finds the connection broken. One that cannot say is.
+    pub(crate) fn is_broken(&self, connection: &C::Connection) -> bool {
+        self.abilities.peeks && shield(|| self.connector.is_broken(connection)).unwrap_or(true)
     }
 
     /// Whether the next caller will have to wait, by the look of the last.
@@ -229,11 +239,12 @@ impl<C: Connector> Shared<C> {
         sleeps_until
     }
 
+    /// Does what was asked for, all of it whatever others' code does meanwhile.
     fn act(self: &Arc<Self>, actions: Actions<C::Connection>) {
         for action in actions {
             match action {
-                Action::Wake(waker) => waker.wake(),
-                Action::Tell(told) => (told.tell)(told.answer),
+                Action::Wake(waker) => _ = shield(|| waker.wake()),
+                Action::Tell(told) => run_in_turn(move || (told.tell)(told.answer)),
                 Action::Open { id, endpoint } => tasks::open(self, id, endpoint),
                 Action::Validate { id, resource, how } => {
                     tasks::validate(self, id, resource, how);
@@ -241,7 +252,7 @@ impl<C: Connector> Shared<C> {
                 Action::Close { id, endpoint, resource, reason } => {
                     tasks::close(self, id, endpoint, resource, reason);
                 }
-                Action::Drop(error) => drop(error),
+                Action::Drop(error) => _ = shield(|| drop(error)),
                 Action::ReportLeak { holder, held } => {
                     tracing::warn!(
                         pool = %self.read(|state| state.terms().name.clone()),

@@ -1,6 +1,7 @@
 //! What a pool does beside its callers: connecting, checking, closing, and looking after the idle ones.
 
 use super::{
+    callbacks::shield,
     connector::Connector,
     shared::{Shared, clock},
     slots::SlotId,
@@ -10,7 +11,12 @@ use crate::{
     error::{ConnectionError, Place, Step},
     pool::reason::PoolCloseReason,
 };
-use std::sync::{Arc, Weak};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Weak},
+    task::Poll,
+};
 use tokio::{
     sync::Notify,
     time::{timeout, timeout_at},
@@ -18,15 +24,28 @@ use tokio::{
 
 /// Starts the one task that keeps time for the pool, for as long as there is one.
 pub(crate) fn keep<C: Connector>(shared: &Arc<Shared<C>>) {
-    shared.runtime.spawn(keeper(Arc::downgrade(shared), Arc::clone(&shared.alarm)));
+    shared.runtime.spawn(keeper(End(Arc::downgrade(shared)), Arc::clone(&shared.alarm)));
 }
 
 /// Ticks when the state said that it has something to do, or when the alarm goes off; ends with the pool.
-async fn keeper<C: Connector>(watched: Weak<Shared<C>>, alarm: Arc<Notify>) {
+async fn keeper<C: Connector>(end: End<C>, alarm: Arc<Notify>) {
+    let watched = &end.0;
     while let Some(until) = watched.upgrade().map(|shared| shared.tick(clock())) {
         match until {
             Some(until) => _ = timeout_at(until.into(), alarm.notified()).await,
             None => alarm.notified().await,
+        }
+    }
+}
+
+/// Closes the pool when its keeper ends before it: the runtime shuts down, and nobody would tell those who wait
+/// that their deadline has come.
+struct End<C: Connector>(Weak<Shared<C>>);
+
+impl<C: Connector> Drop for End<C> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.close();
         }
     }
 }
@@ -71,17 +90,28 @@ pub(crate) fn validate<C: Connector>(
     let report = Report { shared: Arc::clone(shared), then: Some(Then::Lost { id }) };
     shared.runtime.spawn(async move {
         let shared = Arc::clone(&report.shared);
-        let result = timeout(shared.times.validate, async {
+        let validation = unless_it_panics(async {
             match how {
                 Validation::Check => shared.connector.check(&mut resource).await,
                 Validation::Reset => shared.connector.reset(&mut resource).await,
             }
-        })
-        .await;
+        });
+        let result = timeout(shared.times.validate, validation).await;
         report.disarm();
-        let result = if matches!(result, Ok(Ok(()))) { Ok(resource) } else { Err(resource) };
+        let has_passed = matches!(result, Ok(Some(Ok(()))));
+        let result = if has_passed { Ok(resource) } else { Err(resource) };
         shared.update(|state, actions| state.on_validated(id, result, clock(), actions));
     });
+}
+
+/// The output of `future`; `None` if it panics.
+async fn unless_it_panics<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match shield(|| future.as_mut().poll(cx)) {
+        Some(polled) => polled.map(Some),
+        None => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Closes a connection; its place is free after that, or when it takes too long.
