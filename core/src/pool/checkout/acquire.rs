@@ -137,6 +137,7 @@ impl<C: Connector> Future for Acquire<'_, C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(ticket) = self.ticket else { return self.enter(cx) };
+        self.shared.check_process()?;
         let mut waker = None;
         loop {
             match self.shared.write(|state| state.collect(ticket, &mut waker)) {

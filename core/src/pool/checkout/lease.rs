@@ -81,8 +81,10 @@ impl<C: Connector> Lease<C> {
     /// [`put_back`](super::CheckoutPool::put_back) or [`reclaim`](super::CheckoutPool::reclaim).
     pub fn entrust(mut self) -> LeaseId {
         let (id, connection) = (self.id, self.take());
-        let refused = self.shared.write(|state| state.entrust(id, connection));
-        debug_assert!(refused.is_ok(), "a lease is lent for as long as it lives");
+        if let Err(connection) = self.shared.write(|state| state.entrust(id, connection)) {
+            debug_assert!(self.shared.is_inherited(), "a lease is lent for as long as it lives");
+            self.leave_alone(connection);
+        }
         self.id()
     }
 
@@ -95,15 +97,20 @@ impl<C: Connector> Lease<C> {
         self.connection.take().expect("a lease holds its connection until it ends")
     }
 
+    /// Keeps what is another process's from being dropped in this one.
+    fn leave_alone(&self, connection: C::Connection) {
+        self.shared.leave_alone();
+        #[expect(
+            clippy::mem_forget,
+            reason = "it is the parent's, as is what it is registered with"
+        )]
+        std::mem::forget(connection);
+    }
+
     fn give_back(&mut self, fate: Fate) {
         let Some(connection) = self.connection.take() else { return };
         if self.shared.is_inherited() {
-            #[expect(
-                clippy::mem_forget,
-                reason = "it is the parent's, as is what it is registered with"
-            )]
-            std::mem::forget(connection);
-            return;
+            return self.leave_alone(connection);
         }
         let (id, now) = (self.id, clock());
         let result = self.shared.exchange(|state, actions| {
@@ -119,7 +126,7 @@ impl<C: Connector> Lease<C> {
 impl<C: Connector> Drop for Lease<C> {
     fn drop(&mut self) {
         let Some(connection) = &self.connection else { return };
-        let fate = if std::thread::panicking() {
+        let fate = if std::thread::panicking() || self.shared.is_inherited() {
             Fate::Close(PoolCloseReason::Discarded)
         } else if self.shared.is_broken(connection) {
             Fate::Close(PoolCloseReason::Broken)

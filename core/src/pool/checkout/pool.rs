@@ -319,12 +319,16 @@ impl<C: Connector> CheckoutPool<C> {
     /// What the tuner advised lately, oldest first: another size, with the reason and the figures behind it. In
     /// mode `apply` each has been followed already.
     pub fn advice(&self) -> Vec<PoolAdvice> {
-        self.shared().advice.lock().to_vec()
+        let shared = self.shared();
+        if shared.is_inherited() {
+            return Vec::new();
+        }
+        shared.advice.lock().to_vec()
     }
 
     /// The name that the pool was given.
     pub fn name(&self) -> Arc<str> {
-        self.shared().read(|state| state.terms().name.clone())
+        Arc::clone(&self.shared().name)
     }
 
     /// Changes how many connections there may be, and how many stand ready. Smaller, it closes idle ones
@@ -391,13 +395,7 @@ impl<C: Connector> CheckoutPool<C> {
     /// Closes the pool, and with it every connection that was [entrusted](Lease::entrust) to it: for
     /// callers who cannot release them any more.
     pub fn close_entrusted(&self) {
-        let shared = self.shared();
-        if !shared.is_inherited() {
-            shared.update(|state, actions| {
-                state.on_close(actions);
-                state.on_close_entrusted(actions);
-            });
-        }
+        self.shared().close_with_entrusted();
     }
 
     /// Whether `min_idle` connections stand ready.
@@ -419,6 +417,15 @@ impl<C: Connector> Shared<C> {
     pub(super) fn close(self: &Arc<Self>) {
         if !self.is_inherited() {
             self.update(|state, actions| state.on_close(actions));
+        }
+    }
+
+    fn close_with_entrusted(self: &Arc<Self>) {
+        if !self.is_inherited() {
+            self.update(|state, actions| {
+                state.on_close(actions);
+                state.on_close_entrusted(actions);
+            });
         }
     }
 
@@ -477,9 +484,13 @@ pub(super) fn refused(refusal: Refusal) -> ConnectionError {
     }
 }
 
+/// Without a handle nobody can put back what was entrusted to the pool.
 impl<C: Connector> Drop for Owner<C> {
     fn drop(&mut self) {
-        self.0.close();
+        if self.0.is_inherited() {
+            return self.0.leave_alone();
+        }
+        self.0.close_with_entrusted();
     }
 }
 

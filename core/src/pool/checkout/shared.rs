@@ -27,6 +27,7 @@ use tokio::{runtime::Handle, sync::Notify, time::timeout_at};
 
 /// One pool.
 pub(crate) struct Shared<C: Connector> {
+    pub(crate) name: Arc<str>,
     pub(crate) connector: C,
     pub(crate) abilities: Abilities,
     pub(crate) runtime: Handle,
@@ -86,6 +87,7 @@ impl<C: Connector> Shared<C> {
     ) -> Self {
         static NEXT_SALT: AtomicU8 = AtomicU8::new(1);
         Self {
+            name: Arc::clone(&state.terms().name),
             connector,
             abilities,
             runtime,
@@ -110,8 +112,7 @@ impl<C: Connector> Shared<C> {
 
     /// Shows the pool's counts in `metrics`; only the first call does.
     pub(crate) fn meter_in(self: &Arc<Self>, metrics: &Metrics) {
-        let name = self.read(|state| state.terms().name.clone());
-        _ = self.meter.get_or_init(|| Meter::new(metrics, &name, self));
+        _ = self.meter.get_or_init(|| Meter::new(metrics, &self.name, self));
     }
 
     /// Whether the connector finds the connection broken. One that cannot say is.
@@ -144,14 +145,39 @@ impl<C: Connector> Shared<C> {
         self.read(State::stats)
     }
 
+    /// Takes the lock; in a child of the process that made the pool, shows a closed and empty pool instead. A thread
+    /// of the parent may have held the lock at the fork, and nothing behind it is the child's.
+    fn with<T>(&self, act: impl FnOnce(&mut Guarded<C::Connection>) -> T) -> T {
+        if self.is_inherited() {
+            let state = State::foreign(Arc::clone(&self.name), clock());
+            return act(&mut Guarded { state, sleeps_until: None });
+        }
+        act(&mut self.guarded.lock())
+    }
+
+    /// Whether nobody holds the lock.
+    #[cfg(test)]
+    pub(crate) fn is_unlocked(&self) -> bool {
+        self.guarded.try_lock().is_some()
+    }
+
+    /// Keeps the pool, and what belongs to it, from being dropped in this process.
+    pub(crate) fn leave_alone(self: &Arc<Self>) {
+        #[expect(
+            clippy::mem_forget,
+            reason = "it is the parent's, as is what it is registered with"
+        )]
+        std::mem::forget(Arc::clone(self));
+    }
+
     /// Reads the state.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&State<C::Connection>) -> T) -> T {
-        read(&self.guarded.lock().state)
+        self.with(|guarded| read(&guarded.state))
     }
 
     /// Changes the state in a way that leads to no action.
     pub(crate) fn write<T>(&self, write: impl FnOnce(&mut State<C::Connection>) -> T) -> T {
-        write(&mut self.guarded.lock().state)
+        self.with(|guarded| write(&mut guarded.state))
     }
 
     /// Lets an event change the state, then does what it asks for.
@@ -160,11 +186,10 @@ impl<C: Connector> Shared<C> {
         event: impl FnOnce(&mut State<C::Connection>, &mut Actions<C::Connection>) -> T,
     ) -> T {
         let mut actions = Actions::new();
-        let (answer, is_early) = {
-            let mut guarded = self.guarded.lock();
+        let (answer, is_early) = self.with(|guarded| {
             let answer = event(&mut guarded.state, &mut actions);
             (answer, guarded.wakes_earlier(clock()))
-        };
+        });
         if is_early {
             self.alarm.notify_one();
         }
@@ -180,12 +205,11 @@ impl<C: Connector> Shared<C> {
         event: impl FnOnce(&mut State<C::Connection>, &mut Actions<C::Connection>) -> (T, Pace),
     ) -> T {
         let mut actions = Actions::new();
-        let (answer, is_early) = {
-            let mut guarded = self.guarded.lock();
+        let (answer, is_early) = self.with(|guarded| {
             let (answer, pace) = event(&mut guarded.state, &mut actions);
             let is_slow = pace == Pace::Waits || !actions.is_empty() || guarded.state.wants_more();
             (answer, is_slow && guarded.wakes_earlier(clock()))
-        };
+        });
         if is_early {
             self.alarm.notify_one();
         }
@@ -200,6 +224,9 @@ impl<C: Connector> Shared<C> {
         deadline: Option<Instant>,
         reached: impl Fn(&State<C::Connection>) -> bool,
     ) -> bool {
+        if self.is_inherited() {
+            return self.read(reached);
+        }
         let _watcher = Watcher::new(&self.watchers);
         loop {
             // Asked for before the look: a change between the two is not lost.
@@ -220,7 +247,7 @@ impl<C: Connector> Shared<C> {
 
     /// Lets those look who wait for a change. Who began to wait before the lock was last taken is seen.
     fn note_change(&self) {
-        if self.watchers.load(Ordering::Relaxed) > 0 {
+        if self.watchers.load(Ordering::Relaxed) > 0 && !self.is_inherited() {
             self.changed.notify_waiters();
         }
     }
@@ -228,12 +255,11 @@ impl<C: Connector> Shared<C> {
     /// The keeper's turn: does what is due and says until when there is nothing to do.
     pub(crate) fn tick(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let mut actions = Actions::new();
-        let sleeps_until = {
-            let mut guarded = self.guarded.lock();
+        let sleeps_until = self.with(|guarded| {
             guarded.state.on_tick(now, &mut actions);
             guarded.sleeps_until = guarded.state.wake_at(now);
             guarded.sleeps_until
-        };
+        });
         self.act(actions);
         self.note_change();
         sleeps_until
@@ -255,7 +281,7 @@ impl<C: Connector> Shared<C> {
                 Action::Drop(error) => _ = shield(|| drop(error)),
                 Action::ReportLeak { holder, held } => {
                     tracing::warn!(
-                        pool = %self.read(|state| state.terms().name.clone()),
+                        pool = &*self.name,
                         %holder,
                         held_ms = held.as_millis() as u64,
                         "a connection is held for longer than leak_after"
@@ -305,13 +331,13 @@ impl<R> Guarded<R> {
 /// that they are registered with, belong to the parent.
 impl<C: Connector> Drop for Shared<C> {
     fn drop(&mut self) {
-        self.alarm.notify_one();
         if self.is_inherited() {
             let kept = self.guarded.get_mut().state.abandon();
             #[expect(clippy::mem_forget, reason = "what is the parent's is not dropped here")]
             std::mem::forget(kept);
             return;
         }
+        self.alarm.notify_one();
         if let Some(meter) = self.meter.get() {
             meter.leave(&self.guarded.get_mut().state.stats());
         }

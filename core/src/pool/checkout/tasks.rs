@@ -165,6 +165,9 @@ impl<C: Connector> Report<C> {
 impl<C: Connector> Drop for Report<C> {
     fn drop(&mut self) {
         let (now, shared) = (clock(), &self.shared);
+        if shared.is_inherited() {
+            return shared.leave_alone();
+        }
         match self.then.take() {
             Some(Then::OpenFailed { id }) => {
                 let cause = std::io::Error::other("the attempt panicked, or its runtime shut down");

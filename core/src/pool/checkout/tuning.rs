@@ -86,11 +86,7 @@ fn sample<C: Connector>(shared: &Shared<C>, before: &mut Usage) -> TunerSample {
 impl<C: Connector> Shared<C> {
     fn follow(self: &Arc<Self>, advised: PoolAdvice) {
         let new_size = advised.advice.new_size();
-        tracing::info!(
-            pool = %self.read(|state| state.terms().name.clone()),
-            applied = new_size.is_some(),
-            "{}", advised.advice
-        );
+        tracing::info!(pool = &*self.name, applied = new_size.is_some(), "{}", advised.advice);
         self.advice.lock().note(advised);
         if let Some(max_size) = new_size {
             self.update(|state, actions| {

@@ -19,9 +19,10 @@ use super::{
     line::Line,
     slots::{SlotId, Slots},
     stats::{CheckoutPoolStats, Tally, Usage},
-    terms::Terms,
+    terms::{Abilities, Terms},
 };
-use std::{collections::VecDeque, time::Instant};
+use crate::config::CheckoutPoolConfig;
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// Everything that a checkout pool knows, behind the one short lock of its driver.
 ///
@@ -92,6 +93,15 @@ impl<R> State<R> {
             next_trim: None,
             chance,
         }
+    }
+
+    /// What a process sees of a pool that belongs to another: it is closed and empty.
+    pub(crate) fn foreign(name: Arc<str>, now: Instant) -> Self {
+        let config = CheckoutPoolConfig::default();
+        let endpoints = Endpoints::new(Vec::new(), &config, now);
+        let mut terms = Terms::new(&config, Abilities::default());
+        (terms.name, terms.max_size, terms.min_idle) = (name, 0, 0);
+        Self { stage: Stage::Closed, ..Self::new(terms, endpoints, now, || 0.0) }
     }
 
     pub(crate) fn terms(&self) -> &Terms {

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 mod claims;
+mod hostile;
 mod supply;
 
 type Pool = CheckoutPool<Maker>;
@@ -31,6 +32,7 @@ type Pool = CheckoutPool<Maker>;
 #[derive(Debug)]
 enum Plan {
     Fail,
+    FailAs(ConnectionError),
     Panic,
     /// Stands when the sender says so; fails if it is dropped.
     When(oneshot::Receiver<()>),
@@ -59,6 +61,8 @@ struct Log {
     /// Those whose checks never end.
     hung: Vec<u32>,
     slow_to_close: Vec<u32>,
+    /// Those at whose sight every method panics.
+    dreaded: Vec<u32>,
 }
 
 impl Maker {
@@ -79,6 +83,10 @@ impl Maker {
 
     fn log<T>(&self, look: impl FnOnce(&mut Log) -> T) -> T {
         look(&mut self.0.log.lock().unwrap())
+    }
+
+    fn dread(&self, connection: u32) {
+        assert!(!self.log(|log| log.dreaded.contains(&connection)), "{connection} is dreaded");
     }
 
     fn made(&self) -> usize {
@@ -106,6 +114,7 @@ impl Connector for Maker {
         let plan = self.0.plans.lock().unwrap().pop_front();
         match plan {
             Some(Plan::Fail) => return Err(refuse()),
+            Some(Plan::FailAs(error)) => return Err(error),
             Some(Plan::Panic) => panic!("the connector panics"),
             Some(Plan::When(when)) => when.await.map_err(|_| refuse())?,
             None => {}
@@ -118,10 +127,12 @@ impl Connector for Maker {
     }
 
     fn is_broken(&self, connection: &u32) -> bool {
+        self.dread(*connection);
         self.log(|log| log.broken.contains(connection))
     }
 
     async fn check(&self, connection: &mut u32) -> Result<(), ConnectionError> {
+        self.dread(*connection);
         if self.log(|log| log.hung.contains(connection)) {
             std::future::pending::<()>().await;
         }
@@ -132,6 +143,7 @@ impl Connector for Maker {
     }
 
     async fn reset(&self, connection: &mut u32) -> Result<(), ConnectionError> {
+        self.dread(*connection);
         self.log(|log| log.reset.push(*connection));
         Ok(())
     }
@@ -141,6 +153,7 @@ impl Connector for Maker {
             sleep(Duration::from_secs(4)).await;
         }
         self.log(|log| log.closed.push((connection, reason)));
+        self.dread(connection);
     }
 }
 
