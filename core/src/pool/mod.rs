@@ -18,6 +18,7 @@
 
 mod books;
 mod checkout;
+mod clock;
 mod connection_pool;
 mod dash_map;
 mod entry;

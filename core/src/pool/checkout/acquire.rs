@@ -28,19 +28,24 @@ use std::{
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Acquire<'a, C: Connector> {
     shared: &'a Arc<Shared<C>>,
-    deadline: Option<Instant>,
+    patience: Patience,
     holder: Holder,
     /// Drawn by the first poll that found nothing, gone with the answer.
     ticket: Option<Ticket>,
 }
 
+/// For how long a caller waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    /// As the configuration says, from the first poll on.
+    Configured,
+    /// Until then, or without limit.
+    Until(Option<Instant>),
+}
+
 impl<'a, C: Connector> Acquire<'a, C> {
-    pub(super) fn new(
-        shared: &'a Arc<Shared<C>>,
-        deadline: Option<Instant>,
-        holder: Holder,
-    ) -> Self {
-        Self { shared, deadline, holder, ticket: None }
+    pub(super) fn new(shared: &'a Arc<Shared<C>>, patience: Patience, holder: Holder) -> Self {
+        Self { shared, patience, holder, ticket: None }
     }
 
     fn finish(&self, answer: Answer<C::Connection>) -> Result<Lease<C>, ConnectionError> {
@@ -50,11 +55,25 @@ impl<'a, C: Connector> Acquire<'a, C> {
         }
     }
 
+    /// The time, and until when to wait; fixed by the first poll.
+    fn begin(&mut self) -> (Instant, Option<Instant>) {
+        match self.patience {
+            Patience::Configured => {
+                let now = self.shared.now();
+                let deadline = self.shared.deadline(now);
+                self.patience = Patience::Until(deadline);
+                (now, deadline)
+            }
+            Patience::Until(deadline) => (self.shared.now_before(deadline), deadline),
+        }
+    }
+
     fn enter(&mut self, cx: &Context<'_>) -> Poll<Result<Lease<C>, ConnectionError>> {
         self.shared.check_process()?;
         let (mut call, wake) = (None, || Call::Wake(cx.waker().clone()));
         loop {
-            match self.shared.enter(self.deadline, &self.holder, &mut call, wake) {
+            let (now, deadline) = self.begin();
+            match self.shared.enter(now, deadline, &self.holder, &mut call, wake) {
                 Entered::Waits(ticket) => {
                     self.ticket = Some(ticket);
                     return Poll::Pending;
@@ -75,9 +94,10 @@ impl<'a, C: Connector> Acquire<'a, C> {
         loan: Loan<C::Connection>,
         cx: &Context<'_>,
     ) -> Poll<Result<Lease<C>, ConnectionError>> {
+        let (_, deadline) = self.begin();
         let (call, now) = (Call::Wake(cx.waker().clone()), clock());
         let verdict = self.shared.update(|state, actions| {
-            state.on_retired(loan, self.deadline, &self.holder, call, now, actions)
+            state.on_retired(loan, deadline, &self.holder, call, now, actions)
         });
         match verdict {
             Verdict::Waits(ticket) => {
@@ -103,17 +123,17 @@ impl<C: Connector> Shared<C> {
     /// the clone of a waker is the user's code.
     pub(super) fn enter(
         self: &Arc<Self>,
+        now: Instant,
         deadline: Option<Instant>,
         holder: &Holder,
         call: &mut Option<Call<C::Connection>>,
         mut make: impl FnMut() -> Call<C::Connection>,
     ) -> Entered<C::Connection> {
-        let now = clock();
         if call.is_none() && self.is_crowded() {
             *call = Some(make());
         }
         loop {
-            let verdict = self.exchange(|state, actions| {
+            let verdict = self.exchange(now, |state, actions| {
                 let verdict = state.on_acquire(now, deadline, holder, call, actions);
                 let pace = match &verdict {
                     Verdict::Waits(_) => Pace::Waits,

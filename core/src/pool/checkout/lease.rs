@@ -112,8 +112,8 @@ impl<C: Connector> Lease<C> {
         if self.shared.is_inherited() {
             return self.leave_alone(connection);
         }
-        let (id, now) = (self.id, clock());
-        let result = self.shared.exchange(|state, actions| {
+        let (id, now) = (self.id, self.shared.now());
+        let result = self.shared.exchange(now, |state, actions| {
             (state.on_put_back(id, Some(connection), fate, now, actions), Pace::AtOnce)
         });
         match result {

@@ -1,7 +1,7 @@
 //! The handle of a checkout pool: what its users call.
 
 use super::{
-    acquire::{Acquire, Entered},
+    acquire::{Acquire, Entered, Patience},
     connector::Connector,
     endpoints::Endpoints,
     holder::Holder,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    config::{CheckoutPoolConfig, Config, TimeLimit},
+    config::{CheckoutPoolConfig, Config},
     error::{ConnectionError, Place, Step},
     metrics::Metrics,
     pool::reason::PoolCloseReason,
@@ -150,7 +150,7 @@ impl<C: Connector> CheckoutPool<C> {
         self
     }
 
-    /// Takes a connection, waiting for one until the configured `acquire_timeout`.
+    /// Takes a connection, waiting for one until the configured `acquire_timeout`, which begins with the first poll.
     ///
     /// # Errors
     ///
@@ -164,15 +164,12 @@ impl<C: Connector> CheckoutPool<C> {
     /// See [`Acquire`].
     #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, C> {
-        self.acquire_by(self.default_deadline())
+        Acquire::new(self.shared(), Patience::Configured, Holder::Code(Location::caller()))
     }
 
     /// When an acquire that begins now has to give up, by the configured `acquire_timeout`; `None` for never.
     pub fn default_deadline(&self) -> Option<Instant> {
-        match self.shared().acquire_timeout {
-            TimeLimit::Never => None,
-            limit @ TimeLimit::After(_) => limit.from(clock()),
-        }
+        self.shared().acquire_timeout.from(clock())
     }
 
     /// Takes a connection, waiting for one until `deadline`; `None` waits without limit, and a deadline that
@@ -188,7 +185,7 @@ impl<C: Connector> CheckoutPool<C> {
 
     /// As [`acquire_by`](Self::acquire_by), for a holder that says itself who it is.
     pub fn acquire_as(&self, deadline: Option<Instant>, holder: Holder) -> Acquire<'_, C> {
-        Acquire::new(self.shared(), deadline, holder)
+        Acquire::new(self.shared(), Patience::Until(deadline), holder)
     }
 
     /// Takes a connection if one is idle that needs no check, without waiting and without being counted
@@ -203,8 +200,9 @@ impl<C: Connector> CheckoutPool<C> {
         let shared = self.shared();
         shared.check_process().ok()?;
         loop {
-            let loan = shared.exchange(|state, actions| {
-                (state.try_acquire(clock(), holder, actions), Pace::AtOnce)
+            let now = shared.now();
+            let loan = shared.exchange(now, |state, actions| {
+                (state.try_acquire(now, holder, actions), Pace::AtOnce)
             })?;
             if let Some(lease) = shared.lease_unless_broken(loan) {
                 return Some(lease);
@@ -237,7 +235,8 @@ impl<C: Connector> CheckoutPool<C> {
             }))
         };
         loop {
-            match shared.enter(deadline, &holder, &mut call, &mut make) {
+            let now = shared.now_before(deadline);
+            match shared.enter(now, deadline, &holder, &mut call, &mut make) {
                 Entered::Waits(ticket) => return Ok(Acquired::Later(WaitTicket(ticket))),
                 Entered::Refused(error) => return Err(error),
                 Entered::Lent(loan) => {
@@ -272,8 +271,8 @@ impl<C: Connector> CheckoutPool<C> {
             return self.reclaim(lease).map(drop).ok_or(StaleLease);
         }
         let id = lease.slot(shared.salt).ok_or(StaleLease)?;
-        let now = clock();
-        let answer = shared.exchange(|state, actions| {
+        let now = shared.now();
+        let answer = shared.exchange(now, |state, actions| {
             (state.on_put_back(id, None, Fate::Reuse, now, actions), Pace::AtOnce)
         });
         answer.map(|put_back| shared.note_use(put_back)).map_err(|_| StaleLease)

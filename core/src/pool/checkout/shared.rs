@@ -14,6 +14,7 @@ use crate::{
     config::{CheckoutPoolConfig, TimeLimit},
     fork,
     metrics::Metrics,
+    pool::clock::Clock,
     sync::Mutex,
 };
 use std::{
@@ -25,6 +26,8 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::Notify, time::timeout_at};
 
+pub(crate) use crate::pool::clock::exact as clock;
+
 /// One pool.
 pub(crate) struct Shared<C: Connector> {
     pub(crate) name: Arc<str>,
@@ -33,6 +36,7 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) runtime: Handle,
     pub(crate) times: Times,
     pub(crate) acquire_timeout: TimeLimit,
+    clock: Clock,
     /// Held for a few moves; nothing of the user's runs or is dropped under it.
     guarded: Mutex<Guarded<C::Connection>>,
     /// Ends the keeper's sleep.
@@ -90,6 +94,7 @@ impl<C: Connector> Shared<C> {
             name: Arc::clone(&state.terms().name),
             connector,
             abilities,
+            clock: Clock::new(&runtime, state.terms().shortest()),
             runtime,
             times,
             acquire_timeout,
@@ -108,6 +113,27 @@ impl<C: Connector> Shared<C> {
     /// Whether this is a child of the process that made the pool: its threads and connections are not ours.
     pub(crate) fn is_inherited(&self) -> bool {
         fork::generation() != self.born
+    }
+
+    /// The time, for what happens with each use of a connection. Exact where each time is shown; a sum of
+    /// many is as good by the tick.
+    pub(crate) fn now(&self) -> Instant {
+        if self.meter.get().is_some() { clock() } else { self.clock.now() }
+    }
+
+    /// The time, exact if `deadline` is so near that it matters.
+    pub(crate) fn now_before(&self, deadline: Option<Instant>) -> Instant {
+        let now = self.now();
+        let is_near = deadline.is_some_and(|deadline| deadline <= now + self.clock.lag());
+        if is_near { clock() } else { now }
+    }
+
+    /// When an acquire that begins at `now` has to give up, by the configuration; `None` for never.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        match self.acquire_timeout {
+            TimeLimit::After(Duration::ZERO) => Some(now),
+            limit => limit.from(now + self.clock.lag()),
+        }
     }
 
     /// Shows the pool's counts in `metrics`; only the first call does.
@@ -198,17 +224,20 @@ impl<C: Connector> Shared<C> {
         answer
     }
 
-    /// Like [`update`](Self::update), for events that move nothing but one connection between a caller
+    /// Like [`update`](Self::update), for events at `now` that move nothing but one connection between callers
     /// and the pool unless they ask for actions.
     pub(crate) fn exchange<T>(
         self: &Arc<Self>,
+        now: Instant,
         event: impl FnOnce(&mut State<C::Connection>, &mut Actions<C::Connection>) -> (T, Pace),
     ) -> T {
         let mut actions = Actions::new();
         let (answer, is_early) = self.with(|guarded| {
             let (answer, pace) = event(&mut guarded.state, &mut actions);
-            let is_slow = pace == Pace::Waits || !actions.is_empty() || guarded.state.wants_more();
-            (answer, is_slow && guarded.wakes_earlier(clock()))
+            let is_slow = pace == Pace::Waits
+                || !actions.iter().all(Action::is_answer)
+                || guarded.state.wants_more();
+            (answer, is_slow && guarded.wakes_earlier(now))
         });
         if is_early {
             self.alarm.notify_one();
@@ -342,12 +371,4 @@ impl<C: Connector> Drop for Shared<C> {
             meter.leave(&self.guarded.get_mut().state.stats());
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a pool lives by tokio's clock, which tests hold still"
-)]
-pub(crate) fn clock() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

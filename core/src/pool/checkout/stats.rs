@@ -52,9 +52,10 @@ pub struct CheckoutPoolStats {
     pub epoch: u32,
     /// The most connections that were lent at one time since the peak was last taken.
     pub peak_used: u32,
-    /// Time for which connections were held, in all.
+    /// Time for which connections were held, in all. Without metrics it is counted in ticks of the system's timer,
+    /// a few milliseconds each, which over many uses come to the same.
     pub use_time: Duration,
-    /// Time that callers stood in line, those that got nothing excepted.
+    /// Time that callers stood in line, those that got nothing excepted; counted like `use_time`.
     pub wait_time: Duration,
     pub(crate) closed: [u64; PoolCloseReason::ALL.len()],
 }

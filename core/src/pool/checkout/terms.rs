@@ -60,6 +60,12 @@ impl Terms {
         }
     }
 
+    /// The shortest time after which something becomes of a connection; more than any if none does.
+    pub(crate) fn shortest(&self) -> Duration {
+        let limits = [self.idle_timeout, self.max_lifetime, self.check_after, self.leak_after];
+        limits.into_iter().flatten().min().unwrap_or(Duration::MAX)
+    }
+
     /// What is known of a connection made at `now`.
     pub(crate) fn life(
         &self,

@@ -26,7 +26,8 @@ impl<R> State<R> {
     /// Sees to it that each caller in line is served or has a connection on its way, and that `min_idle` stand
     /// ready, as far as there is room and an endpoint may be tried. Ends every event.
     pub(super) fn supply(&mut self, now: Instant, actions: &mut Actions<R>) {
-        if self.line.waiting() == 0 && self.terms.min_idle == 0 {
+        let all_are_lent = self.slots.counts().used >= self.terms.max_size;
+        if all_are_lent || (self.line.waiting() == 0 && self.terms.min_idle == 0) {
             return;
         }
         self.doubt_slow_checks(now);

@@ -129,6 +129,20 @@ pub(crate) enum Action<R> {
     },
 }
 
+impl<R> Action<R> {
+    /// Whether it does nothing but tell a caller.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Self::Wake(_) | Self::Tell(_) => true,
+            Self::Open { .. }
+            | Self::Validate { .. }
+            | Self::Close { .. }
+            | Self::ReportLeak { .. }
+            | Self::Drop(_) => false,
+        }
+    }
+}
+
 /// A callback with its answer.
 pub(crate) struct TellAnswer<R> {
     pub(crate) tell: Box<dyn FnOnce(Answer<R>) + Send>,
