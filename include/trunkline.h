@@ -1726,8 +1726,8 @@ trunkline_status_t trunkline_keyed_pool_expiration_ratio(struct trunkline_keyed_
  * for it wait, in the order in which they came; after a failure the next of them has the job. A place in the pool is
  * taken before the job is given.
  *
- * The deadline is that of the making too: what comes later is given up as UNWANTED, and the next one has the job. With
- * a deadline of 0 the making has no limit.
+ * The value is to be made by `make_deadline_ns`, where 0 and TRUNKLINE_DEADLINE_NONE set no limit: what comes later is
+ * given up as UNWANTED, and the next one has the job.
  *
  * Ownership: the value stays the pool's, as with trunkline_keyed_pool_get; the job is the caller's to answer once.
  * Blocks: until the deadline. Threads: any but the library's, unless the deadline is past. Errors: INVALID_ARGUMENT,
@@ -1742,6 +1742,7 @@ trunkline_status_t trunkline_keyed_pool_get_or_create(struct trunkline_keyed_poo
                                                       const uint8_t *key,
                                                       size_t key_len,
                                                       int64_t deadline_ns,
+                                                      int64_t make_deadline_ns,
                                                       uint64_t *value,
                                                       struct trunkline_job_t *job,
                                                       struct trunkline_error_t **err);
@@ -1762,6 +1763,7 @@ trunkline_status_t trunkline_keyed_pool_get_or_create_async(struct trunkline_key
                                                             const uint8_t *key,
                                                             size_t key_len,
                                                             int64_t deadline_ns,
+                                                            int64_t make_deadline_ns,
                                                             const struct trunkline_completion_t *completion,
                                                             struct trunkline_op_t *op,
                                                             struct trunkline_error_t **err);

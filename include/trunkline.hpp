@@ -861,7 +861,8 @@ class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_p
     uint64_t value = 0;
     trunkline_job_t handle = trunkline_job_t();
     trunkline_error_t *error = nullptr;
-    check(trunkline_keyed_pool_get_or_create(get(), bytes(key), key.size(), deadline.ns(), &value, &handle, &error),
+    check(trunkline_keyed_pool_get_or_create(get(), bytes(key), key.size(), deadline.ns(), deadline.ns(), &value, &handle,
+                                             &error),
           error);
     Job job(handle);
     return job ? job.fill(make()) : value;
@@ -876,8 +877,8 @@ class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_p
     trunkline_keyed_pool_t handle = get();
     return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
                                                       trunkline_error_t **error) {
-      return trunkline_keyed_pool_get_or_create_async(handle, bytes(key), key.size(), deadline.ns(), completion, op,
-                                                      error);
+      return trunkline_keyed_pool_get_or_create_async(handle, bytes(key), key.size(), deadline.ns(), deadline.ns(),
+                                                      completion, op, error);
     });
   }
 

@@ -117,7 +117,7 @@ static void inherit(Inherited *all) {
   pair_of(all->ends);
   all->op = connect_async(all->rt, TEXT("mem:inherited"), all->cq, 1);
   OK(trunkline_keyed_pool_new(all->rt, NULL, 0, NULL, &all->pool, NULL));
-  OK(trunkline_keyed_pool_get_or_create(all->pool, (const uint8_t *)"a", 1, NEVER, &value, &all->job, NULL));
+  OK(trunkline_keyed_pool_get_or_create(all->pool, (const uint8_t *)"a", 1, NEVER, 0, &value, &all->job, NULL));
   lend_one(all);
   all->buf = trunkline_buf_wrap((const uint8_t *)"x", 1, NULL, NULL);
   GIVES(TRUNKLINE_E_TIMEOUT, trunkline_debug_fail(TRUNKLINE_E_TIMEOUT, &all->error));

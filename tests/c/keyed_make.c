@@ -30,7 +30,8 @@ static trunkline_keyed_pool_t new_pool(const char *json, Closed *closed) {
 
 static trunkline_status_t ask(trunkline_keyed_pool_t pool, const char *key, int64_t deadline, uint64_t *value,
                               trunkline_job_t *job) {
-  return trunkline_keyed_pool_get_or_create(pool, (const uint8_t *)key, strlen(key), deadline, value, job, NULL);
+  return trunkline_keyed_pool_get_or_create(pool, (const uint8_t *)key, strlen(key), deadline, deadline, value, job,
+                                            NULL);
 }
 
 static trunkline_status_t insert_wait(trunkline_keyed_pool_t pool, const char *key, uint64_t value, int64_t deadline) {
@@ -114,7 +115,7 @@ static void a_deadline_ends_the_wait_and_the_making(void) {
   uint64_t value;
   GIVES(TRUNKLINE_E_TIMEOUT, ask(pool, "a", 1, &value, &next));
   GIVES(TRUNKLINE_E_TIMEOUT,
-        trunkline_keyed_pool_get_or_create(pool, (const uint8_t *)"a", 1, in_ms(1), &value, &next, &err));
+        trunkline_keyed_pool_get_or_create(pool, (const uint8_t *)"a", 1, in_ms(1), 0, &value, &next, &err));
   CHECK(trunkline_error_step(err) == TRUNKLINE_STEP_ACQUIRE, "the step is acquire");
   trunkline_error_free(err);
   next = job_for(pool, "a", NEVER); /* once the slow one's time is over */
@@ -195,7 +196,7 @@ static trunkline_op_t ask_async(trunkline_keyed_pool_t pool, const char *key, in
   trunkline_op_t op;
   completion.queue = cq;
   completion.tag = tag;
-  OK(trunkline_keyed_pool_get_or_create_async(pool, (const uint8_t *)key, strlen(key), deadline, &completion, &op,
+  OK(trunkline_keyed_pool_get_or_create_async(pool, (const uint8_t *)key, strlen(key), deadline, 0, &completion, &op,
                                               NULL));
   return op;
 }
@@ -360,7 +361,7 @@ static void every_call_that_makes_or_waits(trunkline_keyed_pool_t pool, trunklin
   double ratio;
   GIVES(bad, ask(pool, "a", NEVER, &value, &job));
   GIVES(bad, insert_wait(pool, "a", 1, NEVER));
-  TELLS(bad, trunkline_keyed_pool_get_or_create_async(pool, (const uint8_t *)"a", 1, NEVER, &completion, &op, &err));
+  TELLS(bad, trunkline_keyed_pool_get_or_create_async(pool, (const uint8_t *)"a", 1, NEVER, 0, &completion, &op, &err));
   TELLS(bad, trunkline_keyed_pool_insert_async(pool, (const uint8_t *)"a", 1, 1, 0, NEVER, &completion, &op, &err));
   GIVES(bad, trunkline_keyed_pool_size(pool, &value));
   GIVES(bad, trunkline_keyed_pool_max_size(pool, &value));
@@ -378,10 +379,10 @@ static void bad_handles_and_null_are_errors(void) {
   CHECK(job.h == 0, "outputs are blank after a failure");
   GIVES(TRUNKLINE_E_INVALID_ARGUMENT, ask(pool, "a", NEVER, &value, NULL));
   GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
-        trunkline_keyed_pool_get_or_create(pool, NULL, 3, NEVER, &value, &job, NULL));
+        trunkline_keyed_pool_get_or_create(pool, NULL, 3, NEVER, NEVER, &value, &job, NULL));
   GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_keyed_pool_insert_wait(pool, NULL, 3, 1, 0, NEVER, NULL));
   TELLS(TRUNKLINE_E_INVALID_ARGUMENT,
-        trunkline_keyed_pool_get_or_create_async(pool, (const uint8_t *)"a", 1, NEVER, NULL, &op, &err));
+        trunkline_keyed_pool_get_or_create_async(pool, (const uint8_t *)"a", 1, NEVER, NEVER, NULL, &op, &err));
   job = job_for(pool, "a", NEVER);
   GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_keyed_pool_fill(job, 1, NULL, NULL));
   fills(job, 1, 1);

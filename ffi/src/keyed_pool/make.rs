@@ -58,6 +58,13 @@ impl KeyedPoolObject {
     }
 }
 
+fn make_end(make_deadline_ns: i64) -> Option<Instant> {
+    match Deadline::from_ns(make_deadline_ns) {
+        Deadline::Now => None,
+        end @ (Deadline::Past | Deadline::At(_) | Deadline::Never) => end.instant(),
+    }
+}
+
 /// Whoever makes a value until then is waited for; then it is the next one's turn.
 async fn give_up_at(end: Instant, turn: Weak<Mutex<Option<MakersTurn>>>) {
     tokio::time::sleep_until(end.into()).await;
@@ -103,8 +110,8 @@ impl Drop for Maker {
 /// for it wait, in the order in which they came; after a failure the next of them has the job. A place in the pool is
 /// taken before the job is given.
 ///
-/// The deadline is that of the making too: what comes later is given up as UNWANTED, and the next one has the job. With
-/// a deadline of 0 the making has no limit.
+/// The value is to be made by `make_deadline_ns`, where 0 and TRUNKLINE_DEADLINE_NONE set no limit: what comes later is
+/// given up as UNWANTED, and the next one has the job.
 ///
 /// Ownership: the value stays the pool's, as with trunkline_keyed_pool_get; the job is the caller's to answer once.
 /// Blocks: until the deadline. Threads: any but the library's, unless the deadline is past. Errors: INVALID_ARGUMENT,
@@ -120,6 +127,7 @@ pub unsafe extern "C" fn trunkline_keyed_pool_get_or_create(
     key: *const u8,
     key_len: usize,
     deadline_ns: i64,
+    make_deadline_ns: i64,
     value: Option<&mut MaybeUninit<u64>>,
     job: Option<&mut MaybeUninit<trunkline_job_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
@@ -134,8 +142,7 @@ pub unsafe extern "C" fn trunkline_keyed_pool_get_or_create(
         let key = unsafe { bytes(key, key_len, "key")? };
         let object = call.object(pool)?;
         let deadline = Deadline::from_ns(deadline_ns);
-        let end = if deadline.is_over() { None } else { deadline.instant() };
-        let asking = object.ask(key, end);
+        let asking = object.ask(key, make_end(make_deadline_ns));
         match object.wait(call, deadline, asking)? {
             Found::Value(value) => Ok(value),
             Found::Make(job) => {
@@ -166,6 +173,7 @@ pub unsafe extern "C" fn trunkline_keyed_pool_get_or_create_async(
     key: *const u8,
     key_len: usize,
     deadline_ns: i64,
+    make_deadline_ns: i64,
     completion: Option<&trunkline_completion_t>,
     op: Option<&mut MaybeUninit<trunkline_op_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
@@ -175,8 +183,7 @@ pub unsafe extern "C" fn trunkline_keyed_pool_get_or_create_async(
         let key = unsafe { bytes(key, key_len, "key")? };
         let object = call.object(pool)?;
         let deadline = Deadline::from_ns(deadline_ns);
-        let end = if deadline.is_over() { None } else { deadline.instant() };
-        let asking = object.ask(key, end);
+        let asking = object.ask(key, make_end(make_deadline_ns));
         let operation = async move {
             Ok(match until(deadline, asking).await? {
                 Found::Value(value) => Done { value, ..Done::new(TRUNKLINE_EV_POOL_VALUE) },
