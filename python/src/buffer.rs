@@ -307,17 +307,6 @@ pub(crate) fn keyed_pool(
     })
 }
 
-pub(crate) fn pool_insert(
-    pool: trunkline_keyed_pool_t,
-    key: &[u8],
-    number: u64,
-) -> Result<(), Failed> {
-    // SAFETY: pointer and length are those of live bytes.
-    call((), |_, err| unsafe {
-        trunkline_keyed_pool_insert(pool, key.as_ptr(), key.len(), number, err)
-    })
-}
-
 pub(crate) fn pool_get(pool: trunkline_keyed_pool_t, key: &[u8]) -> Result<u64, Failed> {
     // SAFETY: pointer and length are those of live bytes.
     call(0, |number, _| unsafe { trunkline_keyed_pool_get(pool, key.as_ptr(), key.len(), number) })
@@ -327,6 +316,96 @@ pub(crate) fn pool_remove(pool: trunkline_keyed_pool_t, key: &[u8]) -> Result<u6
     // SAFETY: pointer and length are those of live bytes.
     call(0, |number, _| unsafe {
         trunkline_keyed_pool_remove(pool, key.as_ptr(), key.len(), number)
+    })
+}
+
+/// Tries to find the value under a key; the job is {0}, or to make it by then.
+pub(crate) fn pool_ask(
+    pool: trunkline_keyed_pool_t,
+    key: &[u8],
+    make_deadline_ns: i64,
+) -> Result<(u64, trunkline_job_t), Failed> {
+    let mut job = MaybeUninit::new(trunkline_job_t { h: 0 });
+    let (bytes, length) = (key.as_ptr(), key.len());
+    // SAFETY: pointer and length are those of live bytes.
+    let value = call(0, |value, err| unsafe {
+        let room = Some(&mut job);
+        trunkline_keyed_pool_get_or_create(
+            pool,
+            bytes,
+            length,
+            0,
+            make_deadline_ns,
+            value,
+            room,
+            err,
+        )
+    })?;
+    // SAFETY: initialised above, and a C function writes nothing but whole values.
+    Ok((value, unsafe { job.assume_init() }))
+}
+
+/// The same as an operation; `deadlines` are those of the wait and of the making.
+pub(crate) fn pool_ask_async(
+    pool: trunkline_keyed_pool_t,
+    key: &[u8],
+    (wait, make): (i64, i64),
+    to: &trunkline_completion_t,
+) -> Result<trunkline_op_t, Failed> {
+    let (bytes, length) = (key.as_ptr(), key.len());
+    // SAFETY: pointer and length are those of live bytes.
+    call(trunkline_op_t { h: 0 }, |op, err| unsafe {
+        trunkline_keyed_pool_get_or_create_async(pool, bytes, length, wait, make, Some(to), op, err)
+    })
+}
+
+pub(crate) fn pool_fill(job: trunkline_job_t, number: u64) -> Result<u64, Failed> {
+    call(0, |kept, err| trunkline_keyed_pool_fill(job, number, kept, err))
+}
+
+/// Says that a job was not done. Refused where the answer would come too late anyway.
+pub(crate) fn give_up_job(job: trunkline_job_t) {
+    // SAFETY: no message has no length.
+    let error = unsafe { trunkline_error_new(TRUNKLINE_E_CALLBACK, ptr::null(), 0, None) };
+    let _ = trunkline_job_done(job, 0, error);
+}
+
+/// Tries to put a number under a key.
+pub(crate) fn pool_insert_for(
+    pool: trunkline_keyed_pool_t,
+    key: &[u8],
+    number: u64,
+    lifetime_ns: i64,
+) -> Result<(), Failed> {
+    let (bytes, length) = (key.as_ptr(), key.len());
+    // SAFETY: pointer and length are those of live bytes.
+    call((), |_, err| unsafe {
+        trunkline_keyed_pool_insert_wait(pool, bytes, length, number, lifetime_ns, 0, err)
+    })
+}
+
+/// The same as an operation, which waits.
+pub(crate) fn pool_insert_async(
+    pool: trunkline_keyed_pool_t,
+    key: &[u8],
+    number: u64,
+    (lifetime_ns, deadline_ns): (i64, i64),
+    to: &trunkline_completion_t,
+) -> Result<trunkline_op_t, Failed> {
+    let (bytes, length) = (key.as_ptr(), key.len());
+    // SAFETY: pointer and length are those of live bytes.
+    call(trunkline_op_t { h: 0 }, |op, err| unsafe {
+        trunkline_keyed_pool_insert_async(
+            pool,
+            bytes,
+            length,
+            number,
+            lifetime_ns,
+            deadline_ns,
+            Some(to),
+            op,
+            err,
+        )
     })
 }
 

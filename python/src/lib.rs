@@ -37,7 +37,7 @@ mod _native {
         manager::TcpManager,
         metrics::Metrics,
         open::{Operation, connect, listen, pipe},
-        pool::KeyedPool,
+        pool::{Job, KeyedPool},
         queue::Queue,
         runtime::{
             begin_exit, configure, is_running, shutdown, threads_detached, threads_waiting, version,

@@ -1,8 +1,9 @@
 //! The keyed pool: numbers under keys. What they stand for stays in Python.
 
 use crate::{
-    buffer::{self, plain},
+    buffer::{self, completion, plain},
     failure::Doing,
+    open::Operation,
     queue::Queue,
     runtime,
 };
@@ -34,10 +35,60 @@ impl KeyedPool {
         Ok(Self { handle })
     }
 
-    /// Puts a number under a key; what was there is given up.
-    fn insert(&self, py: Python<'_>, key: &[u8], number: u64) -> PyResult<()> {
-        buffer::pool_insert(self.handle, key, number)
-            .map_err(|failed| failed.raise_while(py, doing()))
+    /// Puts a number under a key; what was there is given up. False if it would have to wait for a place.
+    fn insert(&self, py: Python<'_>, key: &[u8], number: u64, lifetime_ns: i64) -> PyResult<bool> {
+        match buffer::pool_insert_for(self.handle, key, number, lifetime_ns) {
+            Ok(()) => Ok(true),
+            Err(failed) if failed.is(TRUNKLINE_E_WOULD_BLOCK) => Ok(false),
+            Err(failed) => Err(failed.raise_while(py, doing())),
+        }
+    }
+
+    /// Starts to put a number under a key, which waits for a place.
+    #[expect(clippy::too_many_arguments, reason = "as in C")]
+    fn start_insert(
+        &self,
+        py: Python<'_>,
+        key: &[u8],
+        number: u64,
+        lifetime_ns: i64,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        let (times, to) = ((lifetime_ns, deadline_ns), completion(queue.handle, tag));
+        let op = buffer::pool_insert_async(self.handle, key, number, times, &to);
+        op.map(Operation::of).map_err(|failed| failed.raise_while(py, doing()))
+    }
+
+    /// The number under a key, or the job to make one by then; nothing if either has to be waited for.
+    fn get_or_create(
+        &self,
+        py: Python<'_>,
+        key: &[u8],
+        make_deadline_ns: i64,
+    ) -> PyResult<Option<Asked>> {
+        match buffer::pool_ask(self.handle, key, make_deadline_ns) {
+            Ok((number, trunkline_job_t { h: 0 })) => Ok(Some(Asked::Number(number))),
+            Ok((_, job)) => Ok(Some(Asked::Job(Job { handle: job }))),
+            Err(failed) if failed.is(TRUNKLINE_E_WOULD_BLOCK) => Ok(None),
+            Err(failed) => Err(failed.raise_while(py, doing())),
+        }
+    }
+
+    /// Starts to ask for the number under a key, which waits; the event has the number or the job.
+    fn start_get_or_create(
+        &self,
+        py: Python<'_>,
+        key: &[u8],
+        deadline_ns: i64,
+        make_deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        let (deadlines, to) = ((deadline_ns, make_deadline_ns), completion(queue.handle, tag));
+        let op = buffer::pool_ask_async(self.handle, key, deadlines, &to);
+        op.map(Operation::of).map_err(|failed| failed.raise_while(py, doing()))
     }
 
     /// The number under a key.
@@ -89,6 +140,45 @@ impl KeyedPool {
     /// Whether it was inherited over a fork.
     fn is_inherited(&self) -> bool {
         buffer::pool_stats(self.handle).is_err_and(|failed| failed.is(TRUNKLINE_E_FORKED))
+    }
+}
+
+/// What there is for who asks: the number under the key, or the job to make one.
+#[derive(IntoPyObject)]
+pub(crate) enum Asked {
+    Number(u64),
+    Job(Job),
+}
+
+/// Work for a pool. Dropped without an answer, it has failed.
+#[pyclass(frozen, module = "trunkline._native")]
+pub(crate) struct Job {
+    handle: trunkline_job_t,
+}
+
+impl Job {
+    pub(crate) fn of(handle: u64) -> Self {
+        Self { handle: trunkline_job_t { h: handle } }
+    }
+}
+
+#[pymethods]
+impl Job {
+    /// Answers with a number, and says which one is under the key.
+    fn fill(&self, py: Python<'_>, number: u64) -> PyResult<u64> {
+        buffer::pool_fill(self.handle, number).map_err(|failed| failed.raise_while(py, doing()))
+    }
+
+    /// Answers that it failed.
+    fn give_up(&self) {
+        buffer::give_up_job(self.handle);
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // Refused if it was answered, and in a forked child, where it is the parent's.
+        buffer::give_up_job(self.handle);
     }
 }
 

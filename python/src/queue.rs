@@ -3,6 +3,7 @@
 use crate::{
     buffer::{self, DEFAULT, Event, Failed, Polled, call, drain, poll_queue},
     failure::{Doing, exception},
+    pool::Job,
     runtime::{self, Detached, Waiting},
     stream::Stream,
 };
@@ -15,8 +16,15 @@ use trunkline::*;
 /// interrupt it.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// What Python sees of an event: tag, handle, value, error and, where it carries one, the stream.
-type Told<'py> = (u64, u64, u64, Option<Bound<'py, PyAny>>, Option<Py<Stream>>);
+/// What Python sees of an event: tag, handle, value, error and, where it carries one, the object.
+type Told<'py> = (u64, u64, u64, Option<Bound<'py, PyAny>>, Option<Carried>);
+
+/// An object that an event carries.
+#[derive(IntoPyObject)]
+pub(crate) enum Carried {
+    Stream(Stream),
+    Job(Job),
+}
 
 /// A completion queue, used by one thread at a time.
 #[pyclass(frozen, module = "trunkline._native", weakref)]
@@ -138,8 +146,9 @@ fn limit(deadline_ns: i64, signals: bool) -> Option<Timespec> {
 
 fn told(py: Python<'_>, event: Event) -> PyResult<Told<'_>> {
     let Event { tag, kind, status, handle, value, error } = event;
-    let stream = match (kind, handle) {
-        (TRUNKLINE_EV_CONNECTED, 1..) => Some(Py::new(py, Stream::of(handle))?),
+    let object = match (kind, handle) {
+        (TRUNKLINE_EV_CONNECTED, 1..) => Some(Carried::Stream(Stream::of(handle))),
+        (TRUNKLINE_EV_JOB, 1..) => Some(Carried::Job(Job::of(handle))),
         _ => None,
     };
     let error = match (kind, status) {
@@ -148,7 +157,7 @@ fn told(py: Python<'_>, event: Event) -> PyResult<Told<'_>> {
         (TRUNKLINE_EV_READABLE | TRUNKLINE_EV_WRITABLE | TRUNKLINE_EV_ACCEPTABLE, _) => None,
         _ => Some(exception(py, &Failed { status, error }, Doing::default())?),
     };
-    Ok((tag, handle, value, error, stream))
+    Ok((tag, handle, value, error, object))
 }
 
 /// Asks `function` for an event on a queue, which is refused by status alone.

@@ -325,6 +325,18 @@ def closed(what: str, step: str | None = None) -> ClosedError:
     return cls(f"the {what} is closed", kind="closed", code=3, step=step)
 
 
+def full(limit: int) -> LimitExceeded:
+    """The exception for a pool that has no place for another value."""
+    return LimitExceeded(
+        f"acquire: limit of {limit} pool entries reached",
+        kind="limit_exceeded",
+        code=9,
+        step="acquire",
+        retryable=True,
+        nothing_sent=True,
+    )
+
+
 def invalid(message: str) -> ConfigError:
     """The exception for an argument that is out of its range; the message names it."""
     return ConfigError(message, kind="invalid_argument", code=1, step="configure", nothing_sent=True)

@@ -92,8 +92,15 @@ class Hub:
                     self._forget(place)
             self._rest()
 
-    async def result(self, start: Callable[[_native.Queue, int], _native.Operation]) -> Event:
-        """Starts an operation and waits for its event. A cancel ends it; a late stream is closed."""
+    async def result(
+        self,
+        start: Callable[[_native.Queue, int], _native.Operation],
+        late: Callable[[Event], object] | None = None,
+    ) -> Event:
+        """Starts an operation and waits for its event. A cancel ends it; what comes late is freed.
+
+        The event of a cancelled one, which may have been done just before, goes to ``late``.
+        """
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         tag = self.next_tag()
         operation = start(self._queue, tag)
@@ -103,7 +110,16 @@ class Hub:
         finally:
             if self._results.pop(tag, None) is not None:
                 operation.cancel()
+                if late is not None:
+                    self.handle(tag, self._once(tag, late))
             self._rest()
+
+    def _once(self, tag: int, late: Callable[[Event], object]) -> Callable[[Event], None]:
+        def take(event: Event) -> None:
+            self.unhandle(tag)
+            late(event)
+
+        return take
 
     def _place(self, target: Armable, interest: int) -> _Place:
         key = (id(target), interest)

@@ -76,5 +76,5 @@ def stream_of(event: Event, started: float) -> _native.Stream:
         if isinstance(error, _errors.Error):
             error.elapsed = time.monotonic() - started
         raise error
-    assert stream is not None, "a connect that succeeds brings a stream"
+    assert isinstance(stream, _native.Stream), "a connect that succeeds brings a stream"
     return stream

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
-import json
 import logging
-import os
 import selectors
 import threading
 import time
@@ -20,13 +17,14 @@ import warnings
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import IntEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
-from . import _errors, _native, _process
+from . import _errors, _hub, _native, _process
 from ._duration import limit_text
+from ._ledger import Found, Ledger, PoolCloseReason, elapsed
 from ._types import Never
+from ._wait import NO_DEADLINE, deadline_after, until_done
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,18 +41,7 @@ _log = logging.getLogger("trunkline")
 # How long an exit waits for a hook that is running, seconds.
 _STOP_LIMIT: Final = 1.0
 
-
-class PoolCloseReason(IntEnum):
-    """Why a pool gave a value up."""
-
-    IDLE_TIMEOUT = 1
-    LIFETIME = 2
-    EVICTED = 3
-    REPLACED = 4
-    DUPLICATE = 5
-    DISCARDED = 6
-    CLEARED = 7
-    POOL_CLOSED = 8
+WhenFull: TypeAlias = Literal["reject", "evict_lru", "evict_oldest", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,120 +74,6 @@ class PoolStats:
         return self.expired / self.inserted if self.inserted else 0.0
 
 
-class _Name:
-    """What a key is called in the native pool, as long as a value under it is known."""
-
-    __slots__ = ("live", "raw")
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-        self.live = 0
-
-
-class _Ledger(Generic[K, V]):
-    """The values of a pool by number, and its native half. Any thread may use it.
-
-    Its lock is held over native calls, which never wait, so that a number that is read is still known.
-    """
-
-    def __init__(self, queue: _native.Queue, document: dict[str, object]) -> None:
-        self.queue = queue
-        self.native = _native.KeyedPool(json.dumps(document), queue, 0)
-        self.is_closed = False
-        self._is_over = False
-        self._process = os.getpid()
-        # A key's own methods run under it, and a destructor may.
-        self._lock = threading.RLock()
-        self._numbers = itertools.count(1)
-        self._values: dict[int, tuple[K, V]] = {}
-        self._names: dict[K, _Name] = {}
-        self._over = threading.Condition(self._lock)
-
-    def insert(self, key: K, value: V) -> None:
-        with self._lock:
-            self._check_open()
-            number = next(self._numbers)
-            name = self._names.get(key)
-            if name is None:
-                name = self._names[key] = _Name(number.to_bytes(8, "little"))
-            name.live += 1
-            self._values[number] = (key, value)
-            try:
-                self.native.insert(name.raw, number)
-            except BaseException:
-                self._forget(number)
-                raise
-
-    def get(self, key: K) -> V | None:
-        with self._lock:
-            self._check_open()
-            number = self.native.get(self._raw(key))
-            return None if number is None else self._values[number][1]
-
-    def remove(self, key: K) -> V | None:
-        with self._lock:
-            self._check_open()
-            number = self.native.remove(self._raw(key))
-            return None if number is None else self._forget(number)[1]
-
-    def take(self, event: Event) -> tuple[K, V, PoolCloseReason]:
-        """What an event gives up."""
-        with self._lock:
-            key, value = self._forget(event[1])
-            return key, value, PoolCloseReason(event[2])
-
-    def close(self) -> bool:
-        """Gives up all; false if that was done, or is the parent's affair."""
-        with self._lock:
-            if self.is_closed:
-                return False
-            self.is_closed = True
-            if self._process != os.getpid():
-                return False
-            self.native.close()
-            return True
-
-    def is_inherited(self) -> bool:
-        return self._process != os.getpid()
-
-    def is_empty(self) -> bool:
-        """Whether it is closed and every value was taken."""
-        with self._lock:
-            return self.is_closed and not self._values
-
-    def tell_over(self) -> None:
-        """The hook has seen all."""
-        with self._lock:
-            self._is_over = True
-            self._over.notify_all()
-
-    def wait_over(self, limit: float | None) -> bool:
-        """Waits until the hook has seen all."""
-        with self._lock:
-            return self._over.wait_for(lambda: self._is_over, limit)
-
-    def check_open(self) -> None:
-        with self._lock:
-            self._check_open()
-
-    def _check_open(self) -> None:
-        if self.is_closed:
-            raise _errors.closed("pool", "acquire")
-
-    def _raw(self, key: K) -> bytes:
-        name = self._names.get(key)
-        # No key is called so: the native pool counts a miss.
-        return b"" if name is None else name.raw
-
-    def _forget(self, number: int) -> tuple[K, V]:
-        entry = self._values.pop(number)
-        name = self._names[entry[0]]
-        name.live -= 1
-        if name.live == 0:
-            del self._names[entry[0]]
-        return entry
-
-
 class _Dispatcher:
     """The thread that runs the hooks of pools of threads. There is one while there are such pools."""
 
@@ -208,11 +81,11 @@ class _Dispatcher:
         self._selector = selectors.DefaultSelector()
         self._wake = _process.new_queue(1)
         self._selector.register(self._wake.fileno(), selectors.EVENT_READ)
-        self._pools: dict[_Ledger[Any, Any], Callable[[Event], object]] = {}
+        self._pools: dict[Ledger[Any, Any], Callable[[Event], object]] = {}
         self._stops = False
         self.thread = threading.Thread(target=self._run, name="trunkline-pools", daemon=True)
 
-    def add(self, ledger: _Ledger[Any, Any], give_up: Callable[[Event], object]) -> None:
+    def add(self, ledger: Ledger[Any, Any], give_up: Callable[[Event], object]) -> None:
         self._pools[ledger] = give_up
         self._selector.register(ledger.queue.fileno(), selectors.EVENT_READ, ledger)
         if not self.thread.ident:
@@ -237,7 +110,7 @@ class _Dispatcher:
             if self._is_over():
                 return
 
-    def _serve(self, ledger: _Ledger[Any, Any]) -> None:
+    def _serve(self, ledger: Ledger[Any, Any]) -> None:
         give_up = self._pools[ledger]
         for event in ledger.queue.drain():
             give_up(event)
@@ -261,7 +134,7 @@ _dispatcher: _Dispatcher | None = None
 _dispatcher_lock = threading.Lock()
 
 
-def _dispatch(ledger: _Ledger[Any, Any], give_up: Callable[[Event], object]) -> None:
+def _dispatch(ledger: Ledger[Any, Any], give_up: Callable[[Event], object]) -> None:
     global _dispatcher
     with _dispatcher_lock:
         if _dispatcher is None:
@@ -293,16 +166,22 @@ _process.after_fork(_forget_parent)
 class _PoolBase(Generic[K, V]):
     """What pools for threads and for asyncio share: nothing here waits."""
 
-    _ledger: _Ledger[K, V]
+    _ledger: Ledger[K, V]
 
-    def insert(self, key: K, value: V) -> None:
-        """Puts ``value`` under ``key``; a value that was there is given up.
+    def insert(self, key: K, value: V, *, lifetime: timedelta | Never | None = None) -> None:
+        """Puts ``value`` under ``key``; a value that was there is given up. It never waits.
+
+        Args:
+            key: any hashable object.
+            value: anything.
+            lifetime: that of this value, instead of the pool's.
 
         Raises:
-            LimitExceeded: the pool is full and made so that it then rejects; the value stays the caller's.
+            LimitExceeded: the pool is full and nothing may make room; the value stays the caller's.
             PoolClosed: the pool was closed.
         """
-        self._ledger.insert(key, value)
+        if not self._ledger.insert(key, value, _lifetime_ns(lifetime)):
+            raise _errors.full(self.max_size())
 
     def get(self, key: K) -> V | None:
         """The value under ``key``, which stays in the pool; ``None`` if there is none that has not expired.
@@ -327,6 +206,22 @@ class _PoolBase(Generic[K, V]):
         """
         self._ledger.check_open()
         return self._ledger.native.prune_expired()
+
+    def size(self) -> int:
+        """How many entries there are, those included that have expired and were not pruned."""
+        return self.stats().entries
+
+    def max_size(self) -> int:
+        """The most entries there can be."""
+        return self.stats().max_entries
+
+    def utilization(self) -> float:
+        """Entries by the most there can be."""
+        return self.stats().utilization
+
+    def expiration_ratio(self) -> float:
+        """The part of all values that ended because they expired; 0 if there were none."""
+        return self.stats().expiration_ratio
 
     def stats(self) -> PoolStats:
         """The counts of this moment."""
@@ -374,9 +269,10 @@ class KeyedPool(_PoolBase[K, V]):
         max_size: values at one time, 1 to 10,000,000.
         idle_timeout: time without a use after which a value is given up. Unset (``None``): 300 s.
             ``timedelta(0)``: nothing is used twice. ``NEVER``: no limit.
-        max_lifetime: time since the insert after which a value is given up. Unset: 30 min.
-        lifetime_jitter: part of ``max_lifetime`` by which chance shortens it, 0 to 1. Unset: 0.1.
-        when_full: what an insert into a full pool does: fail, or make room.
+        max_lifetime: time since the insert after which a value is given up. Unset: 30 min. lifetime_jitter:
+        part of ``max_lifetime`` by which chance shortens it, 0 to 1. Unset: 0.1. when_full: what a value
+        for a full pool does: fail, make room, or with ``"wait"`` and where the call can
+            wait, stand in line for a place.
         on_close: the hook.
 
     Raises:
@@ -390,28 +286,100 @@ class KeyedPool(_PoolBase[K, V]):
         idle_timeout: timedelta | Never | None = None,
         max_lifetime: timedelta | Never | None = None,
         lifetime_jitter: float | None = None,
-        when_full: Literal["reject", "evict_lru", "evict_oldest"] = "reject",
+        when_full: WhenFull = "reject",
         on_close: Callable[[K, V, PoolCloseReason], object] | None = None,
     ) -> None:
         document = _document(max_size, idle_timeout, max_lifetime, lifetime_jitter, when_full)
-        ledger: _Ledger[K, V] = _Ledger(_process.new_queue(_places(max_size)), document)
+        ledger: Ledger[K, V] = Ledger(_process.new_queue(_places(max_size)), document)
+        ledger.on_left = _look
         self._ledger = ledger
         _dispatch(ledger, lambda event: _run_hook(ledger, event, on_close))
+
+    def insert_wait(
+        self,
+        key: K,
+        value: V,
+        *,
+        lifetime: timedelta | Never | None = None,
+        timeout: float | None = 30.0,
+    ) -> None:
+        """As :meth:`insert`; a full pool made with ``when_full="wait"`` has it wait for a place, in order.
+
+        Raises:
+            PoolTimeout: there was none within ``timeout`` seconds; the value stays the caller's.
+            LimitExceeded: the pool is full and does not let anybody wait.
+            PoolClosed: the pool was closed, before or during the wait.
+        """
+        lifetime_ns, deadline = _lifetime_ns(lifetime), deadline_after(timeout)
+        if not self._ledger.insert(key, value, lifetime_ns):
+            inserting = self._ledger.inserting(key, value, lifetime_ns, deadline)
+            inserting.finish(until_done(inserting.start, inserting.settle))
+
+    def get_or_create(self, key: K, make: Callable[[K], V], *, timeout: float | None = 30.0) -> V:
+        """The value under ``key``; ``make(key)`` makes it if there is none, in the thread of this call.
+
+        For each key one ``make`` runs at a time, of whatever thread. Those who ask for the key meanwhile
+        wait, in order, and get its value. What it raises is raised here, and the next of them makes one. A
+        place in the pool is taken before it is called. It must not ask for the same key.
+
+        Args:
+            key: any hashable object.
+            make: makes the value. If one is inserted under the key meanwhile, that one stays and is what this
+                returns; the new one is given up.
+            timeout: seconds for the wait and the making together; ``None`` is no limit, 0 waits for nobody.
+                What is made later is given up, and the next caller makes another.
+
+        Raises:
+            PoolTimeout: it took longer than ``timeout``.
+            LimitExceeded: the pool is full and nothing may make room.
+            PoolClosed: the pool was closed, before or during the wait or the making.
+        """
+        ledger = self._ledger
+        deadline, started = deadline_after(timeout), time.monotonic()
+        make_deadline = 0 if timeout == 0 else deadline
+        raw = ledger.begin(key)
+        try:
+            found = ledger.ask(raw, make_deadline)
+            while found is None:
+                start = _asking(ledger, raw, deadline, make_deadline)
+                found = _asked(ledger, until_done(start), started)
+            if isinstance(found, tuple):
+                return found[0]
+            return self._make(found, key, make, started)
+        finally:
+            ledger.end(key)
+
+    def _make(self, job: _native.Job, key: K, make: Callable[[K], V], started: float) -> V:
+        _making.depth += 1
+        try:
+            value = make(key)
+        except BaseException:
+            job.give_up()
+            raise
+        finally:
+            _making.depth -= 1
+        try:
+            return self._ledger.fill(job, key, value)
+        except _errors.Error as error:
+            raise elapsed(error, started) from None
 
     def close(self, timeout: float | None = None) -> None:
         """Gives up every value, and returns when the hook has seen them all. Idempotent.
 
-        A hook may call it, and does not wait then; nor does an exit of the interpreter. In a forked child
-        it leaves the parent's pool alone.
+        Those that are just being made are waited for, and given up too. A hook may call it, and so may the
+        maker of a value, and does not wait then; nor does an exit of the interpreter. In a forked child it
+        leaves the parent's pool alone.
 
         Raises:
-            PoolTimeout: the hook took longer than ``timeout`` seconds; it goes on.
+            PoolTimeout: the hook or a maker took longer than ``timeout`` seconds; it goes on.
         """
         started = time.monotonic()
         closes = self._ledger.close()
         if closes:
             _look()
         if self._ledger.is_inherited() or _is_dispatcher() or _process.is_exiting():
+            return
+        if _making.depth > 0:
             return
         if not self._ledger.wait_over(timeout):
             raise _errors.timed_out("acquire", None, time.monotonic() - started)
@@ -432,13 +400,36 @@ class KeyedPool(_PoolBase[K, V]):
             _look()
 
 
+class _Making(threading.local):
+    """How many values the thread is making: a close from there must not wait for them."""
+
+    depth = 0
+
+
+_making = _Making()
+
+
+def _asking(
+    ledger: Ledger[Any, Any], raw: bytes, deadline: int, make_deadline: int
+) -> Callable[[_native.Queue, int], _native.Operation]:
+    start = ledger.native.start_get_or_create
+    return lambda queue, tag: start(raw, deadline, make_deadline, queue, tag)
+
+
+def _asked(ledger: Ledger[K, V], event: Event, started: float) -> Found[V]:
+    try:
+        return ledger.asked(event)
+    except _errors.Error as error:
+        raise elapsed(error, started) from None
+
+
 def _is_dispatcher() -> bool:
     dispatcher = _dispatcher
     return dispatcher is not None and dispatcher.thread is threading.current_thread()
 
 
 def _run_hook(
-    ledger: _Ledger[K, V],
+    ledger: Ledger[K, V],
     event: Event,
     hook: Callable[[K, V, PoolCloseReason], object] | None,
 ) -> object:
@@ -467,19 +458,66 @@ class AsyncKeyedPool(_PoolBase[K, V]):
         idle_timeout: timedelta | Never | None = None,
         max_lifetime: timedelta | Never | None = None,
         lifetime_jitter: float | None = None,
-        when_full: Literal["reject", "evict_lru", "evict_oldest"] = "reject",
+        when_full: WhenFull = "reject",
         on_close: Callable[[K, V, PoolCloseReason], Awaitable[object] | object] | None = None,
     ) -> None:
         document = _document(max_size, idle_timeout, max_lifetime, lifetime_jitter, when_full)
         loop = asyncio.get_running_loop()
-        ledger: _Ledger[K, V] = _Ledger(_process.new_queue(_places(max_size)), document)
+        ledger: Ledger[K, V] = Ledger(_process.new_queue(_places(max_size)), document)
         self._ledger = ledger
         self._giver = _Giver(loop, ledger, on_close)
+        ledger.on_left = self._giver.look
+
+    async def insert_wait(
+        self,
+        key: K,
+        value: V,
+        *,
+        lifetime: timedelta | Never | None = None,
+        timeout: float | None = 30.0,
+    ) -> None:
+        """The twin of :meth:`KeyedPool.insert_wait`.
+
+        Cancelling it leaves the value the caller's, unless it had just gone in: then :meth:`get` finds it.
+        """
+        lifetime_ns, deadline = _lifetime_ns(lifetime), deadline_after(timeout)
+        if not self._ledger.insert(key, value, lifetime_ns):
+            inserting = self._ledger.inserting(key, value, lifetime_ns, deadline)
+            inserting.finish(await _hub.current().result(inserting.start, inserting.settle))
+
+    async def get_or_create(
+        self, key: K, make: Callable[[K], Awaitable[V]], *, timeout: float | None = 30.0
+    ) -> V:
+        """The twin of :meth:`KeyedPool.get_or_create`: ``await make(key)`` makes the value, in this task.
+
+        At the end of ``timeout`` the making is cancelled. Cancelling this call cancels it too, and the next
+        caller for the key makes one.
+        """
+        ledger = self._ledger
+        deadline, started = deadline_after(timeout), time.monotonic()
+        make_deadline = 0 if timeout == 0 else deadline
+        raw = ledger.begin(key)
+        try:
+            found = ledger.ask(raw, make_deadline)
+            while found is None:
+                start = _asking(ledger, raw, deadline, make_deadline)
+                found = _asked(ledger, await _hub.current().result(start), started)
+            if isinstance(found, tuple):
+                return found[0]
+            limit = started + timeout if timeout else None
+            value = await self._giver.make(found, lambda: make(key), started, limit)
+            try:
+                return ledger.fill(found, key, value)
+            except _errors.Error as error:
+                raise elapsed(error, started) from None
+        finally:
+            ledger.end(key)
 
     async def aclose(self) -> None:
         """Gives up every value, and returns when the hook has seen them all. Idempotent.
 
-        Cancelling it cancels no hook.
+        Those that are just being made are waited for, and given up too; the maker of a value may call it, and
+        does not wait then. Cancelling it cancels no hook.
         """
         self._ledger.close()
         if not self._ledger.is_inherited():
@@ -506,18 +544,50 @@ class _Giver(Generic[K, V]):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        ledger: _Ledger[K, V],
+        ledger: Ledger[K, V],
         hook: Callable[[K, V, PoolCloseReason], Awaitable[object] | object] | None,
     ) -> None:
         self._loop = loop
         self._ledger = ledger
         self._hook = hook
         self._hooks: set[asyncio.Task[None]] = set()
+        self._makers: set[asyncio.Task[Any] | None] = set()
+        self._left = asyncio.Event()
         self._fd: int | None = ledger.queue.fileno()
         loop.add_reader(self._fd, self._drain)
 
+    async def make(
+        self, job: _native.Job, make: Callable[[], Awaitable[V]], started: float, limit: float | None
+    ) -> V:
+        """What a maker brings in its time; the job is given up if it fails."""
+        task = asyncio.current_task()
+        self._makers.add(task)
+        try:
+            async with asyncio.timeout(None) as timer:
+                if limit is not None:
+                    timer.reschedule(self._loop.time() + limit - time.monotonic())
+                return await make()
+        except BaseException as error:
+            job.give_up()
+            if isinstance(error, TimeoutError) and timer.expired():
+                raise _errors.timed_out("acquire", None, time.monotonic() - started) from None
+            raise
+        finally:
+            self._makers.discard(task)
+
+    def look(self) -> None:
+        """Sees that a caller has left who might have brought a value."""
+        if self._fd is not None:
+            self._drain()
+        self._left.set()
+
     async def finish(self) -> None:
+        self._drain()
+        if asyncio.current_task() in self._makers:
+            return
         while not self._ledger.is_empty():
+            self._left.clear()
+            await self._left.wait()
             self._drain()
         self._unwatch()
         if self._hooks:
@@ -544,6 +614,18 @@ async def _await_hook(answer: Awaitable[object]) -> None:
         await answer
     except Exception:
         _log.exception("the close hook of a pool failed")
+
+
+def _lifetime_ns(lifetime: timedelta | Never | None) -> int:
+    """As the native module takes it, where 0 means that of the pool."""
+    if lifetime is None:
+        return 0
+    if isinstance(lifetime, Never):
+        return NO_DEADLINE
+    ns = lifetime // timedelta(microseconds=1) * 1000
+    if ns < 0:
+        raise _errors.invalid("lifetime: must not be negative")
+    return min(max(ns, 1), NO_DEADLINE - 1)
 
 
 def _document(

@@ -87,8 +87,14 @@ def until_ready(target: Waitable, interest: int, deadline: int) -> bool:
     return True
 
 
-def until_done(start: Callable[[_native.Queue, int], _native.Operation]) -> Event:
-    """Starts an operation and waits for its event; an exception meanwhile cancels it."""
+def until_done(
+    start: Callable[[_native.Queue, int], _native.Operation],
+    late: Callable[[Event], object] | None = None,
+) -> Event:
+    """Starts an operation and waits for its event; an exception meanwhile cancels it.
+
+    The event of a cancelled one, which may have been done just before, goes to ``late``.
+    """
     waiter = _waiter
     tag = waiter.next_tag()
     waiter.awaited[tag] = None
@@ -99,17 +105,20 @@ def until_done(start: Callable[[_native.Queue, int], _native.Operation]) -> Even
                 waiter.wait(NO_DEADLINE)
         except BaseException:
             operation.cancel()
-            _settle(waiter, tag)
+            settled = _settle(waiter, tag)
+            if late is not None and settled is not None:
+                late(settled)
             raise
         return event
     finally:
         del waiter.awaited[tag]
 
 
-def _settle(waiter: _Waiter, tag: int) -> None:
+def _settle(waiter: _Waiter, tag: int) -> Event | None:
     deadline = deadline_after(_SETTLE_LIMIT)
     while waiter.awaited[tag] is None and time.monotonic_ns() < deadline:
         waiter.wait(deadline, settling=True)
+    return waiter.awaited[tag]
 
 
 _process.after_fork(_start_anew)
