@@ -13,7 +13,8 @@ type operation chan native.Event
 func (o operation) event(e native.Event) { o <- e }
 
 // await submits an operation and waits for its event or for ctx. When it returns, nothing of the operation is
-// left: a cancelled one is waited for too, which is short, and what it may still have made is freed.
+// left: a cancelled one is waited for too, which is short, and what it may still have made is freed. Its event is
+// returned in any case, unless there is none; a tag tells.
 func (rt *Runtime) await(
 	ctx context.Context,
 	step int32,
@@ -39,8 +40,9 @@ func (rt *Runtime) await(
 		return e, outcomeOf(ctx, e, step)
 	}
 	native.Cancel(op)
-	(<-done).Dispose()
-	return native.Event{}, contextError(ctx, step)
+	e := <-done // it may have succeeded just before
+	e.Dispose()
+	return e, contextError(ctx, step)
 }
 
 func outcomeOf(ctx context.Context, e native.Event, step int32) *Error {

@@ -33,6 +33,7 @@ const (
 	PoolCloseLifetime    = PoolCloseReason(native.PoolCloseLifetime)    // it had reached its lifetime
 	PoolCloseEvicted     = PoolCloseReason(native.PoolCloseEvicted)     // it made room in a full pool
 	PoolCloseReplaced    = PoolCloseReason(native.PoolCloseReplaced)    // another value was inserted under its key
+	PoolCloseDuplicate   = PoolCloseReason(native.PoolCloseDuplicate)   // it was made while another was inserted
 	PoolCloseCleared     = PoolCloseReason(native.PoolCloseCleared)     // the pool was cleared
 	PoolClosePoolClosed  = PoolCloseReason(native.PoolClosePoolClosed)  // the pool, or its runtime, was closed
 	PoolCloseDiscarded   = PoolCloseReason(native.PoolCloseDiscarded)   // its holder said so, or lost its lease
@@ -48,6 +49,7 @@ var poolCloseNames = map[PoolCloseReason]string{
 	PoolCloseLifetime:    "lifetime",
 	PoolCloseEvicted:     "evicted",
 	PoolCloseReplaced:    "replaced",
+	PoolCloseDuplicate:   "duplicate",
 	PoolCloseCleared:     "cleared",
 	PoolClosePoolClosed:  "pool_closed",
 	PoolCloseDiscarded:   "discarded",
@@ -155,6 +157,18 @@ func (p *KeyedPool[K, V]) PruneExpired() int {
 	return int(native.KeyedPoolPruneExpired(p.kept.handle.Load()))
 }
 
+// Size is how many entries there are, those included that have expired and were not pruned; 0 once it is closed.
+func (p *KeyedPool[K, V]) Size() int { return int(p.Stats().Entries) }
+
+// MaxSize is the most entries there can be; 0 once it is closed.
+func (p *KeyedPool[K, V]) MaxSize() int { return int(p.Stats().MaxEntries) }
+
+// Utilization is the part of MaxSize that Size is.
+func (p *KeyedPool[K, V]) Utilization() float64 { return p.Stats().Utilization }
+
+// ExpirationRatio is the part of all values that ended because they expired; 0 if there were none.
+func (p *KeyedPool[K, V]) ExpirationRatio() float64 { return p.Stats().ExpirationRatio }
+
 // Stats are the counts of the pool; zeroes once it is closed.
 func (p *KeyedPool[K, V]) Stats() PoolStats {
 	defer runtime.KeepAlive(p)
@@ -175,8 +189,8 @@ func (p *KeyedPool[K, V]) Stats() PoolStats {
 	}
 }
 
-// Close gives up every value, as [PoolClosePoolClosed], and returns when the close function is done with all of them;
-// it must not be called from there. Only the first call succeeds; the others fail with [ErrPoolClosed] at once.
+// Close gives up every value, as [PoolClosePoolClosed], and returns when the close function is done with all of them,
+// those included that are just being made; it must not be called from there, nor by what makes a value. Only the first call succeeds; the others fail with [ErrPoolClosed] at once.
 func (p *KeyedPool[K, V]) Close() error {
 	if !p.kept.free() {
 		return poolError(native.Plain(native.Closed))
@@ -186,11 +200,7 @@ func (p *KeyedPool[K, V]) Close() error {
 }
 
 func poolError(failure *native.Failure) error {
-	e := newError(failure, native.StepAcquire)
-	if e.Kind == KindClosed || e.Kind == KindStale {
-		e.Op = stepNames[native.StepAcquire]
-	}
-	return e
+	return asPoolError(newError(failure, native.StepAcquire))
 }
 
 // kept holds the values of a pool; the native pool holds their ids. Whoever takes a value out of the map has
@@ -206,7 +216,7 @@ type kept[K PoolKey, V any] struct {
 	values  map[uint64]pair[K, V]
 	leaving []leaving[K, V] // in the order in which they were given up
 	closing bool            // a goroutine works on leaving
-	owed    int             // values that are in the map or on their way to close
+	owed    int             // values that are in the map or on their way to close, and calls that may bring one
 	freed   bool
 	ended   bool
 	gone    chan struct{} // closed when the pool is freed and nothing is owed
@@ -224,18 +234,28 @@ type leaving[K PoolKey, V any] struct {
 
 func (k *kept[K, V]) insert(key K, value V) error {
 	bytes := append([]byte(nil), key...)
-	k.mu.Lock()
-	k.last++
-	id := k.last
-	k.values[id] = pair[K, V]{K(bytes), value}
-	k.owed++
-	k.mu.Unlock()
+	id := k.add(bytes, value)
 	if failure := native.KeyedPoolInsert(k.handle.Load(), bytes, id); failure != nil {
-		_, ok := k.take(id)
-		k.settle(ok)
+		k.takeBack(id)
 		return poolError(failure)
 	}
 	return nil
+}
+
+// add gives a value its id.
+func (k *kept[K, V]) add(key []byte, value V) uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last++
+	k.values[k.last] = pair[K, V]{K(key), value}
+	k.owed++
+	return k.last
+}
+
+// takeBack leaves a value to the caller.
+func (k *kept[K, V]) takeBack(id uint64) {
+	_, ok := k.take(id)
+	k.settle(ok)
 }
 
 func (k *kept[K, V]) find(id uint64) (V, bool) {

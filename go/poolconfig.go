@@ -13,11 +13,11 @@ type PoolConfig struct {
 	// LifetimeJitter is the part of MaxLifetime by which chance shortens it for each entry, so that those made
 	// together do not end together. Default: 0.1. Limits: 0 to 1.
 	LifetimeJitter Optional[float64] `json:"lifetime_jitter,omitzero"`
-	// WhenFull says what an insert into a full pool does. Default: [RejectWhenFull].
+	// WhenFull says what becomes of a value for a full pool. Default: [RejectWhenFull].
 	WhenFull FullPolicy `json:"when_full,omitzero"`
 }
 
-// FullPolicy says what an insert into a full pool does.
+// FullPolicy says what becomes of a value for a full pool. What has expired makes room with each.
 type FullPolicy string
 
 // The policies.
@@ -25,4 +25,5 @@ const (
 	RejectWhenFull FullPolicy = "reject"       // the insert fails with ErrLimitExceeded
 	EvictLRU       FullPolicy = "evict_lru"    // the entry that was not used for longest makes room
 	EvictOldest    FullPolicy = "evict_oldest" // the entry that was inserted first makes room
+	WaitWhenFull   FullPolicy = "wait"         // who can wait stands in line for a place
 )

@@ -6,6 +6,12 @@ package native
 // #cgo nocallback trunkline_keyed_pool_get
 // #cgo noescape trunkline_keyed_pool_remove
 // #cgo nocallback trunkline_keyed_pool_remove
+// #cgo noescape trunkline_keyed_pool_get_or_create
+// #cgo nocallback trunkline_keyed_pool_get_or_create
+// #cgo noescape trunkline_keyed_pool_fill
+// #cgo nocallback trunkline_keyed_pool_fill
+// #cgo noescape trunkline_keyed_pool_insert_wait
+// #cgo nocallback trunkline_keyed_pool_insert_wait
 // #cgo noescape trunkline_keyed_pool_stats
 // #cgo nocallback trunkline_keyed_pool_stats
 // #include "bridge.h"
@@ -55,6 +61,56 @@ func KeyedPoolInsert(handle uint64, key []byte, value uint64) *Failure {
 	text, length := bytesOf(key)
 	var object *C.trunkline_error_t
 	return fail(C.trunkline_keyed_pool_insert(keyedPool(handle), text, length, C.uint64_t(value), &object), object)
+}
+
+// KeyedPoolInsertFor puts a value with a lifetime of its own under a key; it tries once.
+func KeyedPoolInsertFor(handle uint64, key []byte, value uint64, lifetime int64) *Failure {
+	text, length := bytesOf(key)
+	var object *C.trunkline_error_t
+	status := C.trunkline_keyed_pool_insert_wait(keyedPool(handle), text, length, C.uint64_t(value),
+		C.int64_t(lifetime), 0, &object)
+	return fail(status, object)
+}
+
+// KeyedPoolInsertAsync does the same, but waits for a place; an event with the tag follows.
+func KeyedPoolInsertAsync(handle uint64, key []byte, value uint64, lifetime, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
+	text, length := bytesOf(key)
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_keyed_pool_insert_async(keyedPool(handle), text, length, C.uint64_t(value),
+		C.int64_t(lifetime), C.int64_t(deadline), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// KeyedPoolAsk finds the value under a key, or gives the job to make it by a deadline; it tries once.
+func KeyedPoolAsk(handle uint64, key []byte, makeDeadline int64) (value, job uint64, failure *Failure) {
+	text, length := bytesOf(key)
+	var found C.uint64_t
+	var out C.trunkline_job_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_keyed_pool_get_or_create(keyedPool(handle), text, length, 0, C.int64_t(makeDeadline),
+		&found, &out, &object)
+	return uint64(found), uint64(out.h), fail(status, object)
+}
+
+// KeyedPoolAskAsync does the same, but waits; a [EventPoolValue] or [EventJob] event with the tag follows.
+func KeyedPoolAskAsync(handle uint64, key []byte, deadline, makeDeadline int64, queue, tag uint64) (op uint64, failure *Failure) {
+	text, length := bytesOf(key)
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_keyed_pool_get_or_create_async(keyedPool(handle), text, length, C.int64_t(deadline),
+		C.int64_t(makeDeadline), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// KeyedPoolFill answers a job with a value, and says which one is under the key.
+func KeyedPoolFill(job, value uint64) (kept uint64, failure *Failure) {
+	var out C.uint64_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_keyed_pool_fill(C.trunkline_job_t{h: C.uint64_t(job)}, C.uint64_t(value), &out, &object)
+	return uint64(out), fail(status, object)
 }
 
 // KeyedPoolGet finds the value under a key.

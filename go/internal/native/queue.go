@@ -22,6 +22,7 @@ const (
 	EventPoolClosed uint32 = C.TRUNKLINE_EV_POOL_CLOSED
 	EventJob        uint32 = C.TRUNKLINE_EV_JOB
 	EventLease      uint32 = C.TRUNKLINE_EV_LEASE
+	EventPoolValue  uint32 = C.TRUNKLINE_EV_POOL_VALUE
 )
 
 // Event is one completion; who gets it owns the object behind Handle.
@@ -35,7 +36,7 @@ type Event struct {
 	Failure *Failure
 }
 
-// Dispose frees the object that an event carries.
+// Dispose frees the object that an event carries; a job has failed then.
 func (e Event) Dispose() {
 	switch {
 	case e.Handle == 0:
