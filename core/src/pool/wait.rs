@@ -31,7 +31,8 @@ where
     /// Puts `value` under `key`; where the pool is full and its policy is
     /// [`Wait`](crate::config::FullPolicy::Wait), as soon as a place is free.
     ///
-    /// Those who wait are served in the order of their first polls. `lifetime` is one of its own, without jitter,
+    /// Those who wait are served in the order of their first polls, also where somebody else puts a value under their
+    /// key meanwhile. `lifetime` is one of its own, without jitter,
     /// instead of the pool's. A deadline of `None` never comes. Waiting needs a tokio runtime with its clock enabled.
     ///
     /// # Errors
