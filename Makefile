@@ -115,6 +115,18 @@ bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
 bench-pool: tools ## The pools beside deadpool, bb8 and a bare hash map: benches/RESULTS.md
 	$(CARGO) run --locked --release -p trunkline-benches --bin pool -- $(BENCH)
 
+# A library and the Rust programs beside it in one go: cargo builds each crate once for all of them. With
+# the root package among them, the debug library is the very one of test-rust.
+.PHONY: library
+library: tools ## The debug library in target/debug, which the tests of Go and C use
+	$(CARGO) build --locked -p trunkline -p trunkline-ffi -p trunkline-examples --lib --bin hello
+	$(call soname_link,target/debug)
+
+.PHONY: release
+release: tools ## The library in target/release, which Go programs link by default
+	$(CARGO) build --locked --release -p trunkline-ffi -p trunkline-examples --lib --bin demo --bin demo-client
+	$(call soname_link,target/release)
+
 .PHONY: header
 header: tools ## Render include/trunkline.h anew
 	TRUNKLINE_WRITE_HEADER=1 $(CARGO) test --locked -p trunkline --test header
@@ -154,18 +166,6 @@ tools:
 .venv/.wheel: $(WHEEL_SOURCES) | .venv/.ready
 	MATURIN_PEP517_ARGS=--locked python -m pip install --quiet --no-build-isolation --no-deps --force-reinstall ./python
 	touch $@
-
-# A library and the Rust programs beside it in one go: cargo builds each crate once for all of them. With
-# the root package among them, the debug library is the very one of test-rust.
-.PHONY: library
-library: tools
-	$(CARGO) build --locked -p trunkline -p trunkline-ffi -p trunkline-examples --lib --bin hello
-	$(call soname_link,target/debug)
-
-.PHONY: release
-release: tools
-	$(CARGO) build --locked --release -p trunkline-ffi -p trunkline-examples --lib --bin demo --bin demo-client
-	$(call soname_link,target/release)
 
 # $(1): folder of the library. Programs load it by its soname, cargo does not make that name.
 soname_link = soname=$$(objdump -p $(1)/libtrunkline.so | awk '/SONAME/ { print $$2 }'); \

@@ -56,8 +56,11 @@ func protocolOf(address string) uint32 {
 	}
 }
 
-// networkOf is the network of an address, as net.OpError names it.
+// networkOf is the network of an address, as net.OpError names it; empty for what is no address.
 func networkOf(address string) string {
+	if protocolOf(address) == 0 {
+		return ""
+	}
 	scheme, _, _ := strings.Cut(address, ":")
 	return scheme
 }
@@ -86,6 +89,14 @@ func parseTarget(address string) net.Addr {
 		return textAddr{"", address}
 	}
 	return parseAddr(address, protocolOf(address))
+}
+
+// named is the address, or nil for that of an end without a name, which net.OpError leaves out then.
+func named(address net.Addr) net.Addr {
+	if address.String() == "" {
+		return nil
+	}
+	return address
 }
 
 // textAddr is an address that was not looked up.

@@ -52,8 +52,7 @@
 // The package calls the native library through cgo and needs a C compiler. There are two ways to find the library, and
 // [LinkInfo] says which was used:
 //
-//   - In a checkout, which is the default, it is target/release of the same checkout, so run `cargo build --release -p
-//     trunkline-ffi` and link the name that programs load it by: `ln -s libtrunkline.so target/release/libtrunkline.so.0`.
+//   - In a checkout, which is the default, it is target/release of the same checkout, where `make release` puts it.
 //     CGO_LDFLAGS="-L… -Wl,-rpath,…" comes first and chooses another folder. Such a program finds the library at the same
 //     place when it runs, so it is for the machine that built it.
 //   - With the build tag trunkline_system it is the library that `make install` put where pkg-config finds it. Such a

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"trunkline.dev/go/internal/native"
 )
@@ -109,6 +110,23 @@ func TestAnErrorTellsStepAddressAndCause(t *testing.T) {
 	}
 	const text = "connect to tcp://10.0.0.1:80: connection failed: tried 1 address: connection refused"
 	if err.Error() != text {
+		t.Errorf("got %q", err)
+	}
+}
+
+func TestAnErrorLeavesOutWhatHasNoName(t *testing.T) {
+	near, far, err := Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	defer far.Close()
+	near.SetReadDeadline(time.Now().Add(-time.Second))
+	if _, err := near.Read(make([]byte, 1)); err == nil || err.Error() != "read mem: i/o timeout" {
+		t.Errorf("got %q", err)
+	}
+	_, err = DialAddr(t.Context(), "127.0.0.1:1")
+	if err == nil || !strings.HasPrefix(err.Error(), "dial 127.0.0.1:1: address: ") {
 		t.Errorf("got %q", err)
 	}
 }

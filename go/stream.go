@@ -130,7 +130,7 @@ func (s *stream) failure(status native.Status, step int32) error {
 }
 
 func (s *stream) opError(op string, err error) error {
-	return &net.OpError{Op: op, Net: s.local.Network(), Source: s.local, Addr: s.peer, Err: err}
+	return &net.OpError{Op: op, Net: s.local.Network(), Source: named(s.local), Addr: named(s.peer), Err: err}
 }
 
 func (s *stream) shutdown(how uint32) error {

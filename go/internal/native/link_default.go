@@ -2,7 +2,7 @@
 
 package native
 
-// A checkout links against what `cargo build --release` made in it; CGO_LDFLAGS=-L… comes first and chooses another.
+// A checkout links against what `make release` made in it; CGO_LDFLAGS=-L… comes first and chooses another.
 
 // #cgo CFLAGS: -I${SRCDIR}/../../../include
 // #cgo LDFLAGS: -L${SRCDIR}/../../../target/release -Wl,-rpath,${SRCDIR}/../../../target/release -ltrunkline
