@@ -156,11 +156,14 @@ pub(crate) fn exception<'py>(
     Ok(made)
 }
 
-/// What lies behind: the standard library's own exception where the system said no.
+/// What lies behind: the standard library's own exception where the system said no. It may say so without
+/// a number, as it does of a name that nobody knows; only errors of our own name a step.
 fn cause<'py>(py: Python<'py>, error: &trunkline_error_t) -> PyResult<Bound<'py, PyAny>> {
-    let made = match trunkline_error_os_code(Some(error)) {
-        0 => Told::of_error(error, Doing::default()).exception(py)?,
-        errno => py.get_type::<PyOSError>().call1((errno, buffer::message(error)))?,
+    let (step, errno) = (trunkline_error_step(Some(error)), trunkline_error_os_code(Some(error)));
+    let made = match (step, errno) {
+        (0, 0) => py.get_type::<PyOSError>().call1((buffer::message(error),))?,
+        (_, 0) => Told::of_error(error, Doing::default()).exception(py)?,
+        (_, errno) => py.get_type::<PyOSError>().call1((errno, buffer::message(error)))?,
     };
     if let Some(next) = buffer::cause(error) {
         made.setattr(intern!(py, "__cause__"), cause(py, next)?)?;

@@ -89,6 +89,17 @@ def test_a_status_of_a_newer_library_is_still_an_error() -> None:
     assert _errors.classes()[0, 0] is trunkline.NativeError
 
 
+def test_a_cause_without_a_number_is_the_systems_and_no_reset() -> None:
+    unknown = "tcp://" + "x" * 64 + ".invalid:1"
+    with pytest.raises(trunkline.ConnectError) as caught:
+        trunkline.connect(unknown, timeout=20)
+    assert caught.value.step == "resolve"
+    cause = caught.value.__cause__
+    assert type(cause) is OSError
+    assert cause.errno is None
+    assert str(cause)
+
+
 def test_what_rpc_says_is_kept() -> None:
     with pytest.raises(trunkline.ChannelError) as caught:
         _native.debug_fail(15)

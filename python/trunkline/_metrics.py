@@ -80,6 +80,9 @@ class MetricsSnapshot(Sequence[Metric]):
     def __iter__(self) -> Iterator[Metric]:
         return iter(self._samples)
 
+    def __repr__(self) -> str:
+        return f"<MetricsSnapshot of {len(self)} series>"
+
     def named(self, name: str, **labels: str) -> list[Metric]:
         """The series of one metric that have these labels, among others."""
         return [
