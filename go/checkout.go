@@ -69,6 +69,9 @@ func NewPoolOn[C any](rt *Runtime, ctx context.Context, dial func(ctx context.Co
 	if ctx.Err() != nil {
 		return nil, contextError(ctx, native.StepConfigure)
 	}
+	if dial == nil {
+		return nil, configError(errors.New("a pool needs a function that dials"))
+	}
 	h := newHost(ctx, dial, config)
 	for _, option := range options {
 		option(h)

@@ -607,6 +607,9 @@ func TestACheckoutPoolConfigOutOfRangeNamesTheField(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
+	if _, err := NewPool[*thing](t.Context(), nil, CheckoutPoolConfig{}); kindOf(err) != KindConfig {
+		t.Errorf("without dial: %v", err)
+	}
 }
 
 func TestALeaseThatIsLostHasItsConnectionClosed(t *testing.T) {
