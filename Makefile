@@ -51,10 +51,11 @@ lint: tools .venv/.ready $(GO_READY) ## Formatting, warnings, docs, licences
 	ruff check .
 	ruff format --check .
 ifneq ($(wildcard go/go.mod),)
-	unformatted=$$(gofmt -l go); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	unformatted=$$(gofmt -l go benches/go); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	$(MAKE) library
 	cd go && $(GO_ENV) go vet ./...
 	cd go/interop && $(GO_ENV) go vet ./...
+	cd benches/go && $(GO_ENV) go vet ./...
 endif
 
 ##@ Parts of the test
