@@ -796,6 +796,41 @@ func TestAStormOfCancelsLosesNothing(t *testing.T) {
 	}
 }
 
+// Callers who share a context all give up at once, while connections come back: those in line behind them are served.
+func TestAContextThatManyWaitUnderFreesThemAll(t *testing.T) {
+	p, _ := pooled(t, CheckoutPoolConfig{MaxSize: 2})
+	first, second := get(t, p), get(t, p)
+	const callers, others = 2_000, 20
+	ctx, cancel := context.WithCancel(t.Context())
+	var gaveUp, served sync.WaitGroup
+	for range callers {
+		gaveUp.Go(func() {
+			l, err := p.Get(ctx)
+			if err == nil {
+				err = l.Release()
+			} else if errors.Is(err, context.Canceled) {
+				err = nil
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	lined(t, p, callers)
+	for range others {
+		served.Go(func() { release(t, get(t, p)) })
+	}
+	lined(t, p, callers+others)
+	go cancel()
+	release(t, first)
+	gaveUp.Wait()
+	release(t, second)
+	served.Wait()
+	if s := p.Stats(); s.Used != 0 || s.Waiting != 0 || s.Created != 2 {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // No connection has two holders, whatever callers do with their leases.
 func TestUnderContentionAConnectionHasOneHolder(t *testing.T) {
 	p, m := pooled(t, CheckoutPoolConfig{MaxSize: 5})
