@@ -17,6 +17,8 @@ use std::{
 };
 use trunkline::*;
 
+pub(crate) mod checkout;
+
 /// The process's default runtime.
 pub(crate) const DEFAULT: trunkline_runtime_t = trunkline_runtime_t { h: 0 };
 
@@ -213,6 +215,7 @@ filled!(
     trunkline_tcp_manager_stats_t,
     trunkline_stream_stats_t,
     trunkline_keyed_pool_stats_t,
+    trunkline_pool_stats_t,
     trunkline_debug_counts_t
 );
 
@@ -555,7 +558,22 @@ pub(crate) struct Event {
     pub(crate) status: trunkline_status_t,
     pub(crate) handle: u64,
     pub(crate) value: u64,
+    pub(crate) about: u64,
     pub(crate) error: Option<Box<trunkline_error_t>>,
+}
+
+impl Event {
+    /// # Safety
+    ///
+    /// The library wrote `event`, and nothing of it was taken yet.
+    unsafe fn of(event: trunkline_event_t) -> Self {
+        let error = (!event.error.is_null()).then(|| {
+            // SAFETY: made by `Box::into_raw`, and the event's receiver, which we are, owns it.
+            unsafe { Box::from_raw(event.error) }
+        });
+        let trunkline_event_t { tag, kind, status, handle, value, about, .. } = event;
+        Self { tag, kind, status, handle, value, about, error }
+    }
 }
 
 /// Events taken by one call.
@@ -568,14 +586,8 @@ pub(crate) fn drain(queue: trunkline_cq_t) -> Result<Vec<Event>, Failed> {
     let count =
         call(0, |n, _| unsafe { trunkline_cq_wait(queue, room.as_mut_ptr().cast(), BATCH, 0, n) })?;
     let take = |event: &MaybeUninit<trunkline_event_t>| {
-        // SAFETY: the call wrote `count` events.
-        let event = unsafe { event.assume_init_read() };
-        let error = (!event.error.is_null()).then(|| {
-            // SAFETY: made by `Box::into_raw`, and the event's receiver, which we are, owns it.
-            unsafe { Box::from_raw(event.error) }
-        });
-        let (tag, kind, status) = (event.tag, event.kind, event.status);
-        Event { tag, kind, status, handle: event.handle, value: event.value, error }
+        // SAFETY: the call wrote `count` events, and each is taken once.
+        unsafe { Event::of(event.assume_init_read()) }
     };
     Ok(room[..count].iter().map(take).collect())
 }

@@ -15,6 +15,9 @@ use pyo3::{
 };
 use trunkline::*;
 
+/// In the table of classes, in the place of a step: the limit is an open circuit.
+const OPEN_CIRCUIT: i32 = -1;
+
 /// (status, step) of every failure, and its class.
 static CLASSES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
@@ -85,8 +88,15 @@ impl Told {
         }
     }
 
+    fn raise(&self, py: Python<'_>) -> PyErr {
+        self.exception(py).map_or_else(|error| error, PyErr::from_value)
+    }
+
     fn exception<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let class = class(py, self.status, self.step)?;
+        let class = match self.flags & TRUNKLINE_ERR_CIRCUIT_OPEN {
+            0 => class(py, self.status, self.step)?,
+            _ => class(py, self.status, OPEN_CIRCUIT)?,
+        };
         // As `copyreg.__newobj__` does: the fields are set below, so `__init__` need not run.
         let made = class.call_method1(intern!(py, "__new__"), (&class, &self.message))?;
         made.setattr(intern!(py, "args"), (&self.message,))?;
@@ -173,14 +183,16 @@ fn cause<'py>(py: Python<'py>, error: &trunkline_error_t) -> PyResult<Bound<'py,
 
 /// The exception for an argument that is out of its range.
 pub(crate) fn invalid(py: Python<'_>, message: &str) -> PyErr {
-    let (status, step) = (TRUNKLINE_E_INVALID_ARGUMENT, TRUNKLINE_STEP_CONFIGURE);
-    let doing = Doing { step, address: None };
-    let told = Told {
-        message: message.to_owned(),
-        flags: TRUNKLINE_ERR_NOT_SENT,
-        ..Told::of_status(status, doing)
-    };
-    told.exception(py).map_or_else(|error| error, PyErr::from_value)
+    let doing = Doing { step: TRUNKLINE_STEP_CONFIGURE, address: None };
+    let told = Told::of_status(TRUNKLINE_E_INVALID_ARGUMENT, doing);
+    Told { message: message.to_owned(), flags: TRUNKLINE_ERR_NOT_SENT, ..told }.raise(py)
+}
+
+/// The exception for a lease that is over.
+pub(crate) fn over(py: Python<'_>) -> PyErr {
+    let message = "the lease is over: its connection was put back, or is the caller's for good";
+    let told = Told::of_status(TRUNKLINE_E_INVALID_HANDLE, Doing::default());
+    Told { message: message.to_owned(), flags: TRUNKLINE_ERR_NOT_SENT, ..told }.raise(py)
 }
 
 impl Failed {

@@ -12,9 +12,11 @@
 use pyo3::prelude::*;
 
 mod buffer;
+mod checkout;
 mod config;
 mod debug;
 mod failure;
+mod job;
 mod listener;
 mod log;
 mod manager;
@@ -29,18 +31,21 @@ mod stream;
 mod _native {
     #[pymodule_export]
     use super::{
+        checkout::{Lease, Pool},
         config::{config_from_env, config_from_json, config_preset},
         debug::{debug_counts, debug_fail},
         failure::use_exceptions,
+        job::Job,
         listener::Listener,
         log::{LogRing, log_off},
         manager::TcpManager,
         metrics::Metrics,
         open::{Operation, connect, listen, pipe},
-        pool::{Job, KeyedPool},
+        pool::KeyedPool,
         queue::Queue,
         runtime::{
-            begin_exit, configure, is_running, shutdown, threads_detached, threads_waiting, version,
+            begin_exit, configure, is_running, leave_to_parent, shutdown, threads_detached,
+            threads_waiting, version,
         },
         stream::Stream,
     };
@@ -48,4 +53,8 @@ mod _native {
     const READABLE: u32 = trunkline::TRUNKLINE_READABLE;
     #[pymodule_export]
     const WRITABLE: u32 = trunkline::TRUNKLINE_WRITABLE;
+    #[pymodule_export]
+    const POOL_CHECKS: u32 = trunkline::TRUNKLINE_POOL_CHECKS;
+    #[pymodule_export]
+    const POOL_RESETS: u32 = trunkline::TRUNKLINE_POOL_RESETS;
 }

@@ -3,6 +3,7 @@
 use crate::{
     buffer::{self, completion, plain},
     failure::Doing,
+    job::Job,
     open::Operation,
     queue::Queue,
     runtime,
@@ -70,7 +71,7 @@ impl KeyedPool {
     ) -> PyResult<Option<Asked>> {
         match buffer::pool_ask(self.handle, key, make_deadline_ns) {
             Ok((number, trunkline_job_t { h: 0 })) => Ok(Some(Asked::Number(number))),
-            Ok((_, job)) => Ok(Some(Asked::Job(Job { handle: job }))),
+            Ok((_, job)) => Ok(Some(Asked::Job(Job::of(job, u64::from(TRUNKLINE_JOB_MAKE), 0)))),
             Err(failed) if failed.is(TRUNKLINE_E_WOULD_BLOCK) => Ok(None),
             Err(failed) => Err(failed.raise_while(py, doing())),
         }
@@ -148,38 +149,6 @@ impl KeyedPool {
 pub(crate) enum Asked {
     Number(u64),
     Job(Job),
-}
-
-/// Work for a pool. Dropped without an answer, it has failed.
-#[pyclass(frozen, module = "trunkline._native")]
-pub(crate) struct Job {
-    handle: trunkline_job_t,
-}
-
-impl Job {
-    pub(crate) fn of(handle: u64) -> Self {
-        Self { handle: trunkline_job_t { h: handle } }
-    }
-}
-
-#[pymethods]
-impl Job {
-    /// Answers with a number, and says which one is under the key.
-    fn fill(&self, py: Python<'_>, number: u64) -> PyResult<u64> {
-        buffer::pool_fill(self.handle, number).map_err(|failed| failed.raise_while(py, doing()))
-    }
-
-    /// Answers that it failed.
-    fn give_up(&self) {
-        buffer::give_up_job(self.handle);
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        // Refused if it was answered, and in a forked child, where it is the parent's.
-        buffer::give_up_job(self.handle);
-    }
 }
 
 impl Drop for KeyedPool {

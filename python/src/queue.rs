@@ -2,8 +2,9 @@
 
 use crate::{
     buffer::{self, DEFAULT, Event, Failed, Polled, call, drain, poll_queue},
+    checkout::Lease,
     failure::{Doing, exception},
-    pool::Job,
+    job::Job,
     runtime::{self, Detached, Waiting},
     stream::Stream,
 };
@@ -17,12 +18,13 @@ use trunkline::*;
 const SLICE: Duration = Duration::from_millis(100);
 
 /// What Python sees of an event: tag, handle, value, error and, where it carries one, the object.
-type Told<'py> = (u64, u64, u64, Option<Bound<'py, PyAny>>, Option<Carried>);
+pub(crate) type Told<'py> = (u64, u64, u64, Option<Bound<'py, PyAny>>, Option<Carried>);
 
 /// An object that an event carries.
 #[derive(IntoPyObject)]
 pub(crate) enum Carried {
     Stream(Stream),
+    Lease(Lease),
     Job(Job),
 }
 
@@ -53,7 +55,7 @@ impl Queue {
     /// The events that are there, oldest first.
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Vec<Told<'py>>> {
         match drain(self.handle) {
-            Ok(events) => events.into_iter().map(|event| told(py, event)).collect(),
+            Ok(events) => events.into_iter().map(|event| told(py, event, self.handle)).collect(),
             Err(failed) if failed.is(TRUNKLINE_E_WOULD_BLOCK) => Ok(Vec::new()),
             Err(failed) => Err(failed.raise(py)),
         }
@@ -144,20 +146,34 @@ fn limit(deadline_ns: i64, signals: bool) -> Option<Timespec> {
     limit.and_then(|limit| Timespec::try_from(limit).ok())
 }
 
-fn told(py: Python<'_>, event: Event) -> PyResult<Told<'_>> {
-    let Event { tag, kind, status, handle, value, error } = event;
-    let object = match (kind, handle) {
-        (TRUNKLINE_EV_CONNECTED, 1..) => Some(Carried::Stream(Stream::of(handle))),
-        (TRUNKLINE_EV_JOB, 1..) => Some(Carried::Job(Job::of(handle))),
+/// As Python sees an event of `queue`.
+pub(crate) fn told(py: Python<'_>, event: Event, queue: trunkline_cq_t) -> PyResult<Told<'_>> {
+    let Event { tag, kind, status, handle, value, about, error } = event;
+    let carried = match (kind, handle) {
+        (_, 0) => None,
+        (TRUNKLINE_EV_CONNECTED, _) => Some(Carried::Stream(Stream::of(handle))),
+        (TRUNKLINE_EV_LEASE, _) => {
+            let pool = trunkline_pool_t { h: about };
+            Some(Carried::Lease(Lease::of(pool, handle, value, queue)))
+        }
+        (TRUNKLINE_EV_JOB, _) => {
+            Some(Carried::Job(Job::of(trunkline_job_t { h: handle }, value, about)))
+        }
         _ => None,
     };
     let error = match (kind, status) {
         (_, TRUNKLINE_OK) => None,
         // Whoever waited tries again, and is told by that.
         (TRUNKLINE_EV_READABLE | TRUNKLINE_EV_WRITABLE | TRUNKLINE_EV_ACCEPTABLE, _) => None,
-        _ => Some(exception(py, &Failed { status, error }, Doing::default())?),
+        _ => Some(exception(py, &Failed { status, error }, doing(kind))?),
     };
-    Ok((tag, handle, value, error, object))
+    Ok((tag, handle, value, error, carried))
+}
+
+/// What was being done that ends with such an event.
+fn doing(kind: u32) -> Doing {
+    let step = if kind == TRUNKLINE_EV_LEASE { TRUNKLINE_STEP_ACQUIRE } else { 0 };
+    Doing { step, address: None }
 }
 
 /// Asks `function` for an event on a queue, which is refused by status alone.

@@ -93,6 +93,12 @@ pub(crate) fn begin_exit() {
     EXITING.store(true, SeqCst);
 }
 
+/// Keeps an object of the parent's for ever, so that no destructor runs for it in this child of a fork.
+#[pyfunction]
+pub(crate) fn leave_to_parent(inherited: Py<PyAny>) {
+    std::mem::forget(inherited);
+}
+
 /// Threads that wait on a queue, for tests.
 #[pyfunction]
 pub(crate) fn threads_waiting() -> usize {

@@ -22,6 +22,8 @@ thread_local! {
 #[pyclass(frozen, module = "trunkline._native")]
 pub(crate) struct Stream {
     handle: trunkline_stream_t,
+    /// Whether it ends with this object; a stream that is lent is its pool's.
+    is_owned: bool,
 }
 
 /// Id, protocol, bytes received, bytes sent, age in nanoseconds, close reason.
@@ -29,7 +31,12 @@ type Stats = (u64, u32, u64, u64, u64, i32);
 
 impl Stream {
     pub(crate) fn of(handle: u64) -> Self {
-        Self { handle: trunkline_stream_t { h: handle } }
+        Self { handle: trunkline_stream_t { h: handle }, is_owned: true }
+    }
+
+    /// A stream that a pool lends.
+    pub(crate) fn lent(handle: u64) -> Self {
+        Self { handle: trunkline_stream_t { h: handle }, is_owned: false }
     }
 
     /// The exception for a failed call, with all that the stream knows about it.
@@ -58,6 +65,12 @@ impl Stream {
 
 #[pymethods]
 impl Stream {
+    /// Stands for a stream that its pool has back: every call says that it is closed.
+    #[staticmethod]
+    fn returned() -> Self {
+        Self::lent(0)
+    }
+
     /// At most `n` bytes, empty at the end of the stream, `None` if nothing is there.
     fn try_recv<'py>(&self, py: Python<'py>, n: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
         check_length(py, n)?;
@@ -166,6 +179,8 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let _ = trunkline_stream_free(self.handle);
+        if self.is_owned {
+            let _ = trunkline_stream_free(self.handle);
+        }
     }
 }

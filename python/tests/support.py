@@ -88,6 +88,17 @@ def exchange() -> None:
             assert far.recv(100) == b"of its own"
 
 
+def borrow() -> None:
+    """Uses all that a pool needs."""
+    with trunkline.Pool(object, max_size=1) as pool:
+        with pool.connection() as connection:
+            waiter = Thread(lambda: pool.putconn(pool.getconn()))
+            eventually(lambda: pool.stats().waiting == 1)
+        waiter.result()
+        with pool.connection(timeout=0) as again:
+            assert again is connection
+
+
 async def async_exchange() -> None:
     """Uses all that a loop needs."""
     near, far = trunkline.async_pipe()
@@ -102,6 +113,7 @@ def exchange_and_tell(connection: Connection) -> None:
     """Work for another process."""
     exchange()
     asyncio.run(async_exchange())
+    borrow()
     connection.send(_native.debug_counts()["streams"])
 
 

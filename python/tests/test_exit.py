@@ -116,6 +116,76 @@ def test_a_pool_that_is_open_does_not_disturb_the_end() -> None:
     )
 
 
+POOLS = """
+import asyncio, sys, threading, time, trunkline
+"""
+
+POOL_ENDINGS = {
+    "with threads in line": """
+pool = trunkline.Pool(object, max_size=1, min_idle=1)
+lease = pool.acquire()
+threads = [threading.Thread(target=pool.acquire, daemon=True) for _ in range(20)]
+[thread.start() for thread in threads]
+while pool.stats().waiting < 20: time.sleep(0.001)
+""",
+    "with a connect under way": """
+pool = trunkline.Pool(lambda: time.sleep(60), max_size=4)
+threads = [threading.Thread(target=pool.acquire, daemon=True) for _ in range(4)]
+[thread.start() for thread in threads]
+while pool.stats().connecting < 2: time.sleep(0.001)
+""",
+    "with threads that come and go": """
+pool = trunkline.Pool(object, max_size=2)
+def work():
+    try:
+        while True:
+            with pool.connection():
+                time.sleep(0)
+    except trunkline.PoolClosed:
+        pass
+threads = [threading.Thread(target=work, daemon=True) for _ in range(6)]
+[thread.start() for thread in threads]
+while pool.stats().acquired < 200: time.sleep(0.001)
+""",
+    "with tasks in line": """
+async def connect():
+    await asyncio.sleep(0)
+    return object()
+
+async def main():
+    pool = trunkline.AsyncPool(connect, max_size=1)
+    lease = await pool.acquire()
+    tasks = [asyncio.ensure_future(pool.acquire()) for _ in range(200)]
+    while pool.stats().waiting < 200: await asyncio.sleep(0)
+    return pool, lease, tasks
+
+kept = asyncio.run(main())
+""",
+    "with a loop in a daemon thread": """
+ready = threading.Event()
+
+async def connect():
+    return object()
+
+async def stays():
+    pool = trunkline.AsyncPool(connect, max_size=1)
+    lease = await pool.acquire()
+    tasks = [asyncio.ensure_future(pool.acquire()) for _ in range(20)]
+    while pool.stats().waiting < 20: await asyncio.sleep(0)
+    ready.set()
+    await asyncio.gather(*tasks)
+
+threading.Thread(target=asyncio.run, args=(stays(),), daemon=True).start()
+ready.wait()
+""",
+}
+
+
+@pytest.mark.parametrize("ending", POOL_ENDINGS)
+def test_a_checkout_pool_that_is_open_does_not_disturb_the_end(ending: str) -> None:
+    run_many(POOLS + POOL_ENDINGS[ending])
+
+
 def test_an_exit_code_is_kept() -> None:
     done = run_python(QUIET + AWAITS + "asyncio.run(main()); sys.exit(7)", check=False)
     assert (done.returncode, done.stderr) == (7, "")

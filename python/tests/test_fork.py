@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
-from typing import Any
+import os
+from typing import Any, ClassVar
 
 import pytest
-from support import async_exchange, exchange, exchange_and_tell, in_child
+from support import (
+    Thread,
+    async_exchange,
+    borrow,
+    eventually,
+    exchange,
+    exchange_and_tell,
+    in_child,
+    run_python,
+)
 
 import trunkline
 
@@ -120,6 +131,111 @@ def test_an_inherited_pool_is_the_parents() -> None:
     assert seen == ["a"]
 
 
+class Loud:
+    """A connection that tells its peer goodbye when it is forgotten, as real ones do."""
+
+    goodbyes: ClassVar[list[int]] = []
+
+    def __del__(self) -> None:
+        self.goodbyes.append(os.getpid())
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_said_goodbye() -> None:
+    Loud.goodbyes.clear()
+
+
+def test_an_inherited_checkout_pool_is_the_parents() -> None:
+    with trunkline.Pool(Loud, max_size=2) as pool:
+        lease = pool.acquire()
+        conn = pool.getconn()
+        held = [conn]
+        del conn
+
+        def child() -> None:
+            for use in (pool.acquire, pool.stats, pool.clear, lease.release, lambda: pool.putconn(held[0])):
+                with pytest.raises(trunkline.ForkedError):
+                    use()
+            assert repr(pool) == "<Pool 'default' of another process>"
+            assert pool.close() == 0
+            with trunkline.Pool(Loud) as own, own.connection():
+                pass
+            gc.collect()
+            assert Loud.goodbyes == [os.getpid()]
+
+        in_child(child)
+        lease.release()
+        pool.putconn(held[0])
+        assert pool.stats().idle == 2
+    held.clear()
+    gc.collect()
+    assert Loud.goodbyes == [os.getpid()] * 2
+
+
+def test_a_child_that_ends_closes_none_of_the_parents_connections() -> None:
+    done = run_python(
+        "import gc, os, sys, trunkline\n"
+        "class Loud:\n"
+        "    def __del__(self, pid=os.getpid): os.write(1, b'%d ' % pid())\n"
+        "pool = trunkline.Pool(Loud, min_idle=2, max_size=3)\n"
+        "pool.wait()\n"
+        "lease, conn = pool.acquire(), pool.getconn()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    lease = conn = pool = None\n"
+        "    gc.collect()\n"
+        "    sys.exit()\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "lease.release()\n"
+        "pool.putconn(conn)\n"
+        "pool.close()\n"
+        "conn = lease = None\n"
+        "print(os.getpid())"
+    )
+    *goodbyes, parent = done.stdout.split()
+    assert set(goodbyes) == {parent}
+
+
+async def test_a_child_of_a_loop_with_a_pool_makes_its_own() -> None:
+    async def connect() -> Loud:
+        return Loud()
+
+    async def use_own() -> None:
+        async with trunkline.AsyncPool(connect) as own, own.connection():
+            pass
+
+    async with trunkline.AsyncPool(connect, max_size=1) as pool:
+        async with pool.connection():
+
+            def child() -> None:
+                asyncio._set_running_loop(None)
+                with pytest.raises(trunkline.ForkedError):
+                    pool.stats()
+                asyncio.run(use_own())
+                gc.collect()
+                assert Loud.goodbyes == [os.getpid()]
+
+            in_child(child)
+        async with pool.connection(timeout=0):
+            pass
+    gc.collect()
+    assert Loud.goodbyes == [os.getpid()]
+
+
+def test_a_child_does_not_lend_what_a_fork_tore_from_a_block() -> None:
+    with trunkline.Pool(Loud, max_size=1) as pool, pool.connection():
+        waiter = Thread(lambda: pool.putconn(pool.getconn()))
+        eventually(lambda: pool.stats().waiting == 1)
+
+        def child() -> None:
+            with pytest.raises(trunkline.ForkedError), pool.connection():
+                pass
+
+        in_child(child)
+    waiter.result()
+    gc.collect()
+
+
 def test_a_fork_between_shutdown_and_start_is_clean() -> None:
     exchange()
     trunkline.runtime.shutdown()
@@ -131,6 +247,7 @@ def test_a_fork_between_shutdown_and_start_is_clean() -> None:
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_works_however_it_starts(method: str) -> None:
     exchange()
+    borrow()
     context: Any = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
     process = context.Process(target=exchange_and_tell, args=(theirs,))

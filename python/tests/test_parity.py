@@ -14,6 +14,7 @@ PAIRS: list[tuple[type, type]] = [
     (trunkline.Listener, trunkline.AsyncListener),
     (trunkline.TcpConnectionManager, trunkline.AsyncTcpConnectionManager),
     (trunkline.KeyedPool, trunkline.AsyncKeyedPool),
+    (trunkline.Pool, trunkline.AsyncPool),
 ]
 
 FUNCTIONS = ["connect", "listen", "pipe"]

@@ -97,6 +97,70 @@ def test_connecting_with_a_manager_is_interrupted(silent_address: str) -> None:
         assert manager.stats().active == 0
 
 
+@contextlib.contextmanager
+def interrupted_in_line(pool: trunkline.Pool[object]) -> Iterator[None]:
+    """Sends SIGINT once the main thread stands in line."""
+
+    def send() -> None:
+        eventually(lambda: pool.stats().waiting == 1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def test_a_wait_for_a_connection_is_interrupted_and_leaves_the_line() -> None:
+    with trunkline.Pool(object, max_size=1) as pool:
+        with pool.connection():
+            for wait in (pool.acquire, pool.getconn, pool.connection().__enter__):
+                with interrupted_in_line(pool), pytest.raises(KeyboardInterrupt):
+                    wait()
+            eventually(lambda: pool.stats().waiting == 0)
+            assert pool.stats().cancelled == 3
+        with pool.connection(timeout=0):
+            pass
+        eventually(lambda: _native.debug_counts()["operations"] == 0)
+
+
+def test_draining_a_checkout_pool_is_interrupted_and_goes_on() -> None:
+    pool = trunkline.Pool(object)
+    lease = pool.acquire()
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        pool.drain()
+    timer.join()
+    lease.release()
+    assert pool.close() == 0
+
+
+def test_an_interrupt_at_any_moment_loses_no_connection() -> None:
+    """The signal comes between any two steps of taking a connection and putting it back."""
+    with trunkline.Pool(object, max_size=1, timeout=20) as pool:
+        hits = 0
+        for turn in range(60):
+            timer = threading.Timer(0.0005 + turn * 0.00002, os.kill, (os.getpid(), signal.SIGINT))
+            try:
+                timer.start()
+                while timer.is_alive() or not timer.finished.is_set():
+                    with pool.connection():
+                        pass
+                timer.join()
+                for _ in range(1000):
+                    pass
+            except KeyboardInterrupt:
+                hits += 1
+            timer.join()
+            with pool.connection():
+                pass
+        assert hits
+        assert pool.stats().used == 0
+
+
 def test_a_handler_that_returns_lets_the_wait_go_on() -> None:
     near, far = trunkline.pipe()
     with near, far:

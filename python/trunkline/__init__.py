@@ -14,6 +14,19 @@ from . import _native
 from ._async_stream import (
     AsyncStream,
 )
+from ._checkout_async_pool import (
+    AsyncPool,
+)
+from ._checkout_config import (
+    BreakerConfig,
+)
+from ._checkout_pool import (
+    Pool,
+)
+from ._checkout_stats import (
+    CheckoutPoolStats,
+    HeldLease,
+)
 from ._config import (
     BackoffConfig,
     ConnectionConfig,
@@ -49,6 +62,9 @@ from ._errors import (
     WaitTimeout,
     WouldBlock,
     WriteTimeout,
+)
+from ._lease import (
+    Lease,
 )
 from ._listener import (
     AsyncListener,
@@ -107,11 +123,14 @@ __all__ = [
     "NEVER",
     "AsyncKeyedPool",
     "AsyncListener",
+    "AsyncPool",
     "AsyncStream",
     "AsyncTcpConnectionManager",
     "BackoffConfig",
     "BindError",
+    "BreakerConfig",
     "ChannelError",
+    "CheckoutPoolStats",
     "CircuitOpen",
     "CloseReason",
     "ClosedError",
@@ -121,8 +140,10 @@ __all__ = [
     "ConnectionConfig",
     "Error",
     "ForkedError",
+    "HeldLease",
     "KeepaliveParams",
     "KeyedPool",
+    "Lease",
     "LimitExceeded",
     "Listener",
     "ManagerStats",
@@ -133,6 +154,7 @@ __all__ = [
     "Never",
     "NoMemoryError",
     "NotFoundError",
+    "Pool",
     "PoolCloseReason",
     "PoolClosed",
     "PoolError",

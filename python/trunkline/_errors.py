@@ -275,6 +275,8 @@ _BY_STEP: Final[dict[tuple[int, int], type[Error]]] = {
     (4, 8): WriteTimeout,
 }
 _STEPS: Final = range(12)
+# In the place of a step: the limit is an open circuit.
+_OPEN_CIRCUIT: Final = -1
 
 _TIMEOUTS: Final[dict[str, type[Error]]] = {
     "accept": WaitTimeout,
@@ -286,7 +288,7 @@ _TIMEOUTS: Final[dict[str, type[Error]]] = {
 
 def classes() -> dict[tuple[int, int], type[Exception]]:
     """The class of every failure by status and step; (0, 0) is that of a status from a newer library."""
-    table: dict[tuple[int, int], type[Exception]] = {(0, 0): NativeError}
+    table: dict[tuple[int, int], type[Exception]] = {(0, 0): NativeError, (9, _OPEN_CIRCUIT): CircuitOpen}
     for status, cls in _BY_STATUS.items():
         table |= {(status, step): _BY_STEP.get((status, step), cls) for step in _STEPS}
     return table

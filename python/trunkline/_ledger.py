@@ -32,6 +32,11 @@ class PoolCloseReason(IntEnum):
     CLEARED = 7
     POOL_CLOSED = 8
     UNWANTED = 9
+    BROKEN = 10
+    INVALID = 11
+    SHRUNK = 12
+    DETACHED = 13
+    UNWANTED = 9
 
 
 class _Name:

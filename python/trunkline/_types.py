@@ -12,8 +12,8 @@ from . import _native
 
 __all__ = ["NEVER", "CloseReason", "Never", "StreamStats"]
 
-# What a queue tells: tag, handle, value, error, and the object that it carries: a new stream, a job.
-Event: TypeAlias = tuple[int, int, int, Exception | None, _native.Stream | _native.Job | None]
+# What a queue tells: tag, handle, value, error, and the object that it carries.
+Event: TypeAlias = tuple[int, int, int, Exception | None, _native.Stream | _native.Lease | _native.Job | None]
 
 
 class Never(Enum):

@@ -1,0 +1,75 @@
+//! Work that a pool asks of Python: taken once, answered once.
+
+use crate::{
+    buffer::{self, checkout, plain},
+    failure::Doing,
+};
+use pyo3::prelude::*;
+use trunkline::*;
+
+/// One job. Dropped without an answer, it has failed.
+#[pyclass(frozen, module = "trunkline._native")]
+pub(crate) struct Job {
+    handle: trunkline_job_t,
+    what: u32,
+    reason: u32,
+    about: u64,
+}
+
+impl Job {
+    /// The job of an event with this `value`.
+    pub(crate) fn of(handle: trunkline_job_t, value: u64, about: u64) -> Self {
+        Self { handle, what: value as u32, reason: (value >> 32) as u32, about }
+    }
+}
+
+#[pymethods]
+impl Job {
+    /// What is to be done: connect 1, check 2, reset 3, close 4, make 5.
+    #[getter]
+    fn what(&self) -> u32 {
+        self.what
+    }
+
+    /// Why a connection is to be closed.
+    #[getter]
+    fn reason(&self) -> u32 {
+        self.reason
+    }
+
+    /// The number of the connection.
+    #[getter]
+    fn about(&self) -> u64 {
+        self.about
+    }
+
+    /// It is done; `number` is that of a new connection. False if nobody wants it any more: a new
+    /// connection then stays the caller's.
+    fn done(&self, number: u64) -> bool {
+        plain(trunkline_job_done(self.handle, number, None)).is_ok()
+    }
+
+    /// It failed, and why.
+    fn fail(&self, status: i32, message: &str) {
+        // Refused if nobody wants it any more.
+        let _ = checkout::job_failed(self.handle, status, message);
+    }
+
+    /// Answers the making of a value with a number, and says which one is under the key.
+    fn fill(&self, py: Python<'_>, number: u64) -> PyResult<u64> {
+        let doing = Doing { step: TRUNKLINE_STEP_ACQUIRE, address: None };
+        buffer::pool_fill(self.handle, number).map_err(|failed| failed.raise_while(py, doing))
+    }
+
+    /// It failed, for reasons of the caller's own.
+    fn give_up(&self) {
+        buffer::give_up_job(self.handle);
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // Refused if it was answered, and in a forked child, where it is the parent's.
+        buffer::give_up_job(self.handle);
+    }
+}

@@ -1,0 +1,152 @@
+"""The figures of a checkout pool: what its constructor takes, as the native document writes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Literal, TypeAlias, TypedDict
+
+from . import _errors
+from ._config import BackoffConfig
+from ._document import to_document
+from ._duration import limit_text
+from ._types import Never
+
+__all__ = ["BreakerConfig", "PoolFigures"]
+
+# A time: seconds, or a timedelta.
+Span: TypeAlias = float | timedelta
+# A time that may have no end.
+Limit: TypeAlias = float | timedelta | Never
+
+# Times, in seconds, that are sent along where the caller says nothing: a loop ends its calls by them, too.
+_SENT: Final[dict[str, Any]] = {"connect_timeout": 5.0, "check_timeout": 5.0, "close_timeout": 5.0}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BreakerConfig:
+    """When a circuit breaker opens, for how long, and how carefully it closes again; ``None`` is unset.
+
+    It opens at a failure that is the ``consecutive_failures``-th in a row, or that brings the failures of the
+    window, which is ``buckets`` times ``bucket`` long, to ``failure_ratio`` of at least ``min_calls`` calls.
+
+    Attributes:
+        bucket: time that one bucket of the window counts. Unset 1 s; 1 ms to 1 h.
+        buckets: of the window; the oldest is forgotten as a whole. Unset 10; 1 to 100.
+        failure_ratio: part of the window's calls that must have failed. Unset 0.5; 0.01 to 1.
+        min_calls: of the window, below which their ratio says nothing. Unset 20; 1 to 1,000,000.
+        consecutive_failures: in a row that open it, however few calls there are. Unset 7; 1 to 1,000,000.
+        open: time that it stays open at first. Unset 5 s; 1 ms to ``max_open``.
+        multiplier: of that time, for each further opening without a closing between. Unset 2; 1 to 10.
+        max_open: ceiling of that time, before chance. Unset 60 s; ``open`` to 365 days.
+        jitter: part of that time that chance adds or takes away. Unset 0.2; 0 to 1.
+        probes: calls let through at one time once it was open long enough, and successes among them that
+            close it. Unset 3; 1 to 100.
+        probe_deadline: after which a probe that told no outcome frees its place. Unset 30 s.
+    """
+
+    bucket: timedelta | None = None
+    buckets: int | None = None
+    failure_ratio: float | None = None
+    min_calls: int | None = None
+    consecutive_failures: int | None = None
+    open: timedelta | None = None
+    multiplier: float | None = None
+    max_open: timedelta | None = None
+    jitter: float | None = None
+    probes: int | None = None
+    probe_deadline: timedelta | None = None
+
+
+class PoolFigures(TypedDict, total=False):
+    """What both pools take besides who makes their connections; see :class:`trunkline.Pool`."""
+
+    min_idle: int | None
+    max_size: int | None
+    max_waiters: int | None
+    timeout: Limit | None
+    connect_timeout: Span | None
+    max_connecting: int | None
+    idle_timeout: Limit | None
+    max_lifetime: Limit | None
+    lifetime_jitter: float | None
+    check_after: Limit | None
+    check_timeout: Span | None
+    keepalive: Limit | None
+    close_timeout: Span | None
+    idle_order: Literal["lifo", "fifo"] | None
+    leak_after: Limit | None
+    backoff: BackoffConfig | None
+    breaker: BreakerConfig | None
+    name: str | None
+
+
+# Figures that are times, and the one that has another name in the document.
+_TIMES: Final = frozenset(
+    {
+        "timeout",
+        "connect_timeout",
+        "idle_timeout",
+        "max_lifetime",
+        "check_after",
+        "check_timeout",
+        "keepalive",
+        "close_timeout",
+        "leak_after",
+    }
+)
+_NAMES: Final = {"timeout": "acquire_timeout"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of one pool: the native document, and those that Python itself goes by."""
+
+    document: str
+    name: str
+    max_connecting: int
+    connect_timeout: float
+    check_timeout: float
+    close_timeout: float
+
+
+def figures(given: Mapping[str, Any]) -> Figures:
+    """Reads what a constructor was given; the native module checks the ranges."""
+    figures = _SENT | {name: value for name, value in given.items() if value is not None}
+    connect, check, close = (seconds(name, figures[name]) for name in _SENT)
+    document = {_NAMES.get(name, name): _write(name, value) for name, value in figures.items()}
+    most = given.get("max_connecting")
+    return Figures(
+        document=json.dumps(document),
+        name=given.get("name") or "default",
+        max_connecting=most if isinstance(most, int) and most > 0 else 2,
+        connect_timeout=connect,
+        check_timeout=check,
+        close_timeout=close,
+    )
+
+
+def seconds(name: str, value: Span) -> float:
+    """A time as seconds."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _errors.invalid(f"{name}: must be seconds or a timedelta, not {value!r}")
+    return float(value)
+
+
+def _write(name: str, value: Any) -> object:
+    if name in _TIMES:
+        return limit_text(_span(name, value))
+    return to_document(value)
+
+
+def _span(name: str, value: Limit) -> timedelta | Never:
+    if isinstance(value, Never | timedelta):
+        return value
+    try:
+        return timedelta(seconds=seconds(name, value))
+    except (OverflowError, ValueError):
+        raise _errors.invalid(f"{name}: {value!r} is no time; use NEVER for a limit without end") from None
