@@ -98,7 +98,7 @@ test-killed: tools .venv/.wheel $(GO_READY) release ## A client of each language
 	examples/demo/run kill
 
 .PHONY: test-peers
-test-peers: tools $(GO_READY) library ## Against real servers; fails where one is missing (make peers)
+test-peers: tools .venv/.wheel $(GO_READY) library ## Against real servers; fails where one is missing (make peers)
 	$(GO_ENV) tests/peers/run
 
 ##@ Now and then
