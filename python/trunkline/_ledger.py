@@ -36,7 +36,6 @@ class PoolCloseReason(IntEnum):
     INVALID = 11
     SHRUNK = 12
     DETACHED = 13
-    UNWANTED = 9
 
 
 class _Name:

@@ -41,7 +41,7 @@ _log = logging.getLogger("trunkline")
 # How long an exit waits for a hook that is running, seconds.
 _STOP_LIMIT: Final = 1.0
 
-WhenFull: TypeAlias = Literal["reject", "evict_lru", "evict_oldest", "wait"]
+_WhenFull: TypeAlias = Literal["reject", "evict_lru", "evict_oldest", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +286,7 @@ class KeyedPool(_PoolBase[K, V]):
         idle_timeout: timedelta | Never | None = None,
         max_lifetime: timedelta | Never | None = None,
         lifetime_jitter: float | None = None,
-        when_full: WhenFull = "reject",
+        when_full: _WhenFull = "reject",
         on_close: Callable[[K, V, PoolCloseReason], object] | None = None,
     ) -> None:
         document = _document(max_size, idle_timeout, max_lifetime, lifetime_jitter, when_full)
@@ -458,7 +458,7 @@ class AsyncKeyedPool(_PoolBase[K, V]):
         idle_timeout: timedelta | Never | None = None,
         max_lifetime: timedelta | Never | None = None,
         lifetime_jitter: float | None = None,
-        when_full: WhenFull = "reject",
+        when_full: _WhenFull = "reject",
         on_close: Callable[[K, V, PoolCloseReason], Awaitable[object] | object] | None = None,
     ) -> None:
         document = _document(max_size, idle_timeout, max_lifetime, lifetime_jitter, when_full)
