@@ -83,6 +83,12 @@ impl Endpoints {
         Some(Attempt { endpoint: index as u32, pass })
     }
 
+    /// Whether an attempt may begin now, for tests.
+    #[cfg(all(test, not(trunkline_loom)))]
+    pub(crate) fn may_begin(&self, now: Instant) -> bool {
+        self.all.iter().any(|endpoint| endpoint.may_connect(now, self.max_connecting))
+    }
+
     /// The attempt became a connection.
     pub(crate) fn on_connected(&mut self, attempt: Attempt, now: Instant, unit: f64) {
         let endpoint = &mut self.all[attempt.endpoint as usize];

@@ -189,19 +189,8 @@ impl<R> Slots<R> {
         self.idle.insert(self.idle.len() - place, index);
     }
 
-    /// The idle connection used last, or the one not used for longest; it stays where it is.
-    pub(crate) fn peek_idle(&self, newest: bool) -> Option<(u32, &Life)> {
-        let index = *if newest { self.idle.back() } else { self.idle.front() }?;
-        self.idle_life(index).map(|life| (index, life))
-    }
-
-    /// Takes that one out; its place must be put into another phase next.
-    pub(crate) fn take_idle(&mut self, newest: bool) -> Option<(u32, R, Life)> {
-        let index = if newest { self.idle.pop_back() } else { self.idle.pop_front() }?;
-        self.begin(index)
-    }
-
-    /// Takes the `place`-th idle connection out, counted from the one not used for longest.
+    /// Takes the `place`-th idle connection out, counted from the one not used for longest;
+    /// its place must be put into another phase next.
     pub(crate) fn take_idle_at(&mut self, place: usize) -> Option<(u32, R, Life)> {
         let index = self.idle.remove(place)?;
         self.begin(index)

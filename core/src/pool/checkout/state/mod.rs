@@ -1,6 +1,7 @@
 //! What a checkout pool decides: whom to serve, what to open, check and close; without clock, lock or chance.
 
 mod callers;
+mod choice;
 mod movement;
 mod owner;
 mod reports;

@@ -7,8 +7,8 @@ use super::super::{
     slots::{Hope, Leak, Life, Phase},
 };
 use super::{
-    Action, Actions, Answer, Call, Loan, Refusal, Stage, State, Validation, Waiter,
-    supply::Fitness, verdict::TellAnswer,
+    Action, Actions, Answer, Call, Loan, Refusal, Stage, State, Validation, Waiter, choice::Choice,
+    verdict::TellAnswer,
 };
 use crate::pool::reason::PoolCloseReason;
 use std::time::{Duration, Instant};
@@ -21,26 +21,15 @@ impl<R> State<R> {
         holder: &Holder,
         actions: &mut Actions<R>,
     ) -> Option<Loan<R>> {
-        match self.look_at_idle(now, actions)? {
-            Fitness::Spent | Fitness::Unproven => None,
-            Fitness::Fit => {
-                let newest_first = self.newest_first(now);
-                let (index, resource, life) = self.slots.take_idle(newest_first)?;
-                if newest_first != self.terms.newest_first {
-                    self.prove_for_next(now, actions);
-                }
-                self.tally.hits += 1;
-                let lend = Lend { holder: holder.clone(), waited: Duration::ZERO };
-                Some(self.lend(index, resource, life, lend, now))
-            }
+        let choice = self.choose_idle(now, actions);
+        let (Choice::Fit(place) | Choice::FitAfterOthers(place)) = choice else { return None };
+        let (index, resource, life) = self.slots.take_idle_at(place)?;
+        if matches!(choice, Choice::FitAfterOthers(_)) {
+            self.prove_passed_over(now, actions);
         }
-    }
-
-    /// Checks the idle connection whose turn it is, if it needs one, for the next who asks.
-    pub(super) fn prove_for_next(&mut self, now: Instant, actions: &mut Actions<R>) {
-        if self.look_at_idle(now, actions) == Some(Fitness::Unproven) {
-            self.check_idle(now, actions);
-        }
+        self.tally.hits += 1;
+        let lend = Lend { holder: holder.clone(), waited: Duration::ZERO };
+        Some(self.lend(index, resource, life, lend, now))
     }
 
     pub(super) fn lend(
@@ -165,7 +154,7 @@ impl<R> State<R> {
     }
 
     pub(super) fn close_idle(&mut self, reason: PoolCloseReason, actions: &mut Actions<R>) {
-        while let Some((index, resource, life)) = self.slots.take_idle(false) {
+        while let Some((index, resource, life)) = self.slots.take_idle_at(0) {
             self.close(index, resource, life, reason, actions);
         }
     }

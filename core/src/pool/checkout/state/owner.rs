@@ -21,7 +21,7 @@ impl<R> State<R> {
     ) {
         (self.terms.max_size, self.terms.min_idle) = (max_size, min_idle.min(max_size));
         while self.is_oversized()
-            && let Some((index, resource, life)) = self.slots.take_idle(false)
+            && let Some((index, resource, life)) = self.slots.take_idle_at(0)
         {
             self.close(index, resource, life, PoolCloseReason::Shrunk, actions);
         }
@@ -40,9 +40,10 @@ impl<R> State<R> {
 
     /// Checks every idle connection in the background.
     pub(crate) fn on_check_all(&mut self, now: Instant, actions: &mut Actions<R>) {
-        while let Some((index, resource, life)) = self.slots.take_idle(false) {
+        while let Some((index, resource, life)) = self.slots.take_idle_at(0) {
             self.validate(index, resource, life, Validation::Check, now, actions);
         }
+        self.supply(now, actions);
     }
 
     /// Lends to nobody who is not in line yet.

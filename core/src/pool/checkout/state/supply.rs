@@ -4,23 +4,11 @@ use super::super::{
     endpoints::Attempt,
     slots::{Hope, Life, Phase, SlotId},
 };
-use super::{Action, Actions, Stage, State, Validation};
-use crate::pool::reason::PoolCloseReason;
+use super::{Action, Actions, Stage, State, choice::Choice};
 use std::time::{Duration, Instant};
 
 /// For how long callers rely on a check or a reset, before another connection is opened for them if there is room.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// What the idle connection whose turn it is may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fitness {
-    /// To be lent.
-    Fit,
-    /// To be lent once it has passed a check.
-    Unproven,
-    /// For nothing: it was idle for too long, and waits to be closed.
-    Spent,
-}
 
 impl<R> State<R> {
     /// Sees to it that each caller in line is served or has a connection on its way, and that `min_idle` stand
@@ -33,7 +21,7 @@ impl<R> State<R> {
         self.doubt_slow_checks(now);
         self.serve_from_idle(now, actions);
         while self.wants_more() && self.open(None, now, actions) {}
-        self.make_room(actions);
+        self.make_room(now, actions);
         if self.line.waiting() > 0
             && let Some(open_for) = self.cut_off(now)
         {
@@ -66,59 +54,19 @@ impl<R> State<R> {
 
     /// Gives those in line what is idle, and has checked for them what must be.
     fn serve_from_idle(&mut self, now: Instant, actions: &mut Actions<R>) {
-        while self.line.waiting() > 0
-            && let Some(fitness) = self.look_at_idle(now, actions)
-        {
-            match fitness {
-                Fitness::Spent => break,
-                Fitness::Unproven if self.uncovered() == 0 => break,
-                Fitness::Unproven => self.check_idle(now, actions),
-                Fitness::Fit => {
-                    if let Some((index, resource, life)) =
-                        self.slots.take_idle(self.newest_first(now))
-                    {
-                        self.offer(index, resource, life, now, actions);
-                    }
+        while self.line.waiting() > 0 {
+            match self.choose_idle(now, actions) {
+                Choice::Fit(place) | Choice::FitAfterOthers(place) => {
+                    let Some((index, resource, life)) = self.slots.take_idle_at(place) else {
+                        break;
+                    };
+                    self.offer(index, resource, life, now, actions);
                 }
-            }
-        }
-    }
-
-    /// How fit the idle connection is whose turn it is; those before it that are over are closed.
-    pub(super) fn look_at_idle(
-        &mut self,
-        now: Instant,
-        actions: &mut Actions<R>,
-    ) -> Option<Fitness> {
-        loop {
-            let newest_first = self.newest_first(now);
-            let (_, life) = self.slots.peek_idle(newest_first)?;
-            match self.terms.over(life, self.epoch, now) {
-                Some(PoolCloseReason::IdleTimeout) => return Some(Fitness::Spent),
-                Some(reason) => {
-                    let (index, resource, life) = self.slots.take_idle(newest_first)?;
-                    self.close(index, resource, life, reason, actions);
+                Choice::Unproven(place) if self.uncovered() > 0 => {
+                    self.check_idle(place, now, actions);
                 }
-                None if self.terms.needs_check(life, now) => return Some(Fitness::Unproven),
-                None => return Some(Fitness::Fit),
+                Choice::Unproven(_) | Choice::Nothing => break,
             }
-        }
-    }
-
-    /// At which end the idle connection is whose turn it is: that of the configuration, unless only the other
-    /// has one that is fit at once.
-    pub(super) fn newest_first(&self, now: Instant) -> bool {
-        let is_fit = |life: &Life| {
-            self.terms.over(life, self.epoch, now).is_none() && !self.terms.needs_check(life, now)
-        };
-        let fit_at = |newest| self.slots.peek_idle(newest).is_some_and(|(_, life)| is_fit(life));
-        self.terms.newest_first || (!fit_at(false) && fit_at(true))
-    }
-
-    /// Checks the idle connection whose turn it is by the configuration.
-    pub(super) fn check_idle(&mut self, now: Instant, actions: &mut Actions<R>) {
-        if let Some((index, resource, life)) = self.slots.take_idle(self.terms.newest_first) {
-            self.validate(index, resource, life, Validation::Check, now, actions);
         }
     }
 
@@ -138,13 +86,14 @@ impl<R> State<R> {
         true
     }
 
-    /// Closes what was idle for too long where its place is needed.
-    fn make_room(&mut self, actions: &mut Actions<R>) {
+    /// Closes what is idle and may not be lent, the longest first, where its place is needed.
+    fn make_room(&mut self, now: Instant, actions: &mut Actions<R>) {
         while self.slots.counts().total() >= self.terms.max_size
             && self.uncovered() > self.slots.counts().closing as usize
-            && let Some((index, resource, life)) = self.slots.take_idle(false)
+            && let Some((_, life)) = self.slots.idle_at(0)
+            && let Some(reason) = self.terms.over(life, self.epoch, now)
         {
-            self.close(index, resource, life, PoolCloseReason::IdleTimeout, actions);
+            self.close_idle_at(0, reason, actions);
         }
     }
 
@@ -166,7 +115,12 @@ impl<R> State<R> {
 
     /// From here on nobody relies on checks and resets that have lasted for too long.
     pub(super) fn doubt_slow_checks(&mut self, now: Instant) {
-        while let Some((_, id)) = self.doubts.pop_front_if(|(at, _)| *at <= now) {
+        while let Some(&(at, id)) = self.doubts.front() {
+            let is_over = !matches!(self.slots.phase_mut(id), Some(Phase::Validating { .. }));
+            if !is_over && at > now {
+                break;
+            }
+            self.doubts.pop_front();
             _ = self.take_validation(id);
         }
     }

@@ -24,7 +24,9 @@ use tokio::{
 
 mod claims;
 mod hostile;
+mod machine;
 mod supply;
+mod world;
 
 type Pool = CheckoutPool<Maker>;
 
