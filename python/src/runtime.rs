@@ -96,6 +96,7 @@ pub(crate) fn begin_exit() {
 /// Keeps an object of the parent's for ever, so that no destructor runs for it in this child of a fork.
 #[pyfunction]
 pub(crate) fn leave_to_parent(inherited: Py<PyAny>) {
+    #[expect(clippy::mem_forget, reason = "a child must not end what its parent holds")]
     std::mem::forget(inherited);
 }
 
