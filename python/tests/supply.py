@@ -5,6 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from datetime import timedelta
+
+from trunkline import BackoffConfig, BreakerConfig
+
+# Attempts that follow each other, however often they fail: by neither of its rules does the circuit open.
+SOON = BackoffConfig(base_delay=timedelta(milliseconds=1), max_delay=timedelta(milliseconds=5))
+ALWAYS = BreakerConfig(consecutive_failures=1_000_000, min_calls=1_000_000)
 
 
 class Connection:

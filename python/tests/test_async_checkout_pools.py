@@ -10,13 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from supply import AsyncSupply, Connection
+from supply import ALWAYS, SOON, AsyncSupply, Connection
 from support import Thread, eventually
 
 import trunkline
-from trunkline import AsyncPool, BackoffConfig, BreakerConfig, PoolCloseReason, _native
-
-SOON = BackoffConfig(base_delay=timedelta(milliseconds=1), max_delay=timedelta(milliseconds=5))
+from trunkline import AsyncPool, BreakerConfig, PoolCloseReason, _native
 
 
 @pytest.fixture
@@ -98,8 +96,7 @@ async def test_the_holder_is_the_one_who_asked_also_for_a_task(supply: AsyncSupp
 
 async def test_what_connect_raised_is_the_cause_of_what_the_waiter_gets(supply: AsyncSupply) -> None:
     supply.error = OSError(113, "no route to the database")
-    breaker = BreakerConfig(consecutive_failures=1000)
-    async with pool_of(supply, backoff=SOON, breaker=breaker, min_idle=1) as pool:
+    async with pool_of(supply, backoff=SOON, breaker=ALWAYS, min_idle=1) as pool:
         with pytest.raises(trunkline.PoolTimeout, match="last connect failed") as caught:
             await pool.acquire(timeout=0.1)
         assert caught.value.__cause__ is supply.error
@@ -406,6 +403,17 @@ def test_a_loop_may_be_closed_before_its_pool(supply: AsyncSupply) -> None:
         del pool
         gc.collect()
     eventually(lambda: _native.debug_counts()["pools"] == 0)
+
+
+async def test_the_runtime_may_end_before_the_pool(supply: AsyncSupply) -> None:
+    pool = pool_of(supply, min_idle=3)
+    await pool.wait()
+    trunkline.runtime.shutdown()
+    with pytest.raises(trunkline.PoolClosed):
+        await pool.acquire()
+    await pool.aclose()
+    assert len(supply.made) == 3
+    assert supply.each_was_closed_once()
 
 
 async def test_streams_are_lent_by_address(address_of: Callable[[str], str]) -> None:

@@ -11,13 +11,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from supply import Connection, Supply
+from supply import ALWAYS, SOON, Connection, Supply
 from support import Thread, eventually
 
 import trunkline
-from trunkline import NEVER, BackoffConfig, BreakerConfig, Pool, PoolCloseReason
-
-SOON = BackoffConfig(base_delay=timedelta(milliseconds=1), max_delay=timedelta(milliseconds=5))
+from trunkline import NEVER, BreakerConfig, Pool, PoolCloseReason
 
 
 @pytest.fixture
@@ -106,7 +104,7 @@ def test_no_time_at_all_takes_only_what_is_there(supply: Supply) -> None:
 
 def test_what_connect_raised_is_the_cause_of_what_the_waiter_gets(supply: Supply) -> None:
     supply.error = OSError(113, "no route to the database")
-    with pool_of(supply, backoff=SOON, breaker=BreakerConfig(consecutive_failures=1000)) as pool:
+    with pool_of(supply, backoff=SOON, breaker=ALWAYS) as pool:
         with pytest.raises(trunkline.PoolTimeout, match="last connect failed") as caught:
             pool.acquire(timeout=0.1)
         assert caught.value.__cause__ is supply.error
@@ -585,5 +583,17 @@ def test_the_runtime_may_end_before_the_pool(supply: Supply) -> None:
     with pytest.raises(trunkline.PoolClosed):
         pool.acquire()
     pool.close()
+    assert supply.each_was_closed_once()
     with pool_of(supply) as other, other.connection():
         pass
+
+
+def test_a_pool_closes_what_a_runtime_that_ends_leaves_to_it(supply: Supply) -> None:
+    # Whether the jobs or the close come first to the pool's threads is for chance to say.
+    for _ in range(50):
+        pool = pool_of(supply, min_idle=3)
+        pool.wait()
+        trunkline.runtime.shutdown()
+        pool.close()
+        assert supply.open() == []
+    assert supply.each_was_closed_once()

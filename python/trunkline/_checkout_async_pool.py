@@ -202,6 +202,8 @@ class AsyncPool(PoolBase[C]):
             left = left_by(await core.result(start))
         except _errors.ClosedError:
             left = 0  # The runtime has ended, and the pool with it.
+            core.end()
+            await core.jobs_done()
         finally:
             if left == 0:
                 core.end()

@@ -142,23 +142,36 @@ class LoopCore(Core[C], Generic[C]):
             self.end()
 
     def end(self) -> None:
-        """Leaves the loop, as soon as nobody waits: every connection is closed."""
+        """Leaves the loop, as soon as nobody waits: there is nothing more to close."""
         self.is_over = True
         self._rest()
 
+    async def jobs_done(self) -> None:
+        """Waits for the jobs that are under way, but for one that asks."""
+        others = self._tasks - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)
+
     def _rest(self) -> None:
         # Whoever closes an empty pool waits for its event all the same.
-        if self._fd is not None and self.is_over and not self._waits:
-            if not self.loop.is_closed():
-                self.loop.remove_reader(self._fd)
-            self._fd = None
+        if self._fd is None or not self.is_over or self._waits:
+            return
+        fd, self._fd = self._fd, None
+        if not self.loop.is_closed():
+            self.loop.remove_reader(fd)
+            # A runtime that ends asks for its connections to be closed, and that may be here still.
+            self._take(self.queue.drain())
 
     def _drain(self) -> None:
         if _process.is_exiting():
             # Only a daemon thread still runs a loop now. It ends where it waits.
             self.loop.remove_reader(self.queue.fileno())
             return
-        for event in self.queue.drain():
+        self._take(self.queue.drain())
+        self._rest()
+
+    def _take(self, events: list[Event]) -> None:
+        for event in events:
             job = event[4]
             if isinstance(job, _native.Job):
                 task = self.loop.create_task(self._do(job))
@@ -166,7 +179,6 @@ class LoopCore(Core[C], Generic[C]):
                 task.add_done_callback(self._tasks.discard)
             else:
                 self._deliver(event)
-        self._rest()
 
     async def _do(self, job: _native.Job) -> None:
         hooks, what = self.hooks, job.what

@@ -98,8 +98,15 @@ class _Workers:
         self._jobs.put(job)
 
     def stop(self) -> None:
+        """Ends them after the jobs that are there."""
         for _ in self.threads:
             self._jobs.put(None)
+
+    def join(self, limit: float) -> None:
+        """Waits for their end, at most ``limit`` seconds."""
+        deadline = time.monotonic() + limit
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -192,24 +199,30 @@ class ThreadCore(Core[C], Generic[C]):
             self.end()
 
     def end(self) -> None:
-        """Ends the threads: every connection is closed."""
+        """Ends the threads: there is nothing more to close."""
         self.is_over = True
-        self._connecters.stop()
-        self._menders.stop()
         self.queue.wake()
         if not self.is_own_thread():
             self._dispatcher.join(_STOP_LIMIT)
 
     def _dispatch(self) -> None:
         while self._goes_on():
-            for event in self.queue.wait(NO_DEADLINE, False):
-                job = event[4]
-                if isinstance(job, _native.Job):
-                    (self._connecters if job.what == CONNECT else self._menders).submit(job)
-                else:
-                    self.hand(event)
-                # Not kept while the next is waited for: what is not wanted goes back.
-                del event, job
+            self._take(self.queue.wait(NO_DEADLINE, False))
+        # A runtime that ends asks for its connections to be closed, and that may be here still.
+        self._take(self.queue.drain())
+        # Only here, where jobs are submitted, is it certain that none comes after the last word.
+        self._connecters.stop()
+        self._menders.stop()
+        # Whoever closes the pool waits for this thread, and so for the closes.
+        self._menders.join(_STOP_LIMIT)
+
+    def _take(self, events: list[Event]) -> None:
+        for event in events:
+            job = event[4]
+            if isinstance(job, _native.Job):
+                (self._connecters if job.what == CONNECT else self._menders).submit(job)
+            else:
+                self.hand(event)
 
     def _goes_on(self) -> bool:
         with self._beginning:
