@@ -198,6 +198,21 @@
 #define TRUNKLINE_POOL_DISCARD 1
 
 /**
+ * A verdict: the beginning of something known, too short to tell.
+ */
+#define TRUNKLINE_PROBE_NEED_MORE 1
+
+/**
+ * A verdict: it is the protocol that trunkline_probed_protocol names.
+ */
+#define TRUNKLINE_PROBE_IS 2
+
+/**
+ * A verdict: none of the known protocols, or one of them with a mistake in it.
+ */
+#define TRUNKLINE_PROBE_UNKNOWN 3
+
+/**
  * The operation produced nothing but its status.
  */
 #define TRUNKLINE_EV_DONE 0
@@ -549,6 +564,11 @@ typedef struct trunkline_error_t trunkline_error_t;
  * trunkline_metrics_free.
  */
 typedef struct trunkline_metrics_t trunkline_metrics_t;
+
+/**
+ * What a probe found. Owned by one thread at a time; freed with trunkline_probed_free.
+ */
+typedef struct trunkline_probed_t trunkline_probed_t;
 
 /**
  * A function that gives memory back to the host that lent it.
@@ -1181,6 +1201,20 @@ typedef struct trunkline_pool_stats_t {
 } trunkline_pool_stats_t;
 
 /**
+ * Borrowed bytes.
+ */
+typedef struct trunkline_bytes_t {
+  /**
+   * May be NULL only if `len` is 0.
+   */
+  const uint8_t *ptr;
+  /**
+   * In bytes.
+   */
+  size_t len;
+} trunkline_bytes_t;
+
+/**
  * How a runtime is made. Start from TRUNKLINE_RUNTIME_OPTIONS_INIT.
  */
 typedef struct trunkline_runtime_options_t {
@@ -1201,20 +1235,6 @@ typedef struct trunkline_runtime_options_t {
    */
   struct trunkline_str_t thread_name;
 } trunkline_runtime_options_t;
-
-/**
- * Borrowed bytes.
- */
-typedef struct trunkline_bytes_t {
-  /**
-   * May be NULL only if `len` is 0.
-   */
-  const uint8_t *ptr;
-  /**
-   * In bytes.
-   */
-  size_t len;
-} trunkline_bytes_t;
 
 /**
  * The counts of one stream. Start from TRUNKLINE_STREAM_STATS_INIT.
@@ -2276,6 +2296,87 @@ trunkline_status_t trunkline_pool_close_async(struct trunkline_pool_t pool,
                                               const struct trunkline_completion_t *completion,
                                               struct trunkline_op_t *op,
                                               struct trunkline_error_t **err);
+
+/**
+ * Looks at all bytes of a stream so far. Once the verdict is not NEED_MORE, more bytes do not change it.
+ *
+ * A client whose server speaks first sends nothing to look at: stop waiting for it at a deadline of your own.
+ *
+ * Ownership: the result is the caller's, to be freed with trunkline_probed_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT. Since 0.1.
+ *
+ * # Safety
+ *
+ * `data` is good for `len` bytes.
+ */
+trunkline_status_t trunkline_probe_tcp(const uint8_t *data,
+                                       size_t len,
+                                       struct trunkline_probed_t **out,
+                                       struct trunkline_error_t **err);
+
+/**
+ * Looks at all datagrams of a flow so far, in the order in which they came; at most 16 are looked at. Once the
+ * verdict is not NEED_MORE, more datagrams do not change it.
+ *
+ * Ownership: the result is the caller's, to be freed with trunkline_probed_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT. Since 0.1.
+ *
+ * # Safety
+ *
+ * `datagrams` is good for `count` elements, and each of them for its length.
+ */
+trunkline_status_t trunkline_probe_udp(const struct trunkline_bytes_t *datagrams,
+                                       size_t count,
+                                       struct trunkline_probed_t **out,
+                                       struct trunkline_error_t **err);
+
+/**
+ * One of TRUNKLINE_PROBE_*; 0 for NULL.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+int32_t trunkline_probed_verdict(const struct trunkline_probed_t *probed);
+
+/**
+ * The name of the protocol: "tls", "http1", "http2", "ssh", "socks5", "postgresql", "redis" or "mqtt" of a stream,
+ * "quic", "dns", "stun" or "wireguard" of datagrams. NULL unless the verdict is IS.
+ *
+ * Ownership: borrowed until trunkline_probed_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_probed_protocol(const struct trunkline_probed_t *probed);
+
+/**
+ * The host that the client asks for, in lower case: the server name of TLS and QUIC, the host of HTTP/1. NULL
+ * without one.
+ *
+ * Ownership: borrowed until trunkline_probed_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_probed_host(const struct trunkline_probed_t *probed);
+
+/**
+ * A protocol that a client of TLS or QUIC offers to speak inside (ALPN), the best first, from `index` 0 on; NULL
+ * past the last one.
+ *
+ * Ownership: borrowed until trunkline_probed_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_probed_alpn(const struct trunkline_probed_t *probed,
+                                  size_t index);
+
+/**
+ * All that was found, as one JSON object such as {"verdict": "is", "protocol": "tls", "server_name": "a.example",
+ * "alpn": ["h2"], "ech": false}, and in `*len`, where given, its length; NULL and 0 for NULL.
+ *
+ * Ownership: borrowed until trunkline_probed_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_probed_json(const struct trunkline_probed_t *probed,
+                                  size_t *len);
+
+/**
+ * Frees what a probe found; NULL does nothing.
+ *
+ * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+void trunkline_probed_free(struct trunkline_probed_t *probed);
 
 /**
  * Makes a queue that holds at most `max_pending` outstanding operations and undrained events; 0 means

@@ -184,6 +184,9 @@ inline std::string text(const char *found, std::size_t length) {
   return found == nullptr ? std::string() : std::string(found, length);
 }
 
+/** A text that ends with a NUL; empty for NULL. */
+inline std::string text(const char *found) { return found == nullptr ? std::string() : std::string(found); }
+
 /** Calls a function that writes an address into a buffer. */
 template <class Call>
 std::string address(Call call) {
@@ -1201,6 +1204,56 @@ struct Metric {
   double value;
   /** How many values a histogram has; else 0. */
   uint64_t count;
+};
+
+/** What the first bytes of a connection, or the first datagrams of a flow, say of the protocol that they speak. */
+class Probed {
+ public:
+  /** Looks at all bytes of a stream so far. */
+  static Probed tcp(const void *data, std::size_t size) {
+    trunkline_probed_t *made = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_probe_tcp(static_cast<const uint8_t *>(data), size, &made, &error), error);
+    return Probed(made);
+  }
+  /** The same of a text. */
+  static Probed tcp(const std::string &data) { return tcp(data.data(), data.size()); }
+
+  /** Looks at all datagrams of a flow so far, in the order in which they came. */
+  static Probed udp(const std::vector<std::vector<uint8_t>> &datagrams) {
+    std::vector<trunkline_bytes_t> views;
+    for (const std::vector<uint8_t> &datagram : datagrams) {
+      views.push_back(trunkline_bytes_t{datagram.data(), datagram.size()});
+    }
+    trunkline_probed_t *made = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_probe_udp(views.data(), views.size(), &made, &error), error);
+    return Probed(made);
+  }
+
+  /** One of TRUNKLINE_PROBE_*; once it is not NEED_MORE, more bytes do not change it. */
+  int32_t verdict() const noexcept { return trunkline_probed_verdict(probed_.get()); }
+  /** Such as "tls" or "quic"; empty unless the verdict is IS. */
+  std::string protocol() const { return detail::text(trunkline_probed_protocol(probed_.get())); }
+  /** The host that the client asks for, in lower case; empty without one. */
+  std::string host() const { return detail::text(trunkline_probed_host(probed_.get())); }
+  /** The protocols that a client of TLS or QUIC offers to speak inside, the best first. */
+  std::vector<std::string> alpn() const {
+    std::vector<std::string> names;
+    while (const char *name = trunkline_probed_alpn(probed_.get(), names.size())) names.push_back(name);
+    return names;
+  }
+  /** All that was found, as one JSON object. */
+  std::string json() const {
+    std::size_t length = 0;
+    const char *found = trunkline_probed_json(probed_.get(), &length);
+    return detail::text(found, length);
+  }
+
+ private:
+  explicit Probed(trunkline_probed_t *probed) noexcept : probed_(probed) {}
+
+  detail::Value<trunkline_probed_t, trunkline_probed_free> probed_;
 };
 
 /** What all instruments of a runtime showed at one moment. */

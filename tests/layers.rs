@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["error", "context", "fork", "backoff", "budget"],
     &["config", "metrics", "events", "completion"],
     &["transport"],
-    &["relay", "endpoint"],
+    &["relay", "probe", "endpoint"],
     &["pool"],
     &["manager"],
 ];

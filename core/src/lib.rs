@@ -4,6 +4,7 @@
 //!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring; CheckoutPool: one caller at a time
 //!   relay      copies both ways, counts, half-closes
+//!   probe      TcpProbedProtocol, UdpProbedProtocol: what a peer speaks, from its first bytes
 //!   endpoint   EndpointSet, HealthCheck, OutlierDetector, Breaker, Picker: who is there, works, is next
 //!   transport  Network ─▶ Stream, Listener over tcp, unix, mem; faults on any of them
 //!   config · metrics · events · completion
@@ -44,6 +45,7 @@ pub mod fork;
 pub mod manager;
 pub mod metrics;
 pub mod pool;
+pub mod probe;
 pub mod relay;
 mod sync;
 pub mod transport;
@@ -71,6 +73,9 @@ pub use metrics::{ConnectionMetrics, Metrics};
 pub use pool::{
     Advice, CheckoutPool, CheckoutPoolStats, ConnectionPool, Connector, DashMapConnectionPool, Got,
     InsertError, Lease, PoolCloseReason, PoolEntry, PoolStats, Tuner, TunerSample, Turn,
+};
+pub use probe::{
+    DnsQuery, PostgresRequest, TcpProbedProtocol, TlsHello, UdpProbedProtocol, Verdict,
 };
 pub use transport::{
     CloseHandle, ConnectOptions, ListenOptions, Listener, ListenerReady, Network, Stream,

@@ -118,18 +118,19 @@ pub(crate) unsafe fn address(ptr: *const c_char, len: usize) -> Result<Address, 
 pub(crate) unsafe fn buffers<'a>(
     ptr: *const trunkline_bytes_t,
     count: usize,
+    name: &str,
 ) -> Result<Vec<&'a [u8]>, Failure> {
     if count == 0 {
         return Ok(Vec::new());
     }
     if ptr.is_null() {
-        return Err(Failure::null("iov"));
+        return Err(Failure::null(name));
     }
-    check_length(count.saturating_mul(size_of::<trunkline_bytes_t>()), "iov")?;
+    check_length(count.saturating_mul(size_of::<trunkline_bytes_t>()), name)?;
     // SAFETY: not NULL and of a possible length; the rest is the caller's promise.
     let list = unsafe { slice::from_raw_parts(ptr, count) };
     // SAFETY: the caller promises it for each element.
-    list.iter().map(|item| unsafe { bytes(item.ptr, item.len, "iov") }).collect()
+    list.iter().map(|item| unsafe { bytes(item.ptr, item.len, name) }).collect()
 }
 
 /// When a call has to give up.

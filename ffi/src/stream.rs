@@ -276,7 +276,7 @@ pub unsafe extern "C" fn trunkline_stream_write(
     enter(n, None, |call| {
         let object = call.object(stream)?;
         // SAFETY: the caller's promise is the same.
-        let buffers = unsafe { buffers(iov, iovcnt)? };
+        let buffers = unsafe { buffers(iov, iovcnt, "iov")? };
         let slices: Vec<_> = buffers.into_iter().map(IoSlice::new).collect();
         let attempt = |stream: &Stream| stream.try_write(&slices);
         object.retry(call, deadline_ns, Step::Write, attempt, Stream::writable)

@@ -1,7 +1,7 @@
 //! The one place with pointers: Python's buffers, texts and events, as the C functions take them.
 #![allow(unsafe_code, reason = "the C functions take pointers with lengths")]
 
-use crate::{failure::invalid, log::Ring};
+use crate::{failure::invalid, log::Ring, probe::Probed};
 use pyo3::{buffer::PyUntypedBuffer, prelude::*};
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -428,6 +428,34 @@ pub(crate) fn config_from_json(json: &str) -> Result<Config, Failed> {
 
 pub(crate) fn config_json(config: Option<&trunkline_config_t>) -> String {
     text(trunkline_config_json(config, None)).unwrap_or_default()
+}
+
+pub(crate) fn probe_tcp(data: &[u8]) -> Result<Probed, Failed> {
+    let (bytes, length) = (data.as_ptr(), data.len());
+    // SAFETY: pointer and length are those of a live slice.
+    let probed = call(None, |out, err| unsafe { trunkline_probe_tcp(bytes, length, out, err) })?;
+    Ok(told(probed.as_deref()))
+}
+
+pub(crate) fn probe_udp(datagrams: &[&[u8]]) -> Result<Probed, Failed> {
+    let view = |bytes: &&[u8]| trunkline_bytes_t { ptr: bytes.as_ptr(), len: bytes.len() };
+    let views: Vec<_> = datagrams.iter().map(view).collect();
+    let (first, count) = (views.as_ptr(), views.len());
+    // SAFETY: pointer and count are those of a live list, whose elements are live slices.
+    let probed = call(None, |out, err| unsafe { trunkline_probe_udp(first, count, out, err) })?;
+    Ok(told(probed.as_deref()))
+}
+
+fn told(probed: Option<&trunkline_probed_t>) -> Probed {
+    let alpn = (0..).map_while(|index| text(trunkline_probed_alpn(probed, index))).collect();
+    let json = text(trunkline_probed_json(probed, None)).unwrap_or_default();
+    (
+        trunkline_probed_verdict(probed),
+        text(trunkline_probed_protocol(probed)),
+        text(trunkline_probed_host(probed)),
+        alpn,
+        json,
+    )
 }
 
 /// A view into a snapshot as text of its own.

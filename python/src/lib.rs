@@ -23,6 +23,7 @@ mod manager;
 mod metrics;
 mod open;
 mod pool;
+mod probe;
 mod queue;
 mod runtime;
 mod stream;
@@ -42,6 +43,7 @@ mod _native {
         metrics::Metrics,
         open::{Operation, connect, listen, pipe},
         pool::KeyedPool,
+        probe::{probe_tcp, probe_udp},
         queue::Queue,
         runtime::{
             begin_exit, configure, is_running, leave_to_parent, shutdown, threads_detached,

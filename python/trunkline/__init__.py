@@ -100,6 +100,12 @@ from ._pool import (
     PoolCloseReason,
     PoolStats,
 )
+from ._probe import (
+    Probed,
+    ProbeVerdict,
+    probe_tcp,
+    probe_udp,
+)
 from ._runtime import (
     Runtime,
     runtime,
@@ -161,6 +167,8 @@ __all__ = [
     "PoolStats",
     "PoolTimeout",
     "PoolingConfig",
+    "ProbeVerdict",
+    "Probed",
     "ProtocolError",
     "ReadTimeout",
     "ResetError",
@@ -188,6 +196,8 @@ __all__ = [
     "listen",
     "metrics",
     "pipe",
+    "probe_tcp",
+    "probe_udp",
     "prometheus_text",
     "runtime",
     "start_logging",

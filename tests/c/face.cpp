@@ -45,6 +45,20 @@ void streams_carry_text_both_ways(const std::string &address) {
   CHECK(thrown([&] { moved.read(text, 1); }) == TRUNKLINE_E_CLOSED, "a closed stream says so");
 }
 
+void bytes_are_told_what_they_speak() {
+  Probed request = Probed::tcp("GET / HTTP/1.1\r\nHost: A.example\r\n");
+  CHECK(request.verdict() == TRUNKLINE_PROBE_IS && request.protocol() == "http1", "a request is HTTP/1");
+  CHECK(request.host() == "a.example" && request.alpn().empty(), "to a host, without protocols inside");
+  CHECK(request.json() == "{\"verdict\":\"is\",\"protocol\":\"http1\",\"host\":\"a.example\"}", "as JSON");
+  Probed nothing = Probed::udp({});
+  CHECK(nothing.verdict() == TRUNKLINE_PROBE_NEED_MORE && nothing.protocol().empty(), "nothing says nothing");
+  std::vector<uint8_t> initiation(148, 0);
+  initiation[0] = 1;
+  CHECK(Probed::udp({initiation}).protocol() == "wireguard", "one datagram is enough");
+  Probed moved = std::move(request);
+  CHECK(moved.protocol() == "http1" && request.json().empty(), "a moved result has one owner");
+}
+
 void errors_say_what_failed_and_whether_to_retry() {
   try {
     Stream::connect("mem:nobody-is-here");
@@ -168,6 +182,7 @@ int main() {
   for (const char *address : {"tcp://127.0.0.1:0", "unix:@trunkline-face", "mem:face"}) {
     streams_carry_text_both_ways(address);
   }
+  bytes_are_told_what_they_speak();
   errors_say_what_failed_and_whether_to_retry();
   a_pipe_is_bounded_and_its_reader_frees_its_writer();
   a_queue_brings_connections_and_readiness();
