@@ -2598,8 +2598,10 @@ trunkline_status_t trunkline_stream_write(struct trunkline_stream_t stream,
                                           size_t *n);
 
 /**
- * Reads what is there, at most `max` bytes, into a buffer of the library's. `*out` is empty at the end of
- * the stream.
+ * Reads what is there, at most `max` bytes, as a buffer. `*out` is empty at the end of the stream.
+ *
+ * What the peer has handed over by trunkline_stream_send_buf through a pipe is that very buffer, or the first `max` bytes of
+ * it; everything else is copied into a new one of at most 64 KiB.
  *
  * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: as trunkline_stream_read.
  * Threads: as trunkline_stream_read. Errors: as trunkline_stream_read. Since 0.1.
@@ -2608,6 +2610,21 @@ trunkline_status_t trunkline_stream_recv_buf(struct trunkline_stream_t stream,
                                              size_t max,
                                              int64_t deadline_ns,
                                              struct trunkline_buf_t **out);
+
+/**
+ * Writes what fits of a buffer and takes it off its front; `*n` says how many bytes it was. What is left stays in
+ * `buf`, until it is empty.
+ *
+ * Through a pipe, buffers of 4 KiB and more are handed over as they are, without a copy: their memory is released after
+ * the reader is done with it. Everything else is copied. A deadline of 0 tries once and says WOULD_BLOCK.
+ *
+ * Ownership: `buf` stays the caller's, to be freed with trunkline_buf_free. Blocks: as trunkline_stream_write. Threads: as
+ * trunkline_stream_write; `buf` is used by this call alone. Errors: as trunkline_stream_write. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_send_buf(struct trunkline_stream_t stream,
+                                             struct trunkline_buf_t *buf,
+                                             int64_t deadline_ns,
+                                             size_t *n);
 
 /**
  * Asks for one event per direction in `interest` (TRUNKLINE_READABLE, TRUNKLINE_WRITABLE, or both) on `cq`.

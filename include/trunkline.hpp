@@ -267,6 +267,8 @@ class Buffer {
     trunkline_buf_data(buffer_.get(), &size);
     return size;
   }
+  /** The buffer itself, which stays this object's. */
+  trunkline_buf_t *get() const noexcept { return buffer_.get(); }
 
  private:
   static void release_bytes(void *owner) noexcept { delete static_cast<std::vector<uint8_t> *>(owner); }
@@ -323,6 +325,17 @@ class Stream : public detail::Owned<trunkline_stream_t, trunkline_stream_free> {
     trunkline_buf_t *found = nullptr;
     settle(trunkline_stream_recv_buf(get(), most, deadline.ns(), &found));
     return Buffer(found);
+  }
+
+  /**
+   * Writes all of a buffer, which is empty then. Through a pipe, 4 KiB and more are handed over without a copy. What was
+   * not written when this throws is left in it.
+   */
+  void write_buffer(Buffer &buffer, Deadline deadline = Deadline()) {
+    while (buffer.size() > 0) {
+      std::size_t n;
+      settle(trunkline_stream_send_buf(get(), buffer.get(), deadline.ns(), &n));
+    }
   }
 
   /** Reads exactly `size` bytes; an earlier end throws std::length_error. */

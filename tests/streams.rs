@@ -5,6 +5,7 @@
     reason = "a test stops at the first surprise and drives itself"
 )]
 
+use bytes::Bytes;
 use std::{
     io::IoSlice,
     net::Shutdown,
@@ -13,7 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 use trunkline_core::{
-    Address, Budget, CloseReason, ConnectionError, ListenOptions, Listener, Network, Step, Stream,
+    Address, Budget, CloseReason, ConnectionError, ListenOptions, Listener, Network, PipeConfig,
+    Step, Stream,
 };
 
 fn network() -> Network {
@@ -89,6 +91,41 @@ async fn a_slow_reader_stalls_the_writer_and_loses_nothing() {
         assert_eq!(read_all(&far).await.unwrap().len() + 1, TOTAL, "{address}");
         writer.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buffers_cross_every_kind_of_stream_and_a_pipe_hands_them_over() {
+    let network = network();
+    for address in addresses("buffers") {
+        let (near, far, _listener) = connected(&network, &address).await;
+        let sent = Bytes::from_iter((0..50_000_u32).map(|n| n as u8));
+        let mut left = sent.clone();
+        near.send_buf(&mut left).await.unwrap();
+        assert!(left.is_empty());
+        let mut parts = Vec::new();
+        while parts.iter().map(Bytes::len).sum::<usize>() < sent.len() {
+            parts.push(far.recv_buf(usize::MAX).await.unwrap());
+        }
+        assert_eq!(parts.concat(), sent, "{address}");
+        let is_handed_over = parts[0].as_ptr() == sent.as_ptr();
+        assert_eq!(is_handed_over, matches!(address, Address::Mem(_)), "{address}");
+        assert_eq!(far.metrics().bytes_received(), 50_000, "{address}");
+        near.shutdown(Shutdown::Write).unwrap();
+        assert!(far.recv_buf(1).await.unwrap().is_empty(), "{address}: the end");
+    }
+}
+
+#[tokio::test]
+async fn a_buffer_that_was_given_up_on_keeps_what_was_not_sent() {
+    let (near, far) = network().pipe(&PipeConfig { capacity: 10_000 }).unwrap();
+    let mut left = Bytes::from(vec![7; 15_000]);
+    {
+        let mut sending = std::pin::pin!(near.send_buf(&mut left));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(sending.as_mut().poll(&mut context).is_pending());
+    }
+    assert_eq!(left.len(), 5_000);
+    assert_eq!(far.recv_buf(usize::MAX).await.unwrap().len(), 10_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

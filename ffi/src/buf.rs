@@ -1,23 +1,20 @@
 //! Owned buffers: immutable bytes that travel without a copy, freed by the library that made them.
 #![allow(unsafe_code, reason = "memory that C gave is wrapped and released by its own function")]
 
-use crate::{completion::UserData, input::bytes};
-use std::{ffi::c_void, ptr, sync::Arc};
+use crate::{completion::UserData, input};
+use bytes::Bytes;
+use std::{ffi::c_void, ptr};
 
 /// Bytes that several owners may share. Owned by one thread at a time; trunkline_buf_ref makes another owner.
 #[derive(Debug)]
 pub struct trunkline_buf_t {
-    bytes: Arc<Bytes>,
+    pub(crate) bytes: Bytes,
 }
 
 /// A function that gives memory back to the host that lent it.
 pub type trunkline_release_fn = Option<unsafe extern "C-unwind" fn(owner: *mut c_void)>;
 
-enum Bytes {
-    Owned(Vec<u8>),
-    Lent(Lent),
-}
-
+/// Memory of the host, given back with its last owner.
 struct Lent {
     ptr: *const u8,
     len: usize,
@@ -27,22 +24,11 @@ struct Lent {
 
 // SAFETY: the host promised that the bytes stay readable and unchanged until the release.
 unsafe impl Send for Lent {}
-// SAFETY: as above; shared owners only read.
-unsafe impl Sync for Lent {}
 
-impl std::fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes", self.as_slice().len())
-    }
-}
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Owned(bytes) => bytes,
-            // SAFETY: checked when it was wrapped, and lent until the release.
-            Self::Lent(lent) => unsafe { std::slice::from_raw_parts(lent.ptr, lent.len) },
-        }
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: checked when it was wrapped, and lent until the release.
+        unsafe { std::slice::from_raw_parts(self.ptr, self.len) }
     }
 }
 
@@ -56,8 +42,8 @@ impl Drop for Lent {
 }
 
 impl trunkline_buf_t {
-    pub(crate) fn owned(bytes: Vec<u8>) -> Self {
-        Self { bytes: Arc::new(Bytes::Owned(bytes)) }
+    pub(crate) fn owned(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into() }
     }
 }
 
@@ -79,11 +65,11 @@ pub unsafe extern "C" fn trunkline_buf_wrap(
     release: trunkline_release_fn,
 ) -> Option<Box<trunkline_buf_t>> {
     // SAFETY: the caller's promise is the same.
-    let is_good = unsafe { bytes(ptr, len, "ptr") }.is_ok();
+    let is_good = unsafe { input::bytes(ptr, len, "ptr") }.is_ok();
     let start = if ptr.is_null() { ptr::NonNull::dangling().as_ptr() } else { ptr };
     let len = if is_good { len } else { 0 };
     let lent = Lent { ptr: start, len, owner: UserData(owner), release };
-    is_good.then(|| Box::new(trunkline_buf_t { bytes: Arc::new(Bytes::Lent(lent)) }))
+    is_good.then(|| Box::new(trunkline_buf_t::owned(Bytes::from_owner(lent))))
 }
 
 /// The bytes of a buffer and, in `*len`, how many; NULL and 0 for NULL.
@@ -94,11 +80,10 @@ pub extern "C" fn trunkline_buf_data(
     buf: Option<&trunkline_buf_t>,
     len: Option<&mut usize>,
 ) -> *const u8 {
-    let bytes = buf.map(|buf| buf.bytes.as_slice());
     if let Some(len) = len {
-        *len = bytes.map_or(0, <[u8]>::len);
+        *len = buf.map_or(0, |buf| buf.bytes.len());
     }
-    bytes.map_or(ptr::null(), <[u8]>::as_ptr)
+    buf.map_or(ptr::null(), |buf| buf.bytes.as_ptr())
 }
 
 /// Makes another owner of the same bytes, for another thread; NULL for NULL.
@@ -107,7 +92,7 @@ pub extern "C" fn trunkline_buf_data(
 /// Errors: none. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_buf_ref(buf: Option<&trunkline_buf_t>) -> Option<Box<trunkline_buf_t>> {
-    buf.map(|buf| Box::new(trunkline_buf_t { bytes: Arc::clone(&buf.bytes) }))
+    buf.map(|buf| Box::new(trunkline_buf_t::owned(buf.bytes.clone())))
 }
 
 /// Frees a buffer; NULL does nothing.

@@ -283,8 +283,10 @@ pub unsafe extern "C" fn trunkline_stream_write(
     })
 }
 
-/// Reads what is there, at most `max` bytes, into a buffer of the library's. `*out` is empty at the end of
-/// the stream.
+/// Reads what is there, at most `max` bytes, as a buffer. `*out` is empty at the end of the stream.
+///
+/// What the peer has handed over by trunkline_stream_send_buf through a pipe is that very buffer, or the first `max` bytes of
+/// it; everything else is copied into a new one of at most 64 KiB.
 ///
 /// Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: as trunkline_stream_read.
 /// Threads: as trunkline_stream_read. Errors: as trunkline_stream_read. Since 0.1.
@@ -295,18 +297,37 @@ pub extern "C" fn trunkline_stream_recv_buf(
     deadline_ns: i64,
     out: Option<&mut MaybeUninit<Option<Box<trunkline_buf_t>>>>,
 ) -> trunkline_status_t {
-    /// What one call allocates at most; a stream delivers its bytes in pieces anyway.
-    const LARGEST: usize = 1 << 20;
     enter(out, None, |call| {
         let object = call.object(stream)?;
         if max == 0 {
             return Err(Failure::argument("max: must be at least 1"));
         }
-        let mut room = vec![0; max.min(LARGEST)];
-        let attempt = |stream: &Stream| stream.try_read(&mut room);
-        let n = object.retry(call, deadline_ns, Step::Read, attempt, Stream::readable)?;
-        room.truncate(n);
-        Ok(Some(Box::new(trunkline_buf_t::owned(room))))
+        let attempt = |stream: &Stream| stream.try_recv_buf(max);
+        let buf = object.retry(call, deadline_ns, Step::Read, attempt, Stream::readable)?;
+        Ok(Some(Box::new(trunkline_buf_t::owned(buf))))
+    })
+}
+
+/// Writes what fits of a buffer and takes it off its front; `*n` says how many bytes it was. What is left stays in
+/// `buf`, until it is empty.
+///
+/// Through a pipe, buffers of 4 KiB and more are handed over as they are, without a copy: their memory is released after
+/// the reader is done with it. Everything else is copied. A deadline of 0 tries once and says WOULD_BLOCK.
+///
+/// Ownership: `buf` stays the caller's, to be freed with trunkline_buf_free. Blocks: as trunkline_stream_write. Threads: as
+/// trunkline_stream_write; `buf` is used by this call alone. Errors: as trunkline_stream_write. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_stream_send_buf(
+    stream: trunkline_stream_t,
+    buf: Option<&mut trunkline_buf_t>,
+    deadline_ns: i64,
+    n: Option<&mut MaybeUninit<usize>>,
+) -> trunkline_status_t {
+    enter(n, None, |call| {
+        let object = call.object(stream)?;
+        let buf = buf.ok_or_else(|| Failure::null("buf"))?;
+        let attempt = |stream: &Stream| stream.try_send_buf(&mut buf.bytes);
+        object.retry(call, deadline_ns, Step::Write, attempt, Stream::writable)
     })
 }
 

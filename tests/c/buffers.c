@@ -84,12 +84,93 @@ static void a_stream_reads_into_a_buffer_of_the_library(void) {
   free_streams(ends[0], ends[1]);
 }
 
+static void a_large_buffer_crosses_a_pipe_without_a_copy(void) {
+  enum { SIZE = 40000 };
+  static uint8_t bytes[SIZE];
+  trunkline_stream_t ends[2];
+  trunkline_buf_t *sent, *found = NULL;
+  const uint8_t *data;
+  size_t n = 0, length = 0;
+  int i;
+  released = 0;
+  for (i = 0; i < SIZE; i++) bytes[i] = (uint8_t)(i * 7);
+  pair_of(ends);
+  sent = trunkline_buf_wrap(bytes, SIZE, NULL, on_release);
+  OK(trunkline_stream_send_buf(ends[0], sent, NEVER, &n));
+  trunkline_buf_data(sent, &length);
+  CHECK(n == SIZE && length == 0, "all of it was taken off");
+  trunkline_buf_free(sent);
+  OK(trunkline_stream_recv_buf(ends[1], SIZE_MAX, NEVER, &found));
+  data = trunkline_buf_data(found, &length);
+  CHECK(data == bytes && length == SIZE && released == 0, "the very same bytes, still lent");
+  trunkline_buf_free(found);
+  CHECK(released == 1, "the reader was the last owner");
+  free_streams(ends[0], ends[1]);
+}
+
+static trunkline_stream_t reader;
+
+static void on_release_close_reader(void *owner) {
+  released++;
+  CHECK(owner == &reader, "its owner");
+  OK(trunkline_stream_close(reader));
+}
+
+static void a_release_may_close_the_stream_that_was_read(void) {
+  enum { SIZE = 5000 };
+  static uint8_t bytes[SIZE], into[SIZE];
+  trunkline_stream_t ends[2];
+  trunkline_buf_t *sent;
+  size_t n = 0;
+  released = 0;
+  pair_of(ends);
+  reader = ends[1];
+  sent = trunkline_buf_wrap(bytes, SIZE, &reader, on_release_close_reader);
+  OK(trunkline_stream_send_buf(ends[0], sent, NEVER, &n));
+  trunkline_buf_free(sent);
+  OK(trunkline_stream_read(reader, into, SIZE, NEVER, &n));
+  CHECK(n == SIZE && released == 1, "it ran when all was read, with nothing locked");
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_read(reader, into, SIZE, NEVER, &n));
+  free_streams(ends[0], ends[1]);
+}
+
+static void what_does_not_fit_stays_in_the_buffer(void) {
+  enum { SIZE = 150000 };
+  static uint8_t bytes[SIZE];
+  trunkline_stream_t ends[2];
+  trunkline_buf_t *sent, *found = NULL;
+  size_t n = 0, left = 0, total = 0, length = 0;
+  released = 0;
+  pair_of(ends);
+  sent = trunkline_buf_wrap(bytes, SIZE, NULL, on_release);
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_stream_send_buf(ends[0], NULL, 0, &n));
+  OK(trunkline_stream_send_buf(ends[0], sent, 0, &n));
+  trunkline_buf_data(sent, &left);
+  CHECK(n > 0 && n + left == SIZE, "a part was taken, and the rest is left");
+  GIVES(TRUNKLINE_E_WOULD_BLOCK, trunkline_stream_send_buf(ends[0], sent, 0, &n));
+  CHECK(n == 0, "nothing fits any more");
+  for (;;) {
+    OK(trunkline_stream_recv_buf(ends[1], 1000, NEVER, &found));
+    trunkline_buf_data(found, &length);
+    trunkline_buf_free(found);
+    total += length;
+    if (total == SIZE) break;
+    if (left > 0 && trunkline_stream_send_buf(ends[0], sent, 0, &n) == TRUNKLINE_OK) left -= n;
+  }
+  trunkline_buf_free(sent);
+  CHECK(released == 1, "the bytes came back once");
+  free_streams(ends[0], ends[1]);
+}
+
 int main(void) {
   begin();
   lent_bytes_come_back_once_after_the_last_owner();
   a_failing_wrap_gives_back_too();
   empty_and_null_are_harmless();
   a_stream_reads_into_a_buffer_of_the_library();
+  a_large_buffer_crosses_a_pipe_without_a_copy();
+  a_release_may_close_the_stream_that_was_read();
+  what_does_not_fit_stays_in_the_buffer();
   leave();
   return 0;
 }

@@ -63,6 +63,7 @@ static inline void every_stream_call(trunkline_stream_t stream, trunkline_status
   GIVES(bad, trunkline_stream_read(stream, bytes, sizeof bytes, NEVER, &n));
   GIVES(bad, trunkline_stream_write(stream, &iov, 1, NEVER, &n));
   GIVES(bad, trunkline_stream_recv_buf(stream, 10, NEVER, &buf));
+  GIVES(bad, trunkline_stream_send_buf(stream, buf, NEVER, &n));
   GIVES(bad, trunkline_stream_arm(stream, TRUNKLINE_READABLE, cq, 1));
   GIVES(bad, trunkline_stream_shutdown(stream, TRUNKLINE_WRITABLE));
   TELLS(bad, trunkline_stream_error(stream, &err));

@@ -146,6 +146,12 @@ void buffers_share_without_a_copy() {
   ends.first.write_all(other.data(), other.size());
   CHECK(ends.second.read_buffer(5000).size() == 1000, "streams read into buffers");
   CHECK(trunkline::Buffer().size() == 0, "an empty one is empty");
+  trunkline::Buffer large = trunkline::Buffer::wrap(std::vector<std::uint8_t>(20000, 9));
+  const std::uint8_t *place = large.data();
+  ends.first.write_buffer(large);
+  CHECK(large.size() == 0, "what was written is taken off");
+  trunkline::Buffer arrived = ends.second.read_buffer(65536);
+  CHECK(arrived.data() == place && arrived.size() == 20000, "a pipe hands the very bytes over");
 }
 
 void queues_carry_connects_and_readiness() {

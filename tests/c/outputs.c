@@ -45,6 +45,9 @@ static void outputs_are_blank_after_a_failure(void) {
   GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_stream_recv_buf(none, 1, NEVER, &buf));
   CHECK(buf == NULL, "buffer");
   n = 99;
+  GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_stream_send_buf(none, NULL, NEVER, &n));
+  CHECK(n == 0, "bytes of a buffer");
+  n = 99;
   GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_stream_address(none, TRUNKLINE_PEER, text, sizeof text, &n));
   CHECK(n == 0, "length of an address");
   cq.h = 0;
@@ -79,6 +82,7 @@ static void a_null_output_is_an_error(void) {
   GIVES(BAD, trunkline_stream_read(ends[0], &byte, 1, NEVER, NULL));
   GIVES(BAD, trunkline_stream_write(ends[0], &iov, 1, NEVER, NULL));
   GIVES(BAD, trunkline_stream_recv_buf(ends[0], 1, NEVER, NULL));
+  GIVES(BAD, trunkline_stream_send_buf(ends[0], NULL, NEVER, NULL));
   GIVES(BAD, trunkline_stream_address(ends[0], TRUNKLINE_PEER, text, sizeof text, NULL));
   GIVES(BAD, trunkline_stream_stats(ends[0], NULL));
   GIVES(BAD, trunkline_debug_counts(NULL));

@@ -44,7 +44,8 @@ const RECV_SIZE: usize = 64 << 10;
 /// One end of a byte stream in readiness form. Dropping it closes it.
 ///
 /// Implementations need not serve several tasks at once per direction: [`Stream`] does that for
-/// all of them.
+/// all of them. It calls them under a lock, under which only [`try_read`](Self::try_read) and the drop of the
+/// transport may drop what a peer has handed over.
 pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// Reads what is there, at most `buf.len()` bytes; 0 with a non-empty `buf` is the end of the stream.
     ///
@@ -52,6 +53,12 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     ///
     /// `WouldBlock` while nothing is there; anything else ends the stream.
     fn try_read(&self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// As [`try_read`](Self::try_read), for a caller that holds a lock: a buffer that was handed over and is used up
+    /// now comes back, to be dropped after the lock. Its memory may be a host's, which hears of it.
+    fn try_read_locked(&self, buf: &mut [u8]) -> (io::Result<usize>, Option<Bytes>) {
+        (self.try_read(buf), None)
+    }
 
     /// Writes as much of `bufs` as fits now, which may be a part.
     ///

@@ -11,6 +11,7 @@ use crate::{
     events::{Event, Events},
     metrics::ConnectionMetrics,
 };
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use std::{
     fmt,
@@ -173,16 +174,44 @@ impl Stream {
     /// `Pending` says that nothing is there now, and registers nobody.
     pub fn try_read(&self, buf: &mut [u8]) -> Poll<Result<usize, ConnectionError>> {
         let length = buf.len();
-        let answer = self.inner.attempt(Way::In, |transport| transport.try_read(buf));
+        let mut spent = None;
+        let answer = self.inner.attempt(Way::In, |transport| {
+            let answer;
+            (answer, spent) = transport.try_read_locked(buf);
+            counted(answer)
+        });
+        drop(spent);
         if length > 0 && matches!(answer, Poll::Ready(Ok(0))) {
-            return self.inner.on_read_end();
+            return self.inner.on_read_end(0);
         }
         answer
     }
 
+    /// Reads what is there as one buffer, at most `max` bytes; an empty one, unless `max` is 0, is the end of the
+    /// stream. `Pending` as for [`try_read`](Self::try_read).
+    ///
+    /// What a peer in this process has handed over by [`try_send_buf`](Self::try_send_buf) is that very buffer.
+    pub fn try_recv_buf(&self, max: usize) -> Poll<Result<Bytes, ConnectionError>> {
+        let answer = self
+            .inner
+            .attempt(Way::In, |transport| transport.try_recv_buf(max).map(|buf| (buf.len(), buf)));
+        match answer {
+            Poll::Ready(Ok(buf)) if max > 0 && buf.is_empty() => self.inner.on_read_end(buf),
+            answer => answer,
+        }
+    }
+
     /// Writes as much of `bufs` as fits now. `Pending` says that nothing fits, and registers nobody.
     pub fn try_write(&self, bufs: &[IoSlice<'_>]) -> Poll<Result<usize, ConnectionError>> {
-        self.inner.attempt(Way::Out, |transport| transport.try_write(bufs))
+        self.inner.attempt(Way::Out, |transport| counted(transport.try_write(bufs)))
+    }
+
+    /// Writes as much of `buf` as fits now, takes it off its front and says how much it was. `Pending` as for
+    /// [`try_write`](Self::try_write).
+    ///
+    /// Through a pipe, buffers of 4 KiB and more are handed over as they are; everything else is copied.
+    pub fn try_send_buf(&self, buf: &mut Bytes) -> Poll<Result<usize, ConnectionError>> {
+        self.inner.attempt(Way::Out, |transport| counted(transport.try_send_buf(buf)))
     }
 
     /// Waits until a read is worth a try, or the stream is closed.
@@ -259,6 +288,47 @@ impl Stream {
         Ok(())
     }
 
+    /// Reads at least one byte as one buffer, at most `max` bytes; an empty one is the end of the stream. See
+    /// [`try_recv_buf`](Self::try_recv_buf).
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no byte.
+    pub async fn recv_buf(&self, max: usize) -> Result<Bytes, ConnectionError> {
+        consume_budget().await;
+        loop {
+            match self.try_recv_buf(max) {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending => self.readable().await,
+            }
+        }
+    }
+
+    /// Writes all of `buf`, which is not copied where it can be handed over. See
+    /// [`try_send_buf`](Self::try_send_buf).
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read); a part may have been written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves in `buf` what was not written yet.
+    pub async fn send_buf(&self, buf: &mut Bytes) -> Result<(), ConnectionError> {
+        while !buf.is_empty() {
+            consume_budget().await;
+            match self.try_send_buf(buf) {
+                Poll::Ready(answer) => drop(answer?),
+                Poll::Pending => self.writable().await,
+            }
+        }
+        Ok(())
+    }
+
     /// Ends one direction or both in order: what was written before still arrives.
     ///
     /// Ending a direction twice, or after the peer has gone, is no error.
@@ -330,29 +400,33 @@ impl Stream {
 
 impl Inner {
     /// A socket tells a reset once and an end from then on: whoever reads later sees the reset too.
-    fn on_read_end(&self) -> Poll<Result<usize, ConnectionError>> {
+    fn on_read_end<T>(&self, nothing: T) -> Poll<Result<T, ConnectionError>> {
         let mut progress = self.progress.lock();
         match &progress.broken {
             Some(error) if error.step() == Step::Read => Poll::Ready(Err(error.clone())),
             Some(_) | None => {
                 progress.read_ended = true;
-                Poll::Ready(Ok(0))
+                Poll::Ready(Ok(nothing))
             }
         }
     }
 
-    fn attempt(
+    /// Tries `call`, which says how many bytes have passed and what the caller gets.
+    fn attempt<T>(
         &self,
         way: Way,
-        call: impl FnOnce(&dyn Transport) -> io::Result<usize>,
-    ) -> Poll<Result<usize, ConnectionError>> {
+        call: impl FnOnce(&dyn Transport) -> io::Result<(usize, T)>,
+    ) -> Poll<Result<T, ConnectionError>> {
         let answer = match &*self.transport.read() {
             // Counted while the stream cannot be closed, so that the counts of a closed one are final.
-            Some(transport) => call(transport.as_ref()).inspect(|n| self.count(way, *n as u64)),
+            Some(transport) => call(transport.as_ref()).map(|(n, what)| {
+                self.count(way, n as u64);
+                what
+            }),
             None => return Poll::Ready(Err(ConnectionError::closed(way.step()))),
         };
         match answer {
-            Ok(n) => Poll::Ready(Ok(n)),
+            Ok(what) => Poll::Ready(Ok(what)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(error) => {
                 let is_pipe = error.kind() == io::ErrorKind::BrokenPipe;
@@ -419,6 +493,11 @@ impl Inner {
         self.readers.wake_all();
         self.writers.wake_all();
     }
+}
+
+/// The number of bytes that have passed is all that the caller gets.
+fn counted(answer: io::Result<usize>) -> io::Result<(usize, usize)> {
+    answer.map(|n| (n, n))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a connection ends when its descriptor is gone")]

@@ -13,6 +13,7 @@ pub use config::{Cut, CutHow, FaultConfig, LaneFaults};
 
 use super::{Transport, locked::poll_locked};
 use crate::error::ConnectionError;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use schedule::{Action, Begin, Chunk, Gate, Schedule, Way};
 use std::{
@@ -202,18 +203,29 @@ impl<T: Transport> Faulty<T> {
 
 impl<T: Transport> Transport for Faulty<T> {
     fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.try_read_locked(buf).0
+    }
+
+    fn try_read_locked(&self, buf: &mut [u8]) -> (io::Result<usize>, Option<Bytes>) {
         if buf.is_empty() {
-            return Ok(0);
+            return (Ok(0), None);
         }
         let wanted = buf.len();
-        self.operate(Way::Read, wanted, Ok(0), |chunk| {
-            let Some(chunk) = chunk else { return self.inner.try_read(buf) };
-            let n = self.inner.try_read(&mut buf[..chunk.limit])?;
+        let mut spent = None;
+        let mut read = |buf: &mut [u8]| {
+            let answer;
+            (answer, spent) = self.inner.try_read_locked(buf);
+            answer
+        };
+        let answer = self.operate(Way::Read, wanted, Ok(0), |chunk| {
+            let Some(chunk) = chunk else { return read(buf) };
+            let n = read(&mut buf[..chunk.limit])?;
             if let Some(corruption) = chunk.corruption {
                 corruption.apply(chunk.offset, &mut buf[..n]);
             }
             Ok(n)
-        })
+        });
+        (answer, spent)
     }
 
     fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

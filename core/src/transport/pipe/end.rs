@@ -82,11 +82,10 @@ impl PipeEnd {
         view.settle_writer(left, cx)
     }
 
-    /// Reads no more: who waits at either end of that direction is told, and what it held is dropped.
+    /// Reads no more: who waits at either end of that direction is told. What it holds is dropped with this end,
+    /// since whoever calls may hold a lock.
     fn refuse(&self) {
         self.view().leave(Left::REFUSED);
-        let held = self.consumer.lock().refuse();
-        drop(held);
     }
 
     /// Writes no more.
@@ -117,12 +116,23 @@ fn are_empty(bufs: &[IoSlice<'_>]) -> bool {
 
 impl Transport for PipeEnd {
     fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.try_read_locked(buf).0
+    }
+
+    fn try_read_locked(&self, buf: &mut [u8]) -> (io::Result<usize>, Option<Bytes>) {
         if buf.is_empty() {
-            return Ok(0);
+            return (Ok(0), None);
         }
         let view = self.view();
         let pulled = view.read(&mut self.consumer.lock(), |consumer| consumer.pull(buf));
-        Ok(or_would_block(pulled)?.map_or(0, |pulled| view.after_read(pulled)))
+        match or_would_block(pulled) {
+            Ok(Some(pulled)) => {
+                let (n, spent) = view.after_read(pulled);
+                (Ok(n), spent)
+            }
+            Ok(None) => (Ok(0), None),
+            Err(error) => (Err(error), None),
+        }
     }
 
     fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -140,7 +150,8 @@ impl Transport for PipeEnd {
         }
         let view = self.view();
         let pulled = view.read(&mut self.consumer.lock(), |consumer| consumer.pull_owned(max));
-        Ok(or_would_block(pulled)?.map_or_else(Bytes::new, |pulled| view.after_read(pulled)))
+        // What is used up shares its memory with what is returned.
+        Ok(or_would_block(pulled)?.map_or_else(Bytes::new, |pulled| view.after_read(pulled).0))
     }
 
     fn try_send_buf(&self, buf: &mut Bytes) -> io::Result<usize> {
@@ -219,7 +230,7 @@ impl AsyncRead for PipeEnd {
             let into = buf.initialize_unfilled();
             if let Poll::Ready(pulled) = view.read(consumer, |consumer| consumer.pull(into)) {
                 budget.made_progress();
-                buf.advance(pulled?.map_or(0, |pulled| view.after_read(pulled)));
+                buf.advance(pulled?.map_or(0, |pulled| view.after_read(pulled).0));
                 return Poll::Ready(Ok(()));
             }
             let left = view.leave_reader(consumer, cx.waker().clone());
@@ -277,6 +288,8 @@ impl Drop for PipeEnd {
     fn drop(&mut self) {
         self.finish();
         self.refuse();
+        let held = self.consumer.get_mut().refuse();
+        drop(held);
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     state::{Left, stops_reading, stops_writing, without_bytes},
     waiter::{Busy, Waiter},
 };
+use bytes::Bytes;
 use std::{
     io,
     task::{Context, Poll, Waker},
@@ -88,15 +89,15 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What a read leaves to do when nothing is locked.
+    /// What a read leaves to do when no end of the pipe is locked; with what it took comes a buffer that it has used
+    /// up, to be dropped where nothing is locked.
     #[inline]
-    pub(super) fn after_read<T>(self, pulled: Pulled<T>) -> T {
+    pub(super) fn after_read<T>(self, pulled: Pulled<T>) -> (T, Option<Bytes>) {
         let Pulled { what, wakes, spent } = pulled;
         if wakes {
             self.theirs().writer.wake();
         }
-        drop(spent);
-        what
+        (what, spent.map(|spent| *spent))
     }
 
     /// Whether a read would do anything but block.
