@@ -106,6 +106,24 @@ impl Bench {
         self.rows.push(row);
     }
 
+    /// A row without a peer and without a target.
+    pub fn tell(&mut self, measure: &str, unit: &str, value: f64) {
+        let row = Row {
+            measure: measure.to_owned(),
+            unit: unit.to_owned(),
+            ours: value,
+            peer: "nobody".to_owned(),
+            peer_value: value,
+            ratio: 1.0,
+            must: Must::Tell.to_string(),
+            met: true,
+            noise: 0.0,
+            peer_ratio: 1.0,
+        };
+        println!("{}", report::line(&row));
+        self.rows.push(row);
+    }
+
     /// Prints the table and writes the files. A missed target is a result; a side that did not run is a failure.
     pub fn finish(self) -> ExitCode {
         let report = Report {

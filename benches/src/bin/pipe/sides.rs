@@ -5,6 +5,7 @@ use tokio::{
     net::UnixStream,
     runtime::{Builder, Handle, Runtime},
 };
+use trunkline_benches::{now, pinned};
 use trunkline_core::{
     Network, PipeConfig, Stream,
     transport::pipe::{PipeEnd, pair},
@@ -41,6 +42,25 @@ impl Threads {
         };
         builder.worker_threads(self.cores()).enable_all().build().expect("a runtime")
     }
+}
+
+/// How long two tasks take together, in seconds.
+pub(crate) fn timed<N, F>(threads: Threads, connect: impl FnOnce() -> (N, F)) -> f64
+where
+    N: Future<Output = ()> + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    pinned(threads.cores(), || {
+        let runtime = threads.runtime();
+        runtime.block_on(async {
+            let (near, far) = connect();
+            let started = now();
+            let (near, far) = (runtime.spawn(near), runtime.spawn(far));
+            near.await.expect("no panic");
+            far.await.expect("no panic");
+            started.elapsed().as_secs_f64()
+        })
+    })
 }
 
 /// Both ends of a bare pipe.
