@@ -4,7 +4,7 @@ pub(crate) use dashmap::{DashMap, Entry};
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::{
     Arc,
-    atomic::{AtomicU8, AtomicU64, Ordering, fence},
+    atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
 /// The standard cell with the face of loom's: a pointer is good while the closure runs.

@@ -33,7 +33,7 @@ struct Reader {
     consumer: Consumer,
 }
 
-fn direction(capacity: usize) -> (Writer, Reader) {
+fn direction(capacity: u32) -> (Writer, Reader) {
     let (link, [(producer, _), (_, consumer)]) = connected(capacity);
     (Writer { link: link.clone(), producer }, Reader { link, consumer })
 }
@@ -100,7 +100,8 @@ impl Reader {
                 if let Poll::Ready(pulled) =
                     view.read(consumer, |consumer| consumer.pull(&mut into))
                 {
-                    let n = pulled.map(|pulled| pulled.map_or(0, |pulled| view.after_read(pulled)));
+                    let n =
+                        pulled.map(|pulled| pulled.map_or(0, |pulled| view.after_read(pulled).0));
                     return Poll::Ready(n);
                 }
                 let left = view.leave_reader(consumer, cx.waker().clone());
@@ -224,18 +225,20 @@ fn whoever_waits_is_told_when_the_other_end_leaves() {
 #[test]
 fn a_change_before_a_wake_is_never_slept_through() {
     check(2, || {
-        let shared = Arc::new((Waiter::new(), AtomicUsize::new(0)));
+        let shared = Arc::new((Link::new(), AtomicUsize::new(0)));
         // Two threads change something and wake, as many as may do so.
         let wakers = [(); 2].map(|()| {
             let shared = shared.clone();
             thread::spawn(move || {
                 shared.1.fetch_add(1, Relaxed);
-                shared.0.wake();
+                shared.0.meet(Side::A);
+                shared.0.door(Side::B).reader.wake();
             })
         });
         block_on(poll_fn(|cx| {
             // SAFETY: this thread alone leaves wakers.
-            let left = unsafe { shared.0.leave(cx.waker().clone()) };
+            let left = unsafe { shared.0.door(Side::B).reader.leave(cx.waker().clone()) };
+            shared.0.meet(Side::A);
             if shared.1.load(Relaxed) == 2 {
                 return Poll::Ready(());
             }

@@ -8,7 +8,7 @@ pub(crate) use loom::{
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering, fence},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 

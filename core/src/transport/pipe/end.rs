@@ -46,7 +46,7 @@ pub struct PipeEnd {
 }
 
 /// Two connected ends that hold at most `capacity` bytes each way.
-pub(super) fn connected(capacity: usize) -> (PipeEnd, PipeEnd) {
+pub(super) fn connected(capacity: u32) -> (PipeEnd, PipeEnd) {
     let (link, [a, b]) = ring(capacity);
     let end = |link, side, (producer, consumer)| PipeEnd {
         link,

@@ -72,6 +72,19 @@ impl Link {
         }
     }
 
+    /// Shows the other end that `side` has written up to `tail`; as [`meet`](Self::meet).
+    #[inline]
+    pub(super) fn publish(&self, side: Side, tail: u64) {
+        self.line(side).tail.swap(tail, Ordering::AcqRel);
+    }
+
+    /// The step between a change and a look, for who waits at the direction that `side` writes and who wakes them:
+    /// of two that do it, the later sees all that the earlier has done before. Returns the tail.
+    #[inline]
+    pub(super) fn meet(&self, side: Side) -> u64 {
+        self.line(side).tail.fetch_add(0, Ordering::AcqRel)
+    }
+
     /// Whether all that `side` has written was read.
     pub(super) fn is_drained(&self, side: Side) -> bool {
         let head = self.line(side.other()).head.load(Ordering::Acquire);

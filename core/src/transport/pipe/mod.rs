@@ -42,5 +42,5 @@ use crate::{
 /// [`ConnectionError::InvalidConfig`] for a capacity out of range.
 pub fn pair(config: &PipeConfig) -> Result<(PipeEnd, PipeEnd), ConnectionError> {
     config.validate()?;
-    Ok(end::connected(config.capacity as usize))
+    Ok(end::connected(config.capacity))
 }

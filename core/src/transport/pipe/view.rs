@@ -68,6 +68,7 @@ impl<'a> View<'a> {
     /// What a write leaves to do when nothing is locked.
     #[inline]
     pub(super) fn after_write(self) {
+        // Publishing its bytes was the step between.
         self.theirs().reader.wake();
     }
 
@@ -134,8 +135,8 @@ impl<'a> View<'a> {
     #[inline]
     pub(super) fn settle_reader(self, left: LeftWaker, cx: &Context<'_>) -> Poll<()> {
         if left.before.is_ok() {
-            // Reads have not always looked, and leaving a waker is a full fence.
-            self.theirs().writer.wake_fenced();
+            // Reads have not always looked, and leaving a waker was such a step.
+            self.theirs().writer.wake();
         }
         left.settle(&self.mine().reader, cx)
     }
@@ -149,10 +150,12 @@ impl<'a> View<'a> {
     pub(super) fn leave(self, how: Left) {
         self.mine().leave(how);
         if how.has(Left::FINISHED | Left::ABORTED) {
+            self.link.meet(self.side);
             self.theirs().reader.wake();
             self.mine().writer.wake();
         }
         if how.has(Left::REFUSED | Left::ABORTED) {
+            self.link.meet(self.side.other());
             self.theirs().writer.wake();
             self.mine().reader.wake();
         }

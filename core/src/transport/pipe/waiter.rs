@@ -1,7 +1,7 @@
 //! Who waits for one direction of a pipe: at most one waker, and a single load for whoever finds none.
 #![allow(unsafe_code, reason = "the waker lies in a cell that the word guards")]
 
-use crate::sync::{AtomicU8, Ordering, UnsafeCell, fence};
+use crate::sync::{AtomicU8, Ordering, UnsafeCell};
 use std::task::Waker;
 
 /// Nobody waits; the cell is empty.
@@ -22,7 +22,9 @@ const FULL: u8 = 2;
 /// ```
 ///
 /// A task leaves its waker, and *then* looks again at what it waits for; who changes that does so, and *then*
-/// calls [`wake`](Self::wake). A full fence on both sides between the two steps lets at least one see the other.
+/// calls [`wake`](Self::wake). Between the two steps both [meet], which lets at least one see the other.
+///
+/// [meet]: super::link::Link::meet
 pub(super) struct Waiter {
     word: AtomicU8,
     waker: UnsafeCell<Option<Waker>>,
@@ -42,7 +44,7 @@ impl Waiter {
 
     /// Leaves `waker` in place of the one before, which comes back so that it is dropped where that is right.
     ///
-    /// The caller then looks again at what it waits for. On `Busy` nothing was left: the caller wakes itself.
+    /// The caller then meets, and looks again at what it waits for. On `Busy` nothing was left: the caller wakes itself.
     ///
     /// # Safety
     ///
@@ -55,26 +57,12 @@ impl Waiter {
         // An empty cell stays so while nobody leaves a waker.
         let before = self.put(Some(waker));
         self.word.store(FULL, Ordering::Release);
-        fence(Ordering::SeqCst);
         Ok(before)
     }
 
-    /// Wakes who waits, if anybody does, for what the caller has just changed.
+    /// Wakes who waits, if anybody does: one load if nobody does.
     #[inline]
     pub(super) fn wake(&self) {
-        // Whose waker is there already sees the change when it is woken; only whether there is none takes the fence.
-        if self.word.load(Ordering::Relaxed) == FULL
-            && let Some(waker) = self.take()
-        {
-            return waker.wake();
-        }
-        fence(Ordering::SeqCst);
-        self.wake_fenced();
-    }
-
-    /// [`wake`](Self::wake) for a caller that has a full fence between its change and this call.
-    #[inline]
-    pub(super) fn wake_fenced(&self) {
         if self.word.load(Ordering::Relaxed) == FULL
             && let Some(waker) = self.take()
         {
