@@ -173,7 +173,7 @@ func TestFailuresNameTheirEnds(t *testing.T) {
 				t.Fatalf("%T", err)
 			}
 			if known.Op != op || known.Net != client.LocalAddr().Network() ||
-				known.Source != client.LocalAddr() || known.Addr != client.RemoteAddr() {
+				known.Source != named(client.LocalAddr()) || known.Addr != named(client.RemoteAddr()) {
 				t.Errorf("got %#v", known)
 			}
 		}
