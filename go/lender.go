@@ -50,37 +50,37 @@ func (l *lender) acquire(ctx context.Context, place string) (native.Answer, erro
 	if t, ok := ctx.Deadline(); ok {
 		deadline = native.Deadline(t)
 	}
-	answer := native.PoolAcquire(l.handle, deadline, place, l.queue)
+	w := l.rt.line.join()
+	answer := native.PoolAcquire(l.handle, deadline, place, l.queue, w.tag())
 	if answer.Lease == 0 && answer.Failure == nil {
-		if answer = l.wait(ctx, answer.Op); answer.Lease == 0 && answer.Failure == nil {
-			return answer, contextError(ctx, native.StepAcquire)
-		}
+		answer = l.wait(ctx, answer.Op, w)
 	}
-	if answer.Failure != nil {
+	l.rt.line.leave(w)
+	switch {
+	case answer.Failure != nil:
 		return answer, l.acquireError(ctx, answer.Failure)
+	case answer.Lease == 0:
+		return answer, contextError(ctx, native.StepAcquire)
 	}
 	return answer, nil
 }
 
 // wait is the answer to the operation; an empty one if ctx was cancelled. Nothing of the operation is left then.
-func (l *lender) wait(ctx context.Context, op uint64) native.Answer {
-	w := waiters.Get().(waiter)
-	defer waiters.Put(w)
-	l.rt.line.join(op, w)
+func (l *lender) wait(ctx context.Context, op uint64, w *waiter) native.Answer {
 	done := ctx.Done()
 	if done == nil {
-		return <-w
+		return <-w.answer
 	}
 	select {
-	case answer := <-w:
+	case answer := <-w.answer:
 		return answer
 	case <-done:
 	}
 	if _, ok := ctx.Deadline(); ok && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return <-w // the library keeps the same deadline, and its answer says more
+		return <-w.answer // the library keeps the same deadline, and its answer says more
 	}
 	native.Cancel(op)
-	if answer := <-w; answer.Lease != 0 {
+	if answer := <-w.answer; answer.Lease != 0 {
 		l.release(answer.Lease, false)
 	}
 	return native.Answer{}
@@ -89,7 +89,7 @@ func (l *lender) wait(ctx context.Context, op uint64) native.Answer {
 // release gives a connection back. If that serves somebody who waits in this runtime, this goroutine tells it.
 func (l *lender) release(lease uint64, discard bool) native.Status {
 	answer, status := native.PoolRelease(l.handle, lease, discard, l.queue)
-	if answer.Op != 0 {
+	if answer.Tag != 0 {
 		l.rt.line.tell(answer)
 	}
 	return status

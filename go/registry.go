@@ -15,6 +15,7 @@ type sink interface {
 // registry says who an event is for. Native code knows ids only: an event for an id that is not there any
 // more is disposed of.
 type registry struct {
+	line   *line // has ids of its own
 	last   atomic.Uint64
 	shards [64]shard
 }
@@ -25,9 +26,6 @@ type shard struct {
 }
 
 func (r *registry) shard(id uint64) *shard { return &r.shards[id%uint64(len(r.shards))] }
-
-// untagged is the id of events that say by their operation whom they are for.
-const untagged = 0
 
 // add gives s an id that was never used before.
 func (r *registry) add(s sink) uint64 {
@@ -54,6 +52,10 @@ func (r *registry) remove(id uint64) {
 }
 
 func (r *registry) dispatch(e native.Event) {
+	if e.Tag&ofWaiters != 0 {
+		r.line.event(e)
+		return
+	}
 	shard := r.shard(e.Tag)
 	shard.mu.Lock()
 	found := shard.sinks[e.Tag]

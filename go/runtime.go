@@ -84,8 +84,8 @@ func serve(handle uint64) (*Runtime, error) {
 	if failure != nil {
 		return nil, newError(failure, native.StepConfigure)
 	}
-	rt := &Runtime{handle: handle, queue: queue, sinks: new(registry), line: new(line), served: make(chan struct{})}
-	rt.sinks.put(untagged, rt.line)
+	rt := &Runtime{handle: handle, queue: queue, line: new(line), served: make(chan struct{})}
+	rt.sinks = &registry{line: rt.line}
 	go wake(queue, rt.sinks, rt.served)
 	return rt, nil
 }

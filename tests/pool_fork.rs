@@ -25,7 +25,10 @@ use trunkline_core::{
     ConnectionError, Place, Step,
     address::Address,
     config::CheckoutPoolConfig,
-    pool::{Abilities, CheckoutPool, Connector, Lease, PoolCloseReason},
+    pool::{
+        Abilities, Acquired, CheckoutPool, Connector, Entrusted, Holder, Lease, Patience,
+        PoolCloseReason,
+    },
 };
 
 /// Connects to an echo server, and counts what it is asked to close.
@@ -97,6 +100,12 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// Puts somebody in line who is told by a call.
+fn joined(pool: &Pool) -> Result<Acquired, ConnectionError> {
+    let teller = || Ok(Arc::new(|_: Result<Entrusted, ConnectionError>| ()));
+    pool.acquire_then(Patience::Configured, Holder::Unknown, teller)
+}
+
 /// Everything that a child might do with what it inherited.
 fn use_it_all(
     pool: Pool,
@@ -121,7 +130,8 @@ fn use_it_all(
         && pool.resize(3, 1).is_ok()
         && pool.try_acquire().is_none()
         && refused(poll_once(pool.acquire()))
-        && pool.acquire_then(None, Default::default(), |_| ()).is_err()
+        && joined(&pool).is_err()
+        && pool.try_acquire_entrusted(&Holder::Unknown).is_none()
         && pool.put_back(number, false).is_err()
         && pool.reclaim(number).is_none()
         && matches!(poll_once(pool.close(None)), Poll::Ready(0))

@@ -6,13 +6,12 @@ use crate::{
     error::Failure,
     handing,
     handle::{Handle, trunkline_cq_t, trunkline_op_t},
-    op::Op,
+    op::Operation,
     process::Process,
     queue::{Event, trunkline_event_t},
     runtime::Runtime,
     status::*,
 };
-use parking_lot::Mutex;
 use std::{
     ffi::c_void,
     future::Future,
@@ -21,6 +20,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio_util::sync::CancellationToken;
 use trunkline_core::completion::Slot;
 
 /// A callback that takes one completion. It runs once, on a worker thread of the runtime.
@@ -77,7 +77,7 @@ unsafe impl Send for UserData {}
 unsafe impl Sync for UserData {}
 
 /// Owes exactly one completion: dropped without one, it says that the operation was cancelled.
-struct Delivery {
+pub(crate) struct Delivery {
     tag: u64,
     kind: u32,
     op: trunkline_op_t,
@@ -85,11 +85,17 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn deliver(mut self, answer: Result<Done, Failure>) {
+    /// The operation that it ends.
+    pub(crate) fn op(&self) -> trunkline_op_t {
+        self.op
+    }
+
+    pub(crate) fn deliver(mut self, answer: Result<Done, Failure>) {
         self.send(answer);
     }
 
-    fn forget(mut self) {
+    /// The caller has its answer already: there will be no completion.
+    pub(crate) fn forget(mut self) {
         self.target = None;
         let _ = Process::current().table().remove(self.op);
     }
@@ -130,7 +136,8 @@ impl Drop for Delivery {
     }
 }
 
-fn cancelled() -> Failure {
+/// What an operation ends with that was cancelled.
+pub(crate) fn cancelled() -> Failure {
     Failure::new(TRUNKLINE_E_CANCELLED, "the operation was cancelled")
 }
 
@@ -147,9 +154,8 @@ pub(crate) fn submit(
 ) -> Result<trunkline_op_t, Failure> {
     runtime.check_running()?;
     let threads = runtime.threads()?;
-    let op = Arc::new(Op::default());
-    let cancel = op.token().clone();
-    let delivery = register(call, runtime, completion, kind, op)?;
+    let cancel = CancellationToken::new();
+    let delivery = register(call, runtime, completion, kind, Arc::new(cancel.clone()))?;
     let handle = delivery.op;
     let stopping = runtime.stopping().clone();
     threads.spawn(async move {
@@ -164,57 +170,15 @@ pub(crate) fn submit(
     Ok(handle)
 }
 
-/// Begins an operation that some other part of the library will end.
+/// Takes all that a completion needs, for an operation that whoever has the delivery ends.
 ///
-/// An error here means that there will be no completion; success that there will be exactly one, unless
-/// it is [forgotten](Pending::forget).
-pub(crate) fn begin(
+/// An error here means that there will be no completion.
+pub(crate) fn register(
     call: &Call,
     runtime: &Runtime,
     completion: Option<&trunkline_completion_t>,
     kind: u32,
-    op: Arc<Op>,
-) -> Result<Pending, Failure> {
-    runtime.check_running()?;
-    let delivery = register(call, runtime, completion, kind, op)?;
-    Ok(Pending { op: delivery.op, delivery: Arc::new(Mutex::new(Some(delivery))) })
-}
-
-/// An operation under way. Dropped with its last clone, it says that it was cancelled.
-#[derive(Clone)]
-pub(crate) struct Pending {
-    op: trunkline_op_t,
-    delivery: Arc<Mutex<Option<Delivery>>>,
-}
-
-impl Pending {
-    pub(crate) fn handle(&self) -> trunkline_op_t {
-        self.op
-    }
-
-    /// The operation ended with `answer`.
-    pub(crate) fn deliver(&self, answer: Result<Done, Failure>) {
-        let delivery = self.delivery.lock().take();
-        if let Some(delivery) = delivery {
-            delivery.deliver(answer);
-        }
-    }
-
-    /// The caller has its answer already: there will be no completion.
-    pub(crate) fn forget(&self) {
-        let delivery = self.delivery.lock().take();
-        if let Some(delivery) = delivery {
-            delivery.forget();
-        }
-    }
-}
-
-fn register(
-    call: &Call,
-    runtime: &Runtime,
-    completion: Option<&trunkline_completion_t>,
-    kind: u32,
-    op: Arc<Op>,
+    op: Arc<dyn Operation>,
 ) -> Result<Delivery, Failure> {
     let completion = completion.ok_or_else(|| Failure::null("completion"))?;
     let target = target(call, completion)?;

@@ -1,7 +1,7 @@
 //! Typed generational handles: what a stale number is, is known, and never undefined behaviour.
 
 use crate::{
-    error::Failure, job::Job, keyed_pool::KeyedPoolObject, listener::ListenerObject, op::Op,
+    error::Failure, job::Job, keyed_pool::KeyedPoolObject, listener::ListenerObject, op::Operation,
     pool::PoolObject, process::Process, queue::Queue, runtime::Runtime, status::*,
     stream::StreamObject, tcp_manager::TcpManagerObject,
 };
@@ -92,7 +92,7 @@ pub(crate) trait Handle: Copy {
     const TAG: u8;
     /// As in "the stream is closed".
     const NAME: &'static str;
-    type Object: Send + Sync + 'static;
+    type Object: ?Sized + Send + Sync + 'static;
 
     fn new(h: u64) -> Self;
     fn raw(self) -> u64;
@@ -105,7 +105,7 @@ pub(crate) trait Handle: Copy {
 pub(crate) enum Object {
     Runtime(Arc<Runtime>),
     Queue(Arc<Queue>),
-    Op(Arc<Op>),
+    Op(Arc<dyn Operation>),
     Stream(Arc<StreamObject>),
     Listener(Arc<ListenerObject>),
     TcpManager(Arc<TcpManagerObject>),
@@ -145,7 +145,7 @@ macro_rules! handle {
 
 handle!(trunkline_runtime_t, Runtime, Runtime, 1, "runtime");
 handle!(trunkline_cq_t, Queue, Queue, 2, "completion queue");
-handle!(trunkline_op_t, Op, Op, 3, "operation");
+handle!(trunkline_op_t, Op, dyn Operation, 3, "operation");
 handle!(trunkline_stream_t, Stream, StreamObject, 4, "stream");
 handle!(trunkline_listener_t, Listener, ListenerObject, 5, "listener");
 handle!(trunkline_tcp_manager_t, TcpManager, TcpManagerObject, 6, "TCP manager");
@@ -350,9 +350,10 @@ pub(crate) fn end_and_free<H: Handle>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio_util::sync::CancellationToken;
 
-    fn op() -> Arc<Op> {
-        Arc::new(Op::default())
+    fn op() -> Arc<dyn Operation> {
+        Arc::new(CancellationToken::new())
     }
 
     #[test]

@@ -7,32 +7,18 @@ use crate::{
     process::Process,
     status::*,
 };
-use std::sync::OnceLock;
 use tokio_util::sync::CancellationToken;
 
 /// What an operation handle names.
-#[derive(Default)]
-pub(crate) struct Op {
-    cancel: CancellationToken,
-    /// For an operation that is no task: what cancels it.
-    canceller: OnceLock<Box<dyn Fn() + Send + Sync>>,
+pub(crate) trait Operation: Send + Sync {
+    /// Makes it end, if it has not ended; called at any time, and any number of times.
+    fn cancel(&self);
 }
 
-impl Op {
-    pub(crate) fn token(&self) -> &CancellationToken {
-        &self.cancel
-    }
-
-    /// Has `canceller` called by each cancel from now on.
-    pub(crate) fn cancels(&self, canceller: impl Fn() + Send + Sync + 'static) {
-        let _ = self.canceller.set(Box::new(canceller));
-    }
-
+/// An operation that is a task.
+impl Operation for CancellationToken {
     fn cancel(&self) {
-        self.cancel.cancel();
-        if let Some(canceller) = self.canceller.get() {
-            canceller();
-        }
+        Self::cancel(self);
     }
 }
 

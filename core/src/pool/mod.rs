@@ -33,8 +33,9 @@ mod turn;
 mod wait;
 
 pub use checkout::{
-    Abilities, Acquire, Acquired, CheckoutPool, CheckoutPoolStats, Connector, Exhaustion,
-    HeldLease, Holder, Lease, LeaseId, PoolAdvice, StaleLease, WaitTicket,
+    Abilities, Acquire, Acquired, CheckoutPool, CheckoutPoolStats, Connector, Entrusted,
+    Exhaustion, HeldLease, Holder, Lease, LeaseId, Patience, PoolAdvice, StaleLease, Teller,
+    WaitTicket,
 };
 pub use connection_pool::{ConnectionPool, InsertError, Pruned};
 pub use dash_map::DashMapConnectionPool;

@@ -106,6 +106,10 @@ impl Connector for Maker {
         }
     }
 
+    fn mark(&self, connection: &Made) -> u64 {
+        connection.value()
+    }
+
     fn is_broken(&self, connection: &Made) -> bool {
         match connection {
             Made::Host(_) => false,

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "texts, structs and addresses come by pointer")]
 
 mod connector;
+mod line;
 mod object;
 mod stats;
 mod upkeep;
@@ -12,26 +13,26 @@ pub use stats::*;
 pub use upkeep::*;
 
 use crate::{
-    call::{Call, enter, enter_plain},
-    completion::{begin, trunkline_completion_t},
+    call::{Blank, Call, enter, enter_plain},
+    completion::trunkline_completion_t,
     error::{Failure, trunkline_error_t},
     handing::handing_to,
     handle::{end_and_free, trunkline_cq_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t},
     input::{self, text, trunkline_str_t},
     job_host::{Registration, trunkline_job_host_t},
-    op::Op,
     process::Process,
-    queue::{TRUNKLINE_EV_LEASE, trunkline_event_t},
+    queue::trunkline_event_t,
     runtime::Runtime,
     status::*,
 };
 use connector::Maker;
-use object::{acquire_deadline, answer, hand_out};
+use line::Waiter;
+use object::{entrust, hand_out, patience};
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
 use trunkline_core::{
-    Address, CheckoutPool, CheckoutPoolConfig, Permit,
+    Address, CheckoutPool, CheckoutPoolConfig, ConnectionError, Permit,
     config::Config,
-    pool::{Abilities, Acquired, Holder},
+    pool::{Abilities, Acquired, Entrusted, Holder, Patience},
 };
 
 /// The host answers TRUNKLINE_JOB_CHECK, so connections that stood idle are checked before they are lent.
@@ -155,18 +156,22 @@ pub unsafe extern "C" fn trunkline_pool_acquire(
         let object = call.object(pool)?;
         // SAFETY: the caller's promise is the same.
         let holder = unsafe { holder_of(holder, holder_len)? };
-        if let Some(lease) = object.pool.try_acquire_as(&holder) {
-            return Ok(hand_out(lease));
+        if let Some(lent) = object.pool.try_acquire_entrusted(&holder) {
+            return Ok(hand_out(lent));
         }
         if deadline_ns == 0 && !object.pool.is_closed() {
             return Err(Failure::would_block());
         }
-        let deadline = acquire_deadline(&object.pool, deadline_ns);
+        let deadline = match patience(deadline_ns) {
+            Patience::Configured => object.pool.default_deadline(),
+            Patience::Until(deadline) => deadline,
+        };
         if deadline.is_some_and(|deadline| deadline <= input::now()) {
-            return refused(object.pool.acquire_then(deadline, holder, |_| ()));
+            let nobody = || Ok(Arc::new(|_: Result<Entrusted, ConnectionError>| ()));
+            return answered(object.pool.acquire_then(Patience::Until(deadline), holder, nobody));
         }
         let acquire = async { Ok(object.pool.acquire_as(deadline, holder).await?) };
-        object.wait(call, acquire).map(hand_out)
+        object.wait(call, acquire).map(entrust)
     })
 }
 
@@ -204,10 +209,7 @@ pub unsafe extern "C" fn trunkline_pool_acquire_async(
         let object = call.object(pool)?;
         // SAFETY: the caller's promise is the same.
         let holder = unsafe { holder_of(holder, holder_len)? };
-        if let Some(lease) = object.pool.try_acquire_as(&holder) {
-            return Ok(hand_out(lease));
-        }
-        let (leased, started) = acquire_later(call, &object, deadline_ns, holder, completion)?;
+        let (leased, started) = acquire_or_join(call, &object, deadline_ns, holder, completion)?;
         op.write(started);
         Ok(leased)
     })
@@ -275,49 +277,38 @@ pub extern "C" fn trunkline_pool_free(pool: trunkline_pool_t) -> trunkline_statu
     end_and_free(pool, |object| object.pool.close_entrusted())
 }
 
-/// Joins the line, with a completion for when it is served.
-fn acquire_later(
+/// Takes a connection, or joins the line, with a completion for when it is served.
+fn acquire_or_join(
     call: &Call,
-    object: &Arc<PoolObject>,
+    object: &PoolObject,
     deadline_ns: i64,
     holder: Holder,
     completion: Option<&trunkline_completion_t>,
 ) -> Result<(trunkline_leased_t, trunkline_op_t), Failure> {
-    let deadline = acquire_deadline(&object.pool, deadline_ns);
-    let op = Arc::new(Op::default());
-    let pending = begin(call, &object.runtime, completion, TRUNKLINE_EV_LEASE, Arc::clone(&op))?;
-    let (handle, later) = (pending.handle(), pending.clone());
-    let raw = object.raw();
-    let acquired = object.pool.acquire_then(deadline, holder, move |result| {
-        later.deliver(answer(result, raw));
+    let mut begun = None;
+    let acquired = object.pool.acquire_then(patience(deadline_ns), holder, || {
+        let (waiter, op) = Waiter::register(call, object, completion)?;
+        begun = Some((Arc::clone(&waiter), op));
+        Ok::<_, Failure>(waiter)
     });
-    match acquired {
-        Ok(Acquired::Later(ticket)) => {
-            let pool = Arc::downgrade(object);
-            op.cancels(move || {
-                if let Some(object) = pool.upgrade() {
-                    object.pool.cancel(ticket);
-                }
-            });
-            Ok((trunkline_leased_t { lease: trunkline_lease_t { h: 0 }, value: 0 }, handle))
+    match (acquired, begun) {
+        (Ok(Acquired::Later(ticket)), Some((waiter, op))) => {
+            waiter.has(ticket);
+            Ok((trunkline_leased_t::BLANK, op))
         }
-        Ok(Acquired::Now(lease)) => {
-            pending.forget();
-            Ok((hand_out(lease), trunkline_op_t { h: 0 }))
-        }
-        Err(error) => {
-            pending.forget();
-            Err(error.into())
+        (answer, begun) => {
+            if let Some((waiter, _)) = begun {
+                waiter.forget();
+            }
+            answered(answer).map(|leased| (leased, trunkline_op_t::BLANK))
         }
     }
 }
 
-/// An acquire that could not wait: the connection that came meanwhile, or why there is none.
-fn refused(
-    acquired: Result<Acquired<Maker>, trunkline_core::ConnectionError>,
-) -> Result<trunkline_leased_t, Failure> {
+/// The answer to one who does not wait.
+fn answered(acquired: Result<Acquired, Failure>) -> Result<trunkline_leased_t, Failure> {
     match acquired? {
-        Acquired::Now(lease) => Ok(hand_out(lease)),
+        Acquired::Now(lent) => Ok(hand_out(lent)),
         Acquired::Later(_) => Err(Failure::would_block()),
     }
 }

@@ -1,24 +1,19 @@
 //! What a pool's handle names, and how a lease goes to its caller.
 
-use super::{
-    connector::{Made, Maker},
-    trunkline_lease_t, trunkline_leased_t,
-};
+use super::{connector::Maker, trunkline_lease_t, trunkline_leased_t};
 use crate::{
     call::Call,
-    completion::Done,
     error::Failure,
     handle::{Handle, trunkline_pool_t},
     input::Deadline,
-    queue::TRUNKLINE_EV_LEASE,
     runtime::Runtime,
     status::*,
 };
-use std::{
-    sync::{Arc, OnceLock},
-    time::Instant,
+use std::sync::{Arc, OnceLock};
+use trunkline_core::{
+    CheckoutPool, Lease,
+    pool::{Entrusted, LeaseId, Patience},
 };
-use trunkline_core::{CheckoutPool, ConnectionError, Lease, pool::LeaseId};
 
 /// `INT64_MIN`: the pool's own `acquire_timeout`, counted from the call.
 pub const TRUNKLINE_DEADLINE_DEFAULT: i64 = i64::MIN;
@@ -41,8 +36,8 @@ impl PoolObject {
         handle
     }
 
-    pub(super) fn raw(&self) -> u64 {
-        self.handle.get().copied().unwrap_or(0)
+    pub(super) fn handle(&self) -> trunkline_pool_t {
+        trunkline_pool_t { h: self.handle.get().copied().unwrap_or(0) }
     }
 
     /// Closes the pool if it was made on `runtime`.
@@ -81,32 +76,23 @@ impl PoolObject {
     }
 }
 
-/// The deadline of an acquire: the pool's own where it says default.
-pub(super) fn acquire_deadline(pool: &CheckoutPool<Maker>, deadline_ns: i64) -> Option<Instant> {
+/// For how long an acquire waits: as the pool says, or until its deadline.
+pub(super) fn patience(deadline_ns: i64) -> Patience {
     match deadline_ns {
-        TRUNKLINE_DEADLINE_DEFAULT => pool.default_deadline(),
-        _ => Deadline::from_ns(deadline_ns).instant(),
+        TRUNKLINE_DEADLINE_DEFAULT => Patience::Configured,
+        _ => Patience::Until(Deadline::from_ns(deadline_ns).instant()),
     }
 }
 
-/// Leaves the connection with the pool and gives its numbers away.
-pub(super) fn hand_out(lease: Lease<Maker>) -> trunkline_leased_t {
-    let value = Made::value(&lease);
-    trunkline_leased_t { lease: trunkline_lease_t { h: lease.entrust().get() }, value }
+/// What a caller gets of a connection that is lent.
+pub(super) fn hand_out(lent: Entrusted) -> trunkline_leased_t {
+    trunkline_leased_t { lease: trunkline_lease_t { h: lent.lease.get() }, value: lent.mark }
 }
 
-/// The completion of an acquire.
-pub(super) fn answer(
-    result: Result<Lease<Maker>, ConnectionError>,
-    pool: u64,
-) -> Result<Done, Failure> {
-    let leased = hand_out(result?);
-    Ok(Done {
-        handle: leased.lease.h,
-        value: leased.value,
-        about: pool,
-        ..Done::new(TRUNKLINE_EV_LEASE)
-    })
+/// Leaves the connection with the pool and gives its numbers away.
+pub(super) fn entrust(lease: Lease<Maker>) -> trunkline_leased_t {
+    let mark = lease.value();
+    hand_out(Entrusted { lease: lease.entrust(), mark })
 }
 
 fn stale() -> Failure {

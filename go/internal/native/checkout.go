@@ -43,7 +43,8 @@ const DefaultDeadline = int64(C.TRUNKLINE_DEADLINE_DEFAULT)
 
 // Answer is how an acquire ended: with a lease and what is lent, or with a failure.
 type Answer struct {
-	Op      uint64
+	Op      uint64 // of one that has to wait
+	Tag     uint64 // of one that waited
 	Lease   uint64
 	Value   uint64
 	Failure *Failure
@@ -84,16 +85,17 @@ func PoolOpen(rt uint64, json string, addresses []string) (uint64, *Failure) {
 }
 
 // PoolAcquire takes a connection if one is ready. An Answer without lease and failure says that the result comes as
-// an [EventLease] event of its Op.
-func PoolAcquire(handle uint64, deadline int64, holder string, queue uint64) Answer {
+// an [EventLease] event with the tag.
+func PoolAcquire(handle uint64, deadline int64, holder string, queue, tag uint64) Answer {
 	text, length := chars(holder)
 	var out C.tl_answer_t
-	status := C.tl_pool_acquire(C.uint64_t(handle), C.int64_t(deadline), text, length, C.uint64_t(queue), &out)
+	status := C.tl_pool_acquire(C.uint64_t(handle), C.int64_t(deadline), text, length, C.uint64_t(queue),
+		C.uint64_t(tag), &out)
 	return answer(status, &out)
 }
 
 // PoolRelease puts a connection back, or has it closed. If somebody of the same queue got it, that is the Answer, whose
-// Op is 0 otherwise.
+// Tag is 0 otherwise.
 func PoolRelease(handle, lease uint64, discard bool, queue uint64) (Answer, Status) {
 	var flags C.uint32_t
 	if discard {
@@ -102,14 +104,14 @@ func PoolRelease(handle, lease uint64, discard bool, queue uint64) (Answer, Stat
 	var out C.tl_answer_t
 	var served C.int32_t
 	status := C.tl_pool_release(C.uint64_t(handle), C.uint64_t(lease), flags, C.uint64_t(queue), &out, &served)
-	if out.op == 0 {
+	if out.tag == 0 {
 		return Answer{}, Status(status)
 	}
 	return answer(served, &out), Status(status)
 }
 
 func answer(status C.int32_t, out *C.tl_answer_t) Answer {
-	a := Answer{Op: uint64(out.op), Lease: uint64(out.lease), Value: uint64(out.value)}
+	a := Answer{Op: uint64(out.op), Tag: uint64(out.tag), Lease: uint64(out.lease), Value: uint64(out.value)}
 	if status != C.TRUNKLINE_OK || out.error != 0 {
 		a.Failure = fail(status, C.tl_error(out.error))
 	}

@@ -7,7 +7,7 @@ use super::{
     line::Ticket,
     pool::refused,
     shared::{Pace, Shared, clock},
-    state::{Answer, Call, Collected, Loan, Verdict},
+    state::{Answer, Call, Collected, Custody, Loan, Verdict},
 };
 use crate::error::ConnectionError;
 use std::{
@@ -35,9 +35,9 @@ pub struct Acquire<'a, C: Connector> {
 }
 
 /// For how long a caller waits.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Patience {
-    /// As the configuration says, from the first poll on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// As the configuration says, from the first poll on, or from the call.
     Configured,
     /// Until then, or without limit.
     Until(Option<Instant>),
@@ -55,30 +55,19 @@ impl<'a, C: Connector> Acquire<'a, C> {
         }
     }
 
-    /// The time, and until when to wait; fixed by the first poll.
-    fn begin(&mut self) -> (Instant, Option<Instant>) {
-        match self.patience {
-            Patience::Configured => {
-                let now = self.shared.now();
-                let deadline = self.shared.deadline(now);
-                self.patience = Patience::Until(deadline);
-                (now, deadline)
-            }
-            Patience::Until(deadline) => (self.shared.now_before(deadline), deadline),
-        }
-    }
-
     fn enter(&mut self, cx: &Context<'_>) -> Poll<Result<Lease<C>, ConnectionError>> {
         self.shared.check_process()?;
-        let (mut call, wake) = (None, || Call::Wake(cx.waker().clone()));
+        let mut call = None;
+        let wake = || Ok::<_, ConnectionError>(Call::Wake(cx.waker().clone()));
+        let custody = Custody::Holder;
         loop {
-            let (now, deadline) = self.begin();
-            match self.shared.enter(now, deadline, &self.holder, &mut call, wake) {
+            let now = self.shared.begin(&mut self.patience);
+            let patience = self.patience;
+            match self.shared.enter(now, patience, &self.holder, custody, &mut call, wake)? {
                 Entered::Waits(ticket) => {
                     self.ticket = Some(ticket);
                     return Poll::Pending;
                 }
-                Entered::Refused(error) => return Poll::Ready(Err(error)),
                 Entered::Lent(loan) => {
                     if let Some(lease) = self.shared.lease_unless_broken(loan) {
                         return Poll::Ready(Ok(lease));
@@ -94,8 +83,8 @@ impl<'a, C: Connector> Acquire<'a, C> {
         loan: Loan<C::Connection>,
         cx: &Context<'_>,
     ) -> Poll<Result<Lease<C>, ConnectionError>> {
-        let (_, deadline) = self.begin();
         let (call, now) = (Call::Wake(cx.waker().clone()), clock());
+        let deadline = self.patience.deadline();
         let verdict = self.shared.update(|state, actions| {
             state.on_retired(loan, deadline, &self.holder, call, now, actions)
         });
@@ -111,30 +100,57 @@ impl<'a, C: Connector> Acquire<'a, C> {
     }
 }
 
+impl Patience {
+    /// Until when to wait, once that is known.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Configured => None,
+            Self::Until(deadline) => deadline,
+        }
+    }
+}
+
 /// What became of a caller who asked for a connection.
 pub(super) enum Entered<R> {
     Lent(Loan<R>),
-    Refused(ConnectionError),
     Waits(Ticket),
 }
 
 impl<C: Connector> Shared<C> {
+    /// The time; until when to wait is fixed by the first look at it.
+    pub(super) fn begin(&self, patience: &mut Patience) -> Instant {
+        match *patience {
+            Patience::Configured => {
+                let now = self.now();
+                *patience = Patience::Until(self.deadline(now));
+                now
+            }
+            Patience::Until(deadline) => self.now_before(deadline),
+        }
+    }
+
     /// Asks the state for a connection. `call` is made with `make` when it is needed, which is not under the lock:
     /// the clone of a waker is the user's code.
-    pub(super) fn enter(
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, or those of `make`.
+    pub(super) fn enter<E: From<ConnectionError>>(
         self: &Arc<Self>,
         now: Instant,
-        deadline: Option<Instant>,
+        patience: Patience,
         holder: &Holder,
-        call: &mut Option<Call<C::Connection>>,
-        mut make: impl FnMut() -> Call<C::Connection>,
-    ) -> Entered<C::Connection> {
+        custody: Custody,
+        call: &mut Option<Call>,
+        mut make: impl FnMut() -> Result<Call, E>,
+    ) -> Result<Entered<C::Connection>, E> {
         if call.is_none() && self.is_crowded() {
-            *call = Some(make());
+            *call = Some(make()?);
         }
+        let deadline = patience.deadline();
         loop {
             let verdict = self.exchange(now, |state, actions| {
-                let verdict = state.on_acquire(now, deadline, holder, call, actions);
+                let verdict = state.on_acquire(now, deadline, holder, custody, call, actions);
                 let pace = match &verdict {
                     Verdict::Waits(_) => Pace::Waits,
                     Verdict::Lent(_) | Verdict::Refused(_) | Verdict::NeedsCall => Pace::AtOnce,
@@ -143,10 +159,10 @@ impl<C: Connector> Shared<C> {
             });
             self.note_crowd(matches!(verdict, Verdict::Waits(_)));
             match verdict {
-                Verdict::NeedsCall => *call = Some(make()),
-                Verdict::Lent(loan) => return Entered::Lent(loan),
-                Verdict::Refused(refusal) => return Entered::Refused(refused(refusal)),
-                Verdict::Waits(ticket) => return Entered::Waits(ticket),
+                Verdict::NeedsCall => *call = Some(make()?),
+                Verdict::Lent(loan) => return Ok(Entered::Lent(loan)),
+                Verdict::Refused(refusal) => return Err(refused(refusal).into()),
+                Verdict::Waits(ticket) => return Ok(Entered::Waits(ticket)),
             }
         }
     }

@@ -32,6 +32,11 @@ pub trait Connector: Send + Sync + 'static {
         false
     }
 
+    /// The number by which callers of other languages know a connection; asked once for each.
+    fn mark(&self, _connection: &Self::Connection) -> u64 {
+        0
+    }
+
     /// Asks the peer whether the connection still works.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::{
     connector::Connector,
     shared::{Pace, Shared, clock},
     slots::{SlotId, TURN_BITS},
-    state::{Fate, Loan},
+    state::Fate,
 };
 use crate::pool::reason::PoolCloseReason;
 use std::{
@@ -55,8 +55,13 @@ impl LeaseId {
 }
 
 impl<C: Connector> Lease<C> {
-    pub(super) fn new(shared: Arc<Shared<C>>, loan: Loan<C::Connection>) -> Self {
-        Self { shared, id: loan.id, connection: Some(loan.resource) }
+    pub(super) fn new(
+        shared: Arc<Shared<C>>,
+        id: SlotId,
+        connection: Option<C::Connection>,
+    ) -> Self {
+        debug_assert!(connection.is_some(), "whoever holds a lease holds its connection");
+        Self { shared, id, connection }
     }
 
     /// The number of this lease.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   CheckoutPool ── Acquire ──▶ Lease          what users hold                   pool.rs, acquire.rs, lease.rs
-//!        │                        │
+//!        │                        │             or know by number                 entrust.rs
 //!        ▼                        ▼
 //!      Shared ───── lock ─────▶ State          decides; answers with actions     shared.rs │ state.rs
 //!        │ actions                ├── Slots        where each connection stands  slots.rs
@@ -17,6 +17,7 @@ mod acquire;
 mod callbacks;
 mod connector;
 mod endpoints;
+mod entrust;
 mod exhaustion;
 mod holder;
 mod lease;
@@ -32,12 +33,13 @@ mod terms;
 mod tuning;
 mod waits;
 
-pub use acquire::Acquire;
+pub use acquire::{Acquire, Patience};
 pub use connector::Connector;
+pub use entrust::{Acquired, Entrusted, StaleLease, Teller, WaitTicket};
 pub use exhaustion::Exhaustion;
 pub use holder::Holder;
 pub use lease::{Lease, LeaseId};
-pub use pool::{Acquired, CheckoutPool, HeldLease, StaleLease, WaitTicket};
+pub use pool::{CheckoutPool, HeldLease};
 pub use stats::CheckoutPoolStats;
 pub use terms::Abilities;
 pub use tuning::PoolAdvice;

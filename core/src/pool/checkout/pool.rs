@@ -1,14 +1,13 @@
 //! The handle of a checkout pool: what its users call.
 
 use super::{
-    acquire::{Acquire, Entered, Patience},
+    acquire::{Acquire, Patience},
     connector::Connector,
     endpoints::Endpoints,
     holder::Holder,
     lease::{Lease, LeaseId},
-    line::Ticket,
     shared::{Pace, Shared, Times, clock},
-    state::{Answer, Call, Fate, Loan, Refusal, State},
+    state::{Custody, Loan, Refusal, State},
     stats::CheckoutPoolStats,
     tasks,
     terms::Terms,
@@ -56,24 +55,6 @@ pub struct CheckoutPool<C: Connector> {
 }
 
 struct Owner<C: Connector>(Arc<Shared<C>>);
-
-/// An answer that comes later, to the callback given to [`CheckoutPool::acquire_then`].
-#[derive(Debug)]
-pub enum Acquired<C: Connector> {
-    /// There was a connection at once; the callback is not called.
-    Now(Lease<C>),
-    /// The callback will be called once, unless the ticket is cancelled before.
-    Later(WaitTicket),
-}
-
-/// A place in the line of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitTicket(Ticket);
-
-/// The lease has ended, or was never of this pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lease has ended before, or is of another pool")]
-pub struct StaleLease;
 
 /// One connection that is lent.
 #[derive(Clone, Debug)]
@@ -198,92 +179,12 @@ impl<C: Connector> CheckoutPool<C> {
     /// As [`try_acquire`](Self::try_acquire), for a holder that says itself who it is.
     pub fn try_acquire_as(&self, holder: &Holder) -> Option<Lease<C>> {
         let shared = self.shared();
-        shared.check_process().ok()?;
         loop {
-            let now = shared.now();
-            let loan = shared.exchange(now, |state, actions| {
-                (state.try_acquire(now, holder, actions), Pace::AtOnce)
-            })?;
+            let loan = shared.try_enter(holder, Custody::Holder)?;
             if let Some(lease) = shared.lease_unless_broken(loan) {
                 return Some(lease);
             }
         }
-    }
-
-    /// Takes a connection for a caller who is no Rust task: at once if one is there, else `tell` is called
-    /// with the answer, once, in the thread that has it, without a lock. It must not block.
-    ///
-    /// # Errors
-    ///
-    /// As [`acquire`](Self::acquire), for what is known at once; `tell` is not called then.
-    pub fn acquire_then(
-        &self,
-        deadline: Option<Instant>,
-        holder: Holder,
-        tell: impl FnOnce(Result<Lease<C>, ConnectionError>) + Send + 'static,
-    ) -> Result<Acquired<C>, ConnectionError> {
-        let shared = self.shared();
-        shared.check_process()?;
-        let (mut tell, mut call) = (Some(tell), None);
-        let mut make = || {
-            let (shared, tell) = (Arc::clone(shared), tell.take());
-            Call::Tell(Box::new(move |answer: Answer<C::Connection>| {
-                let result = answer.map(|loan| shared.lease(loan)).map_err(refused);
-                if let Some(tell) = tell {
-                    tell(result);
-                }
-            }))
-        };
-        loop {
-            let now = shared.now_before(deadline);
-            match shared.enter(now, deadline, &holder, &mut call, &mut make) {
-                Entered::Waits(ticket) => return Ok(Acquired::Later(WaitTicket(ticket))),
-                Entered::Refused(error) => return Err(error),
-                Entered::Lent(loan) => {
-                    if let Some(lease) = shared.lease_unless_broken(loan) {
-                        return Ok(Acquired::Now(lease));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Gives a place in line up: its callback is dropped without being called.
-    ///
-    /// Returns whether the caller was still in line; if not, the callback has been or is being called.
-    pub fn cancel(&self, ticket: WaitTicket) -> bool {
-        let left =
-            self.shared().update(|state, actions| state.on_cancel(ticket.0, clock(), actions));
-        left.is_some()
-    }
-
-    /// Puts back a connection that was [entrusted](Lease::entrust) to the pool, or closes it.
-    ///
-    /// # Errors
-    ///
-    /// [`StaleLease`] if it was put back before; nothing happened.
-    pub fn put_back(&self, lease: LeaseId, discard: bool) -> Result<(), StaleLease> {
-        let shared = self.shared();
-        if discard {
-            return self.reclaim(lease).map(Lease::discard).ok_or(StaleLease);
-        }
-        if shared.abilities.peeks {
-            return self.reclaim(lease).map(drop).ok_or(StaleLease);
-        }
-        let id = lease.slot(shared.salt).ok_or(StaleLease)?;
-        let now = shared.now();
-        let answer = shared.exchange(now, |state, actions| {
-            (state.on_put_back(id, None, Fate::Reuse, now, actions), Pace::AtOnce)
-        });
-        answer.map(|put_back| shared.note_use(put_back)).map_err(|_| StaleLease)
-    }
-
-    /// Takes an [entrusted](Lease::entrust) lease back into one's own hands; `None` if it has ended.
-    pub fn reclaim(&self, lease: LeaseId) -> Option<Lease<C>> {
-        let shared = self.shared();
-        let id = lease.slot(shared.salt)?;
-        let resource = shared.write(|state| state.reclaim(id))?;
-        Some(Lease::new(Arc::clone(shared), Loan { id, resource, waited: Duration::ZERO }))
     }
 
     /// The counts, all of one moment.
@@ -391,12 +292,6 @@ impl<C: Connector> CheckoutPool<C> {
         self.shared().close();
     }
 
-    /// Closes the pool, and with it every connection that was [entrusted](Lease::entrust) to it: for
-    /// callers who cannot release them any more.
-    pub fn close_entrusted(&self) {
-        self.shared().close_with_entrusted();
-    }
-
     /// Whether `min_idle` connections stand ready.
     pub fn is_ready(&self) -> bool {
         self.shared().read(State::is_warm)
@@ -419,7 +314,7 @@ impl<C: Connector> Shared<C> {
         }
     }
 
-    fn close_with_entrusted(self: &Arc<Self>) {
+    pub(super) fn close_with_entrusted(self: &Arc<Self>) {
         if !self.is_inherited() {
             self.update(|state, actions| {
                 state.on_close(actions);
@@ -444,7 +339,20 @@ impl<C: Connector> Shared<C> {
         if let Some(meter) = self.meter() {
             meter.waited(loan.waited);
         }
-        Lease::new(Arc::clone(self), loan)
+        Lease::new(Arc::clone(self), loan.id, loan.resource)
+    }
+
+    /// The idle connection whose turn it is, for one who does not wait.
+    pub(super) fn try_enter(
+        self: &Arc<Self>,
+        holder: &Holder,
+        custody: Custody,
+    ) -> Option<Loan<C::Connection>> {
+        self.check_process().ok()?;
+        let now = self.now();
+        self.exchange(now, |state, actions| {
+            (state.try_acquire(now, holder, custody, actions), Pace::AtOnce)
+        })
     }
 
     /// The lease, or nothing if its connection turns out to be broken; then it is closed.
@@ -452,7 +360,7 @@ impl<C: Connector> Shared<C> {
         self: &Arc<Self>,
         loan: Loan<C::Connection>,
     ) -> Option<Lease<C>> {
-        let is_broken = self.is_broken(&loan.resource);
+        let is_broken = loan.resource.as_ref().is_some_and(|resource| self.is_broken(resource));
         let lease = self.lease(loan);
         if is_broken {
             lease.give_up(PoolCloseReason::Broken);

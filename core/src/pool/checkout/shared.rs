@@ -299,7 +299,10 @@ impl<C: Connector> Shared<C> {
         for action in actions {
             match action {
                 Action::Wake(waker) => _ = shield(|| waker.wake()),
-                Action::Tell(told) => run_in_turn(move || (told.tell)(told.answer)),
+                Action::Tell(told) => {
+                    let shared = Arc::clone(self);
+                    run_in_turn(move || shared.tell(told));
+                }
                 Action::Open { id, endpoint } => tasks::open(self, id, endpoint),
                 Action::Validate { id, resource, how } => {
                     tasks::validate(self, id, resource, how);

@@ -25,7 +25,7 @@ pub(crate) struct SlotId {
 pub(crate) struct Life {
     /// When it is too old to be lent; `None` for never.
     pub(crate) ends: Option<Instant>,
-    /// When it was lent last, or made.
+    /// When it was made, lent or put back last.
     pub(crate) last_used: Instant,
     /// When it was last known to work: used, made, or checked.
     pub(crate) proven: Instant,
@@ -35,6 +35,8 @@ pub(crate) struct Life {
     pub(crate) epoch: u32,
     /// Its endpoint.
     pub(crate) endpoint: u32,
+    /// What its connector knows it by.
+    pub(crate) mark: u64,
     pub(crate) relief: Relief,
 }
 
@@ -59,7 +61,6 @@ pub(crate) enum Phase<R> {
     },
     Used {
         life: Life,
-        since: Instant,
         holder: Holder,
         /// Here only while the holder knows the connection by its number alone.
         resource: Option<R>,
@@ -240,8 +241,8 @@ impl<R> Slots<R> {
     /// Every lease, with its holder and since when it is held.
     pub(crate) fn used(&self) -> impl Iterator<Item = (SlotId, Instant, &Holder)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.phase {
-            Phase::Used { since, holder, .. } => {
-                Some((SlotId { index: index as u32, turn: slot.turn }, *since, holder))
+            Phase::Used { life, holder, .. } => {
+                Some((SlotId { index: index as u32, turn: slot.turn }, life.last_used, holder))
             }
             Phase::Vacant
             | Phase::Idle { .. }
@@ -258,8 +259,8 @@ impl<R> Slots<R> {
         limit: Duration,
     ) -> Vec<(Holder, Duration)> {
         let leaked = |slot: &mut Slot<R>| match &mut slot.phase {
-            Phase::Used { since, holder, leak: leak @ Leak::Unseen, .. } => {
-                let held = now.saturating_duration_since(*since);
+            Phase::Used { life, holder, leak: leak @ Leak::Unseen, .. } => {
+                let held = now.saturating_duration_since(life.last_used);
                 (held >= limit).then(|| {
                     *leak = Leak::Reported;
                     (holder.clone(), held)

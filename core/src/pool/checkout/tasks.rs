@@ -69,7 +69,10 @@ pub(crate) fn open<C: Connector>(shared: &Arc<Shared<C>>, id: SlotId, endpoint: 
                 if let Some(meter) = shared.meter() {
                     meter.created(clock().saturating_duration_since(began));
                 }
-                shared.update(|state, actions| state.on_opened(id, connection, clock(), actions));
+                let mark = shield(|| shared.connector.mark(&connection)).unwrap_or(0);
+                shared.update(|state, actions| {
+                    state.on_opened(id, connection, mark, clock(), actions);
+                });
             }
             Err(error) => {
                 tracing::debug!(%error, "a pool could not connect");

@@ -84,6 +84,7 @@ impl Terms {
             probe_at: self.probe_at(now, chance),
             epoch,
             endpoint,
+            mark: 0,
             relief: Relief::None,
         }
     }

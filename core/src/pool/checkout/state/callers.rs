@@ -6,7 +6,8 @@ use super::super::{
     slots::{Phase, SlotId},
 };
 use super::{
-    Actions, Call, Collected, Fate, Left, Loan, PutBack, Refusal, Stage, State, Verdict, Waiter,
+    Actions, Call, Collected, Custody, Fate, Left, Loan, PutBack, Refusal, Stage, State, Verdict,
+    Waiter,
 };
 use crate::pool::reason::PoolCloseReason;
 use std::{
@@ -21,14 +22,15 @@ impl<R> State<R> {
         now: Instant,
         deadline: Option<Instant>,
         holder: &Holder,
-        call: &mut Option<Call<R>>,
+        custody: Custody,
+        call: &mut Option<Call>,
         actions: &mut Actions<R>,
     ) -> Verdict<R> {
         if self.stage != Stage::Open {
             return Verdict::Refused(Refusal::Closed);
         }
         if self.line.waiting() == 0
-            && let Some(loan) = self.lend_idle(now, holder, actions)
+            && let Some(loan) = self.lend_idle(now, holder, custody, actions)
         {
             self.supply(now, actions);
             return Verdict::Lent(loan);
@@ -59,12 +61,13 @@ impl<R> State<R> {
         &mut self,
         now: Instant,
         holder: &Holder,
+        custody: Custody,
         actions: &mut Actions<R>,
     ) -> Option<Loan<R>> {
         if self.stage != Stage::Open || self.line.waiting() > 0 {
             return None;
         }
-        let loan = self.lend_idle(now, holder, actions);
+        let loan = self.lend_idle(now, holder, custody, actions);
         if loan.is_none() {
             self.prove_for_next(now, actions);
         }
@@ -97,12 +100,12 @@ impl<R> State<R> {
         loan: Loan<R>,
         deadline: Option<Instant>,
         holder: &Holder,
-        call: Call<R>,
+        call: Call,
         now: Instant,
         actions: &mut Actions<R>,
     ) -> Verdict<R> {
         let since = now.checked_sub(loan.waited).unwrap_or(now);
-        _ = self.on_put_back(loan.id, Some(loan.resource), Fate::Reuse, now, actions);
+        _ = self.on_put_back(loan.id, loan.resource, Fate::Reuse, now, actions);
         if self.stage == Stage::Closed {
             return Verdict::Refused(Refusal::Closed);
         }
@@ -124,7 +127,7 @@ impl<R> State<R> {
         ticket: Ticket,
         now: Instant,
         actions: &mut Actions<R>,
-    ) -> Option<Left<R>> {
+    ) -> Option<Left> {
         match self.line.remove(ticket)? {
             Removed::Waiting(waiter) => {
                 self.tally.cancelled += 1;
@@ -132,7 +135,7 @@ impl<R> State<R> {
             }
             Removed::Settled(Ok(loan)) => {
                 self.tally.cancelled += 1;
-                _ = self.on_put_back(loan.id, Some(loan.resource), Fate::Reuse, now, actions);
+                _ = self.on_put_back(loan.id, loan.resource, Fate::Reuse, now, actions);
                 None
             }
             Removed::Settled(Err(refusal)) => Some(Left::Refusal(refusal)),
@@ -152,13 +155,13 @@ impl<R> State<R> {
         now: Instant,
         actions: &mut Actions<R>,
     ) -> Result<PutBack, Option<R>> {
-        let Some(Phase::Used { life, since, resource: kept, .. }) = self.slots.phase_mut(id) else {
+        let Some(Phase::Used { life, resource: kept, .. }) = self.slots.phase_mut(id) else {
             return Err(resource);
         };
         let Some(resource) = resource.or_else(|| kept.take()) else { return Err(None) };
-        let (mut life, since) = (*life, *since);
+        let mut life = *life;
+        let used = now.saturating_duration_since(life.last_used);
         (life.last_used, life.proven) = (now, now);
-        let used = now.saturating_duration_since(since);
         self.tally.put_back(used);
         match fate {
             Fate::Close(reason) => self.close(id.index, resource, life, reason, actions),
@@ -193,8 +196,8 @@ impl<R> State<R> {
 
     /// The holder keeps its connection for good; its place is free.
     pub(crate) fn on_detach(&mut self, id: SlotId, now: Instant, actions: &mut Actions<R>) {
-        let Some(Phase::Used { life, since, .. }) = self.slots.phase_mut(id) else { return };
-        let (endpoint, used) = (life.endpoint, now.saturating_duration_since(*since));
+        let Some(Phase::Used { life, .. }) = self.slots.phase_mut(id) else { return };
+        let (endpoint, used) = (life.endpoint, now.saturating_duration_since(life.last_used));
         self.tally.put_back(used);
         self.tally.closed(PoolCloseReason::Detached);
         self.slots.put(id.index, Phase::Vacant);

@@ -10,8 +10,8 @@ mod upkeep;
 mod verdict;
 
 pub(crate) use verdict::{
-    Action, Actions, Answer, Call, Collected, Fate, Left, Loan, PutBack, Refusal, Validation,
-    Verdict, Waiter,
+    Action, Actions, Answer, Call, Collected, Custody, Fate, Left, Loan, PutBack, Refusal,
+    TellAnswer, Validation, Verdict, Waiter,
 };
 
 use super::{
@@ -52,7 +52,7 @@ pub(crate) struct State<R> {
     coming: u32,
     /// When checks and resets that are still under way are relied on no longer, the oldest first.
     doubts: VecDeque<(Instant, SlotId)>,
-    line: Line<Waiter<R>, Answer<R>>,
+    line: Line<Waiter, Answer<R>>,
     endpoints: Endpoints,
     tally: Tally,
     next_sweep: Instant,

@@ -7,8 +7,8 @@ use super::super::{
     slots::{Hope, Leak, Life, Phase},
 };
 use super::{
-    Action, Actions, Answer, Call, Loan, Refusal, Stage, State, Validation, Waiter, choice::Choice,
-    verdict::TellAnswer,
+    Action, Actions, Answer, Call, Custody, Loan, Refusal, Stage, State, Validation, Waiter,
+    choice::Choice, verdict::TellAnswer,
 };
 use crate::pool::reason::PoolCloseReason;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ impl<R> State<R> {
         &mut self,
         now: Instant,
         holder: &Holder,
+        custody: Custody,
         actions: &mut Actions<R>,
     ) -> Option<Loan<R>> {
         let choice = self.choose_idle(now, actions);
@@ -28,7 +29,7 @@ impl<R> State<R> {
             self.prove_passed_over(now, actions);
         }
         self.tally.hits += 1;
-        let lend = Lend { holder: holder.clone(), waited: Duration::ZERO };
+        let lend = Lend { holder: holder.clone(), custody, waited: Duration::ZERO };
         Some(self.lend(index, resource, life, lend, now))
     }
 
@@ -36,20 +37,20 @@ impl<R> State<R> {
         &mut self,
         index: u32,
         resource: R,
-        life: Life,
+        mut life: Life,
         lend: Lend,
         now: Instant,
     ) -> Loan<R> {
-        let phase = Phase::Used {
-            life,
-            since: now,
-            holder: lend.holder,
-            resource: None,
-            leak: Leak::Unseen,
+        life.last_used = now;
+        let (kept, given) = match lend.custody {
+            Custody::Holder => (None, Some(resource)),
+            Custody::Pool => (Some(resource), None),
         };
+        let holder = lend.holder;
+        let phase = Phase::Used { life, holder, resource: kept, leak: Leak::Unseen };
         let id = self.slots.put(index, phase);
         self.tally.lent(self.slots.counts().used, lend.waited);
-        Loan { id, resource, waited: lend.waited }
+        Loan { id, mark: life.mark, resource: given, waited: lend.waited }
     }
 
     /// Resets what comes back if it must be, else offers it.
@@ -83,7 +84,11 @@ impl<R> State<R> {
             Some((ticket, waiter)) => {
                 self.tally.handed_over += 1;
                 let waited = now.saturating_duration_since(waiter.since);
-                let lend = Lend { holder: waiter.holder, waited };
+                let custody = match waiter.call {
+                    Call::Wake(_) => Custody::Holder,
+                    Call::Tell(_) => Custody::Pool,
+                };
+                let lend = Lend { holder: waiter.holder, custody, waited };
                 let loan = self.lend(index, resource, life, lend, now);
                 self.answer(ticket, waiter.call, Ok(loan), actions);
             }
@@ -99,7 +104,7 @@ impl<R> State<R> {
         &mut self,
         now: Instant,
         actions: &mut Actions<R>,
-    ) -> Option<(Ticket, Waiter<R>)> {
+    ) -> Option<(Ticket, Waiter)> {
         while let Some((ticket, waiter)) = self.line.expire(now) {
             self.tally.timeouts += 1;
             let refusal = self.exhausted(now, now.saturating_duration_since(waiter.since));
@@ -111,7 +116,7 @@ impl<R> State<R> {
     pub(super) fn answer(
         &mut self,
         ticket: Ticket,
-        call: Call<R>,
+        call: Call,
         answer: Answer<R>,
         actions: &mut Actions<R>,
     ) {
@@ -120,9 +125,9 @@ impl<R> State<R> {
                 self.line.settle(ticket, answer);
                 actions.push(Action::Wake(waker));
             }
-            Call::Tell(tell) => {
+            Call::Tell(teller) => {
                 self.line.forget(ticket);
-                actions.push(Action::Tell(TellAnswer { tell, answer }));
+                actions.push(Action::Tell(TellAnswer { teller, answer }));
             }
         }
     }
@@ -220,5 +225,6 @@ impl<R> State<R> {
 #[derive(Debug)]
 pub(super) struct Lend {
     pub(super) holder: Holder,
+    pub(super) custody: Custody,
     pub(super) waited: Duration,
 }

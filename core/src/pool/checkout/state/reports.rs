@@ -6,11 +6,12 @@ use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
 use std::{sync::Arc, time::Instant};
 
 impl<R> State<R> {
-    /// The connection asked for with [`Action::Open`] stands.
+    /// The connection asked for with [`Action::Open`] stands; its connector knows it by `mark`.
     pub(crate) fn on_opened(
         &mut self,
         id: SlotId,
         resource: R,
+        mark: u64,
         now: Instant,
         actions: &mut Actions<R>,
     ) {
@@ -22,6 +23,7 @@ impl<R> State<R> {
         self.endpoints.on_connected(attempt, now, (self.chance)());
         self.tally.created += 1;
         let mut life = self.terms.life(now, epoch, endpoint, self.chance);
+        life.mark = mark;
         if let Some(relieved) = relieves.and_then(|old| self.relieve(old, actions)) {
             // Nobody has used it: a pool that shrinks for want of use must not begin anew.
             life.last_used = relieved.last_used;

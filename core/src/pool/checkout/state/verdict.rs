@@ -1,6 +1,8 @@
 //! What a pool's state is asked, and what it answers.
 
-use super::super::{exhaustion::Exhaustion, holder::Holder, line::Ticket, slots::SlotId};
+use super::super::{
+    entrust::Teller, exhaustion::Exhaustion, holder::Holder, line::Ticket, slots::SlotId,
+};
 use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
 use smallvec::SmallVec;
 use std::{
@@ -11,21 +13,21 @@ use std::{
 
 /// A caller in line.
 #[derive(Debug)]
-pub(crate) struct Waiter<R> {
-    pub(crate) call: Call<R>,
+pub(crate) struct Waiter {
+    pub(crate) call: Call,
     pub(crate) since: Instant,
     pub(crate) holder: Holder,
 }
 
 /// How a caller in line hears of its answer.
-pub(crate) enum Call<R> {
+pub(crate) enum Call {
     /// It is woken, and collects the answer with its ticket.
     Wake(Waker),
-    /// It is called with the answer, after the lock is released.
-    Tell(Box<dyn FnOnce(Answer<R>) + Send>),
+    /// It is told, after the lock is released, and knows its connection by number.
+    Tell(Arc<dyn Teller>),
 }
 
-impl<R> std::fmt::Debug for Call<R> {
+impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Wake(_) => "Wake",
@@ -38,9 +40,20 @@ impl<R> std::fmt::Debug for Call<R> {
 #[derive(Debug)]
 pub(crate) struct Loan<R> {
     pub(crate) id: SlotId,
-    pub(crate) resource: R,
+    /// What its connector knows it by.
+    pub(crate) mark: u64,
+    /// `None` if the pool keeps it.
+    pub(crate) resource: Option<R>,
     /// How long the caller stood in line; zero if it did not.
     pub(crate) waited: Duration,
+}
+
+/// Who has a connection that is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Custody {
+    Holder,
+    /// The pool: the holder knows it by its number.
+    Pool,
 }
 
 pub(crate) type Answer<R> = Result<Loan<R>, Refusal>;
@@ -81,9 +94,9 @@ pub(crate) enum Collected<R> {
 
 /// What a caller who gives up leaves behind, to be dropped after the lock is released.
 #[derive(Debug)]
-pub(crate) enum Left<R> {
+pub(crate) enum Left {
     /// It was still in line.
-    Place(#[expect(dead_code, reason = "held to be dropped")] Call<R>),
+    Place(#[expect(dead_code, reason = "held to be dropped")] Call),
     /// It had been refused.
     Refusal(#[expect(dead_code, reason = "held to be dropped")] Refusal),
 }
@@ -143,9 +156,9 @@ impl<R> Action<R> {
     }
 }
 
-/// A callback with its answer.
+/// Somebody who is told, with the answer.
 pub(crate) struct TellAnswer<R> {
-    pub(crate) tell: Box<dyn FnOnce(Answer<R>) + Send>,
+    pub(crate) teller: Arc<dyn Teller>,
     pub(crate) answer: Answer<R>,
 }
 

@@ -366,23 +366,29 @@ async fn a_caller_who_is_no_task_is_told_once() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = || {
         let told = Arc::clone(&told);
-        move |result: Result<Lease<Maker>, ConnectionError>| told.lock().unwrap().push(result)
+        move || {
+            let tell = move |answer| told.lock().unwrap().push(answer);
+            Ok::<_, ConnectionError>(Arc::new(tell))
+        }
     };
-    let first = pool.acquire_then(None, Holder::Unknown, tell()).unwrap();
+    let forever = Patience::Until(None);
+    let first = pool.acquire_then(forever, Holder::Unknown, tell()).unwrap();
     settle().await;
     assert!(matches!(first, Acquired::Later(_)));
-    let lease = told.lock().unwrap().pop().unwrap().unwrap();
+    let lent = told.lock().unwrap().pop().unwrap().unwrap();
+    assert_eq!(lent.mark, 1);
     let (second, third) = (
-        pool.acquire_then(None, Holder::Named("main.c:7".into()), tell()).unwrap(),
-        pool.acquire_then(None, Holder::Unknown, tell()).unwrap(),
+        pool.acquire_then(forever, Holder::Named("main.c:7".into()), tell()).unwrap(),
+        pool.acquire_then(forever, Holder::Unknown, tell()).unwrap(),
     );
     let (Acquired::Later(second), Acquired::Later(third)) = (second, third) else { panic!() };
     assert!(pool.cancel(second) && !pool.cancel(second));
     assert!(told.lock().unwrap().is_empty(), "who cancels knows");
-    drop(lease);
+    pool.put_back(lent.lease, false).unwrap();
     assert!(!pool.cancel(third), "it was told already");
-    assert!(told.lock().unwrap().pop().unwrap().is_ok());
-    let now = pool.acquire_then(None, Holder::Unknown, tell()).unwrap();
+    let lent = told.lock().unwrap().pop().unwrap().unwrap();
+    pool.put_back(lent.lease, false).unwrap();
+    let now = pool.acquire_then(forever, Holder::Unknown, tell()).unwrap();
     assert!(matches!(now, Acquired::Now(_)));
 }
 

@@ -17,6 +17,17 @@ fn poll<T>(future: &mut Pin<Box<impl Future<Output = T>>>, waker: &Waker) -> Pol
     future.as_mut().poll(&mut Context::from_waker(waker))
 }
 
+/// Puts somebody in line who is told by a call.
+fn waits(
+    pool: &Pool,
+    limit: Option<std::time::Instant>,
+    tell: impl Fn(Result<Entrusted, ConnectionError>) + Send + Sync + 'static,
+) -> bool {
+    let teller = || Ok::<_, ConnectionError>(Arc::new(tell));
+    let acquired = pool.acquire_then(Patience::Until(limit), Holder::Unknown, teller);
+    matches!(acquired, Ok(Acquired::Later(_)))
+}
+
 /// Looks whether the pool's lock is free, when it is woken and when it is dropped.
 struct Spy {
     pool: Weak<shared::Shared<Maker>>,
@@ -134,11 +145,12 @@ async fn a_callback_may_put_its_connection_back_at_once_however_many_wait() {
     let told = Arc::new(AtomicUsize::new(0));
     for _ in 0..20_000 {
         let told = Arc::clone(&told);
-        let tell = move |lease: Result<Lease<Maker>, _>| {
-            drop(lease.unwrap());
+        let user = pool.clone();
+        let tell = move |lent: Result<Entrusted, _>| {
+            user.put_back(lent.unwrap().lease, false).unwrap();
             told.fetch_add(1, SeqCst);
         };
-        assert!(matches!(pool.acquire_then(None, Holder::Unknown, tell), Ok(Acquired::Later(_))));
+        assert!(waits(&pool, None, tell));
     }
     drop(held);
     assert_eq!((told.load(SeqCst), pool.stats().idle), (20_000, 1));
@@ -149,8 +161,7 @@ async fn a_callback_that_panics_hurts_nobody_else() {
     let (pool, maker) = pool(1);
     let held = pool.acquire().await.unwrap();
     for limit in [None, Some((Instant::now() + Duration::from_secs(1)).into_std())] {
-        let tell = |_| panic!("the callback panics");
-        assert!(matches!(pool.acquire_then(limit, Holder::Unknown, tell), Ok(Acquired::Later(_))));
+        assert!(waits(&pool, limit, |_| panic!("the callback panics")));
     }
     sleep(Duration::from_secs(2)).await;
     assert_eq!((pool.stats().timeouts, pool.stats().waiting), (1, 1), "the keeper told one");

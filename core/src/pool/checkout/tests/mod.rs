@@ -128,6 +128,10 @@ impl Connector for Maker {
         }))
     }
 
+    fn mark(&self, connection: &u32) -> u64 {
+        u64::from(*connection)
+    }
+
     fn is_broken(&self, connection: &u32) -> bool {
         self.dread(*connection);
         self.log(|log| log.broken.contains(connection))

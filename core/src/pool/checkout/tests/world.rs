@@ -6,7 +6,8 @@ use super::super::{
     line::Ticket,
     slots::SlotId,
     state::{
-        Action, Actions, Answer, Call, Collected, Fate, Loan, Refusal, State, Validation, Verdict,
+        Action, Actions, Answer, Call, Collected, Custody, Fate, Loan, Refusal, State, Validation,
+        Verdict,
     },
     terms::Terms,
 };
@@ -31,7 +32,7 @@ pub(super) struct Caller {
 /// What became of one who was told or woken.
 #[derive(Debug)]
 enum Heard {
-    Told(u32, Answer<u32>),
+    Told(u32),
     Woken(u32),
 }
 
@@ -40,6 +41,12 @@ type Ears = Arc<Mutex<Vec<Heard>>>;
 struct Woken {
     name: u32,
     ears: Ears,
+}
+
+impl Teller for Woken {
+    fn tell(self: Arc<Self>, _: Result<Entrusted, ConnectionError>) {
+        self.ears.lock().unwrap().push(Heard::Told(self.name));
+    }
 }
 
 impl Wake for Woken {
@@ -154,9 +161,14 @@ impl World {
     }
 
     fn act(&mut self, action: Action<u32>) {
+        let mut answer = None;
         match action {
             Action::Wake(waker) => waker.wake(),
-            Action::Tell(told) => (told.tell)(told.answer),
+            Action::Tell(told) => {
+                // What it is told is made by the driver of the answer, which the world sees here.
+                told.teller.tell(Err(refuse()));
+                answer = Some(told.answer);
+            }
             Action::Open { id, .. } => self.opens.push((id, self.epoch)),
             Action::Validate { id, resource, how } => {
                 self.moves(resource, &[Whereabouts::Pool], Whereabouts::Validating);
@@ -174,7 +186,7 @@ impl World {
         }
         let heard = std::mem::take(&mut *self.ears.lock().unwrap());
         for heard in heard {
-            self.hear(heard);
+            self.hear(heard, answer.take());
         }
     }
 
@@ -185,11 +197,8 @@ impl World {
         connection.whereabouts = to;
     }
 
-    fn hear(&mut self, heard: Heard) {
-        let (name, answer) = match heard {
-            Heard::Told(name, answer) => (name, Some(answer)),
-            Heard::Woken(name) => (name, None),
-        };
+    fn hear(&mut self, heard: Heard, answer: Option<Answer<u32>>) {
+        let (Heard::Told(name) | Heard::Woken(name)) = heard;
         let place = self.line.iter().position(|caller| caller.name == name);
         let place = place.expect("each caller is answered once, and only while it is in line");
         let is_late =
@@ -218,7 +227,9 @@ impl World {
     }
 
     fn lent(&mut self, loan: Loan<u32>, at: Instant) {
-        let Loan { id, resource, .. } = loan;
+        let Loan { id, mark, resource, .. } = loan;
+        let resource = resource.or_else(|| self.state.reclaim(id)).expect("it is here or there");
+        assert_eq!(mark, u64::from(resource));
         self.moves(resource, &[Whereabouts::Pool], Whereabouts::Lent);
         let connection = &self.connections[&resource];
         assert_eq!(connection.epoch, self.epoch, "{resource} is of an older generation");
@@ -235,17 +246,23 @@ impl World {
         let (name, ears, now) = (self.next, Arc::clone(&self.ears), self.now);
         self.next += 1;
         let idle_before = self.state.stats().idle;
-        let mut call = Some(match wakes {
-            true => Call::Wake(Waker::from(Arc::new(Woken { name, ears }))),
-            false => Call::Tell(Box::new(move |answer| {
-                ears.lock().unwrap().push(Heard::Told(name, answer));
-            })),
-        });
+        let listener = Arc::new(Woken { name, ears });
+        let (call, custody) = match wakes {
+            true => (Call::Wake(Waker::from(listener)), Custody::Holder),
+            false => (Call::Tell(listener), Custody::Pool),
+        };
+        let mut call = Some(call);
         let looked = self.looked;
         // The verdict names the ticket only after the actions were done, so the caller joins the line before.
         let mut actions = Actions::new();
-        let verdict =
-            self.state.on_acquire(now, deadline, &Holder::Unknown, &mut call, &mut actions);
+        let verdict = self.state.on_acquire(
+            now,
+            deadline,
+            &Holder::Unknown,
+            custody,
+            &mut call,
+            &mut actions,
+        );
         (self.trimmed, self.looked) = (0, self.now);
         match verdict {
             Verdict::Waits(ticket) => self.line.push(Caller { name, deadline, ticket }),
@@ -276,9 +293,9 @@ impl World {
 
     pub(super) fn try_acquire(&mut self) {
         let (now, looked) = (self.now, self.looked);
-        if let Some(loan) =
-            self.event(|state, actions| state.try_acquire(now, &Holder::Unknown, actions))
-        {
+        if let Some(loan) = self.event(|state, actions| {
+            state.try_acquire(now, &Holder::Unknown, Custody::Pool, actions)
+        }) {
             assert!(self.line.is_empty(), "a newcomer overtook those in line");
             self.lent(loan, now);
         }
@@ -295,7 +312,7 @@ impl World {
             }
             Collected::Retired(loan) => {
                 let (ears, now, name) = (Arc::clone(&self.ears), self.now, caller.name);
-                assert_ne!(self.connections[&loan.resource].epoch, self.epoch);
+                assert_ne!(self.connections[&loan.resource.unwrap()].epoch, self.epoch);
                 let call = Call::Wake(Waker::from(Arc::new(Woken { name, ears })));
                 let (deadline, mut actions) = (caller.deadline, Actions::new());
                 let verdict = self.state.on_retired(
@@ -384,7 +401,7 @@ impl World {
         let number = self.next;
         let whereabouts = Whereabouts::Pool;
         self.connections.insert(number, Connection { epoch, born: now, whereabouts });
-        self.event(|state, actions| state.on_opened(id, number, now, actions));
+        self.event(|state, actions| state.on_opened(id, number, number.into(), now, actions));
     }
 
     pub(super) fn checked(&mut self, nth: usize, how: Checked) {
