@@ -173,6 +173,21 @@ func (p *Pool[C]) Get(ctx context.Context) (*Lease[C], error) {
 	return p.leased(answer)
 }
 
+// TryGet takes a connection if one is idle that needs no check first; it never waits, and never dials.
+func (p *Pool[C]) TryGet() (lease *Lease[C], ok bool) {
+	defer runtime.KeepAlive(p)
+	place := ""
+	if p.lender.places {
+		place = caller()
+	}
+	answer, status := native.PoolTry(p.lender.handle, place)
+	if status != native.OK {
+		return nil, false
+	}
+	lease, err := p.leased(answer)
+	return lease, err == nil
+}
+
 // leased is what the caller gets of a connection that is lent.
 func (p *Pool[C]) leased(answer native.Answer) (*Lease[C], error) {
 	e := p.found(answer.Value)
@@ -204,6 +219,13 @@ func (p *Pool[C]) TakeStats() CheckoutPoolStats {
 func (p *Pool[C]) Leases() []HeldLease {
 	defer runtime.KeepAlive(p)
 	return heldLeases(p.lender.handle)
+}
+
+// Advice is what the tuner advised lately, oldest first: another MaxSize, with the reason and the figures behind it. Nothing
+// once the pool is closed and empty.
+func (p *Pool[C]) Advice() []PoolAdvice {
+	defer runtime.KeepAlive(p)
+	return poolAdvice(p.lender.handle, time.Now())
 }
 
 // Resize changes how many connections there may be, and how many stand ready. Smaller, it closes idle ones at once and

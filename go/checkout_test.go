@@ -943,3 +943,64 @@ func TestEveryFieldOfACheckoutPoolConfigIsKnown(t *testing.T) {
 		Places: Set(true),
 	})
 }
+
+func TestTryGetNeitherWaitsNorDials(t *testing.T) {
+	p, m := pooled(t, CheckoutPoolConfig{MaxSize: 1, Places: Set(true)})
+	if _, ok := p.TryGet(); ok || len(m.reasons()) > 0 {
+		t.Fatal("it dialled")
+	}
+	release(t, get(t, p))
+	l, ok := p.TryGet()
+	if !ok || l.Conn().number != 1 || !strings.Contains(p.Leases()[0].Holder, "checkout_test.go:") {
+		t.Fatalf("%+v, %v", l, ok)
+	}
+	if _, ok := p.TryGet(); ok {
+		t.Error("lent twice")
+	}
+	release(t, l)
+	p.Close()
+	if _, ok := p.TryGet(); ok {
+		t.Error("lent by a closed pool")
+	}
+}
+
+func TestTheTunerSaysWhyItWouldGrow(t *testing.T) {
+	tuner := TunerConfig{Interval: After(time.Millisecond), TargetWait: After(0), GrowAfter: 1, Gradient: 0.1, MaxSize: 2}
+	p, _ := pooled(t, CheckoutPoolConfig{MaxSize: 1, Tuner: tuner})
+	if advice := p.Advice(); len(advice) > 0 {
+		t.Fatalf("%+v before anybody came", advice)
+	}
+	begun := time.Now()
+	over := make(chan struct{})
+	var crowd sync.WaitGroup
+	for range 4 {
+		crowd.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					release(t, get(t, p))
+				}
+			}
+		})
+	}
+	eventually(t, func() error {
+		if len(p.Advice()) == 0 {
+			return errors.New("no advice")
+		}
+		return nil
+	})
+	close(over)
+	crowd.Wait()
+	advice := p.Advice()[0]
+	if advice.MaxSize != 2 || advice.Applied || !strings.Contains(advice.Text, "grow from 1 to 2") {
+		t.Errorf("got %+v", advice)
+	}
+	if advice.At.Before(begun) || advice.At.After(time.Now()) {
+		t.Errorf("said at %v", advice.At)
+	}
+	if size := p.Stats().MaxSize; size != 1 {
+		t.Errorf("it has %d by now", size)
+	}
+}

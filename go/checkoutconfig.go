@@ -49,7 +49,8 @@ type CheckoutPoolConfig struct {
 	// Breaker says when to stop trying an endpoint that keeps failing: Get then fails with [ErrCircuitOpen] instead of
 	// waiting, once no connection is left.
 	Breaker BreakerConfig `json:"breaker,omitzero"`
-	// Tuner says whether and when to advise another MaxSize, and whether to follow. The advice goes to the log of the library.
+	// Tuner says whether and when to advise another MaxSize, and whether to follow. The advice goes to the log of the library, and
+	// to [Pool.Advice].
 	Tuner TunerConfig `json:"tuner,omitzero"`
 	// Places says whether Get notes the place in the program that called it, for errors, [Pool.Leases] and reports of leaks.
 	// It costs each Get about a microsecond. Default: only if LeakAfter is set.

@@ -1,5 +1,12 @@
 package trunkline
 
+import (
+	"encoding/json"
+	"time"
+
+	"trunkline.dev/go/internal/native"
+)
+
 // TunerConfig says when a [Pool] should be larger or smaller, and whether it may change by itself. The zero TunerConfig
 // is all defaults.
 type TunerConfig struct {
@@ -36,3 +43,33 @@ const (
 	TunerObserve TunerMode = "observe" // it is given with its reason, and changes nothing
 	TunerApply   TunerMode = "apply"   // it changes the size of the pool
 )
+
+// PoolAdvice is what a tuner said.
+type PoolAdvice struct {
+	MaxSize uint32    // the size that the pool should have
+	Applied bool      // whether it was given that size
+	At      time.Time // when the tuner said so
+	Text    string    // the reason, and the figures that it follows from
+}
+
+func poolAdvice(pool uint64, now time.Time) []PoolAdvice {
+	document, status := native.PoolAdvice(pool)
+	if status != native.OK {
+		return nil
+	}
+	var rows []struct {
+		To      uint32
+		Applied bool
+		Ago     TimeLimit
+		Text    string
+	}
+	if json.Unmarshal(document, &rows) != nil {
+		return nil
+	}
+	advice := make([]PoolAdvice, len(rows))
+	for i, row := range rows {
+		ago, _ := row.Ago.Duration()
+		advice[i] = PoolAdvice{row.To, row.Applied, now.Add(-ago), row.Text}
+	}
+	return advice
+}

@@ -2,6 +2,8 @@ package native
 
 // #cgo noescape tl_pool_acquire
 // #cgo nocallback tl_pool_acquire
+// #cgo noescape tl_pool_try
+// #cgo nocallback tl_pool_try
 // #cgo noescape tl_pool_release
 // #cgo nocallback tl_pool_release
 // #cgo noescape trunkline_pool_detach
@@ -94,6 +96,14 @@ func PoolAcquire(handle uint64, deadline int64, holder string, queue, tag uint64
 	return answer(status, &out)
 }
 
+// PoolTry takes a connection if one is ready; an Answer without lease says why there is none by its status alone.
+func PoolTry(handle uint64, holder string) (Answer, Status) {
+	text, length := chars(holder)
+	var out C.tl_answer_t
+	status := C.tl_pool_try(C.uint64_t(handle), text, length, &out)
+	return Answer{Lease: uint64(out.lease), Value: uint64(out.value)}, Status(status)
+}
+
 // PoolRelease puts a connection back, or has it closed. If somebody of the same queue got it, that is the Answer, whose
 // Tag is 0 otherwise.
 func PoolRelease(handle, lease uint64, discard bool, queue uint64) (Answer, Status) {
@@ -141,6 +151,18 @@ func PoolCheck(handle uint64) Status { return Status(C.trunkline_pool_check(chec
 func PoolLeases(handle uint64) (json []byte, status Status) {
 	var buf *C.trunkline_buf_t
 	got := C.trunkline_pool_leases(checkoutPool(handle), &buf)
+	return bufferText(got, buf)
+}
+
+// PoolAdvice is what the tuner of a pool advised lately, as JSON.
+func PoolAdvice(handle uint64) (json []byte, status Status) {
+	var buf *C.trunkline_buf_t
+	got := C.trunkline_pool_advice(checkoutPool(handle), &buf)
+	return bufferText(got, buf)
+}
+
+// bufferText takes the text of a buffer.
+func bufferText(got C.trunkline_status_t, buf *C.trunkline_buf_t) ([]byte, Status) {
 	if got != C.TRUNKLINE_OK {
 		return nil, Status(got)
 	}

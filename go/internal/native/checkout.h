@@ -34,6 +34,19 @@ static inline int32_t tl_pool_acquire(uint64_t pool, int64_t deadline, const cha
     return status;
 }
 
+/* A connection if one is ready; WOULD_BLOCK, and no error object, if none is. */
+static inline int32_t tl_pool_try(uint64_t pool, const char *holder, size_t holder_len, tl_answer_t *out) {
+    trunkline_leased_t now;
+    trunkline_status_t status =
+        trunkline_pool_acquire((trunkline_pool_t){pool}, 0, holder, holder_len, &now, NULL);
+    out->op = 0;
+    out->tag = 0;
+    out->lease = now.lease.h;
+    out->value = now.value;
+    out->error = 0;
+    return status;
+}
+
 /* If somebody was served whose event goes to `queue`, it is *out and *served the status of it; else out->tag is 0. */
 static inline int32_t tl_pool_release(uint64_t pool, uint64_t lease, uint32_t flags, uint64_t queue, tl_answer_t *out,
                                       int32_t *served) {
