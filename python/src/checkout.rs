@@ -153,6 +153,11 @@ impl Pool {
         checkout::leases(self.handle).map_err(|failed| failed.raise(py))
     }
 
+    /// What the tuner advised lately, oldest first, as JSON.
+    fn advice(&self, py: Python<'_>) -> PyResult<String> {
+        checkout::advice(self.handle).map_err(|failed| failed.raise(py))
+    }
+
     /// Changes how many there may be, and how many are to stand ready.
     fn resize(&self, py: Python<'_>, max_size: u32, min_idle: u32) -> PyResult<()> {
         call((), |_, err| trunkline_pool_resize(self.handle, max_size, min_idle, err))

@@ -597,3 +597,31 @@ def test_a_pool_closes_what_a_runtime_that_ends_leaves_to_it(supply: Supply) -> 
         pool.close()
         assert supply.open() == []
     assert supply.each_was_closed_once()
+
+
+def test_the_tuner_says_why_it_would_grow(supply: Supply) -> None:
+    tuner = trunkline.TunerConfig(
+        interval=timedelta(milliseconds=1), target_wait=timedelta(0), grow_after=1, gradient=0.1, max_size=2
+    )
+    is_over = threading.Event()
+    with pool_of(supply, max_size=1, tuner=tuner) as pool:
+        assert pool.advice() == []
+
+        def come_and_go() -> None:
+            while not is_over.is_set():
+                with pool.connection():
+                    pass
+
+        crowd = [threading.Thread(target=come_and_go) for _ in range(4)]
+        for thread in crowd:
+            thread.start()
+        try:
+            eventually(lambda: bool(pool.advice()), "advice")
+        finally:
+            is_over.set()
+            for thread in crowd:
+                thread.join()
+        advice = pool.advice()[0]
+        assert (advice.max_size, advice.applied, pool.stats().max_size) == (2, False, 1)
+        assert "grow from 1 to 2" in advice.text
+        assert timedelta(0) <= advice.ago < timedelta(minutes=1)

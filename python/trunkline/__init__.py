@@ -19,6 +19,7 @@ from ._checkout_async_pool import (
 )
 from ._checkout_config import (
     BreakerConfig,
+    TunerConfig,
 )
 from ._checkout_pool import (
     Pool,
@@ -26,6 +27,7 @@ from ._checkout_pool import (
 from ._checkout_stats import (
     CheckoutPoolStats,
     HeldLease,
+    PoolAdvice,
 )
 from ._config import (
     BackoffConfig,
@@ -161,6 +163,7 @@ __all__ = [
     "NoMemoryError",
     "NotFoundError",
     "Pool",
+    "PoolAdvice",
     "PoolCloseReason",
     "PoolClosed",
     "PoolError",
@@ -183,6 +186,7 @@ __all__ = [
     "TcpManagerConfig",
     "TlsError",
     "TooManyWaiters",
+    "TunerConfig",
     "UdpError",
     "UnsupportedError",
     "WaitTimeout",

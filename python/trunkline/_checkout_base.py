@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from . import _errors, _native, _process
 from ._checkout import Core, Hooks, check_hooks, supply
 from ._checkout_config import PoolFigures, figures
-from ._checkout_stats import CheckoutPoolStats, HeldLease, leases_of, psycopg_stats, stats_of
+from ._checkout_stats import (
+    CheckoutPoolStats,
+    HeldLease,
+    PoolAdvice,
+    advice_of,
+    leases_of,
+    psycopg_stats,
+    stats_of,
+)
 from ._lease import Lease, over
 
 if TYPE_CHECKING:
@@ -90,6 +98,10 @@ class PoolBase(Generic[C]):
     def leases(self) -> list[HeldLease]:
         """Every connection that is lent and where it was taken, longest held first."""
         return leases_of(self._opened().native.leases())
+
+    def advice(self) -> list[PoolAdvice]:
+        """What the tuner advised lately, oldest first: another ``max_size``, with its reason and figures."""
+        return advice_of(self._opened().native.advice())
 
     def _opened(self) -> Core[C]:
         raise NotImplementedError

@@ -14,7 +14,7 @@ from ._document import to_document
 from ._duration import limit_text
 from ._types import Never
 
-__all__ = ["BreakerConfig", "PoolFigures"]
+__all__ = ["BreakerConfig", "PoolFigures", "TunerConfig"]
 
 # A time: seconds, or a timedelta.
 Span: TypeAlias = float | timedelta
@@ -60,6 +60,36 @@ class BreakerConfig:
     probe_deadline: timedelta | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TunerConfig:
+    """When a pool should be larger or smaller, and whether it may change by itself; ``None`` is unset.
+
+    Attributes:
+        mode: ``"off"``; ``"observe"`` (unset), which gives advice and changes nothing; or ``"apply"``.
+        interval: time that one sample covers. Unset 10 s; 1 ms to 1 day.
+        target_wait: for a connection, which 95 of 100 callers should stay within. Unset 10 ms.
+        grow_after: samples in a row with longer waits and every connection in use. Unset 3; 1 to 10,000.
+        yield_after: samples in a row with a slowing backend and every connection in use. Unset 2.
+        shrink_after: samples in a row in which less than half was ever in use. Unset 30.
+        gradient: the backend is slowing if its usual latency is less than this part of its latest. Unset 0.9;
+            0.1 to 1.
+        cool_down: time after advice in which there is no other. Unset 60 s.
+        min_size: below which the pool is never advised to go. Unset 1; 1 to ``max_size``.
+        max_size: above which the pool is never advised to go. Unset 50; 1 to 1,000,000.
+    """
+
+    mode: Literal["off", "observe", "apply"] | None = None
+    interval: timedelta | None = None
+    target_wait: timedelta | None = None
+    grow_after: int | None = None
+    yield_after: int | None = None
+    shrink_after: int | None = None
+    gradient: float | None = None
+    cool_down: timedelta | None = None
+    min_size: int | None = None
+    max_size: int | None = None
+
+
 class PoolFigures(TypedDict, total=False):
     """What both pools take besides who makes their connections; see :class:`trunkline.Pool`."""
 
@@ -80,6 +110,7 @@ class PoolFigures(TypedDict, total=False):
     leak_after: Limit | None
     backoff: BackoffConfig | None
     breaker: BreakerConfig | None
+    tuner: TunerConfig | None
     name: str | None
 
 

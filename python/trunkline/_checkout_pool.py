@@ -68,6 +68,8 @@ class Pool(PoolBase[C]):
         backoff: how long to wait before the next attempt after one that failed. Unset 100 ms, growing by 1.6
             up to 30 s.
         breaker: when to stop trying for a while. Unset: after 7 failures in a row, for 5 s at first.
+        tuner: when to advise another ``max_size``, and whether to follow; see :meth:`advice`. Unset: to
+            advise, and change nothing.
         name: what errors, logs and metrics call the pool. Unset ``"default"``.
 
     Raises:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from ._duration import read_duration
 from ._ledger import PoolCloseReason
 
-__all__ = ["CheckoutPoolStats", "HeldLease"]
+__all__ = ["CheckoutPoolStats", "HeldLease", "PoolAdvice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,16 @@ class HeldLease:
     holder: str
 
 
+@dataclass(frozen=True, slots=True)
+class PoolAdvice:
+    """What a tuner said: the size the pool should have, whether it was given that, how long ago, and why."""
+
+    max_size: int
+    applied: bool
+    ago: timedelta
+    text: str
+
+
 def stats_of(counts: dict[str, int]) -> CheckoutPoolStats:
     """The counts as the native module tells them."""
     counts = dict(counts)
@@ -106,6 +116,12 @@ def leases_of(text: str) -> list[HeldLease]:
     """Who holds what, as the native module tells it."""
     rows = json.loads(text) if text else []
     return [HeldLease(row["lease"], read_duration(row["held"]), row["holder"]) for row in rows]
+
+
+def advice_of(text: str) -> list[PoolAdvice]:
+    """What the tuner advised, as the native module tells it."""
+    rows = json.loads(text) if text else []
+    return [PoolAdvice(row["to"], row["applied"], read_duration(row["ago"]), row["text"]) for row in rows]
 
 
 def psycopg_stats(counts: dict[str, int], before: dict[str, int]) -> dict[str, int]:

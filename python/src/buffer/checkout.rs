@@ -100,15 +100,23 @@ pub(crate) fn take_stats(pool: trunkline_pool_t) -> Result<trunkline_pool_stats_
 
 /// Who holds what, as JSON.
 pub(crate) fn leases(pool: trunkline_pool_t) -> Result<String, Failed> {
-    let text = call(None, |out, _| trunkline_pool_leases(pool, out))?;
+    call(None, |out, _| trunkline_pool_leases(pool, out)).map(text)
+}
+
+/// What the tuner advised lately, as JSON.
+pub(crate) fn advice(pool: trunkline_pool_t) -> Result<String, Failed> {
+    call(None, |out, _| trunkline_pool_advice(pool, out)).map(text)
+}
+
+fn text(buffer: Option<Box<trunkline_buf_t>>) -> String {
     let mut length = 0;
-    let bytes = trunkline_buf_data(text.as_deref(), Some(&mut length));
+    let bytes = trunkline_buf_data(buffer.as_deref(), Some(&mut length));
     if length == 0 {
-        return Ok(String::new());
+        return String::new();
     }
     // SAFETY: not empty, so it points to as many bytes of the buffer, which is held.
     let bytes = unsafe { slice::from_raw_parts(bytes, length) };
-    Ok(String::from_utf8_lossy(bytes).into_owned())
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Answers a job with why it failed.
