@@ -11,12 +11,14 @@
 #[path = "../../core/src/budget.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the models use a part of what core offers")]
 mod budget;
+mod checkout;
 mod pipe;
 mod pool;
 mod sync;
 
 mod budget_models;
 mod flight_models;
+mod handoff_models;
 mod table_models;
 
 /// Runs `model` in every interleaving with at most `preemptions` switches away from a thread that could go on.

@@ -4,10 +4,6 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn soon() -> Option<std::time::Instant> {
-    Some((tokio::time::Instant::now() + secs(1)).into_std())
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_connection_put_back_is_lent_again_the_one_used_last_first() {
     let (pool, maker) = pool(3);

@@ -22,10 +22,12 @@ use tokio::{
     time::{advance, sleep},
 };
 
+mod cancel;
 mod claims;
 mod hostile;
 mod machine;
 mod supply;
+mod threads;
 mod world;
 
 type Pool = CheckoutPool<Maker>;
@@ -173,6 +175,11 @@ fn pool(max_size: u32) -> (Pool, Maker) {
 
 fn pool_of(config: CheckoutPoolConfig, maker: Maker) -> (Pool, Maker) {
     (Pool::new(config, maker.clone(), Handle::current()).unwrap(), maker)
+}
+
+/// A second from now.
+fn soon() -> Option<std::time::Instant> {
+    Some((tokio::time::Instant::now() + Duration::from_secs(1)).into_std())
 }
 
 /// Lets every task that is ready run until none is.
