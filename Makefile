@@ -113,7 +113,9 @@ bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
 	$(CARGO) run --locked --release -p trunkline-benches --bin pipe -- $(BENCH)
 
 .PHONY: bench-pool
-bench-pool: tools ## The pools beside deadpool, bb8 and a bare hash map: benches/RESULTS.md
+bench-pool: tools .venv/.wheel $(GO_READY) release ## The pools beside those of Rust, Go and Python: benches/RESULTS.md
+	scripts/setup bench-tools
+	cd benches/go && CGO_LDFLAGS= go build -o ../../target/benches/pool-go .
 	$(CARGO) run --locked --release -p trunkline-benches --bin pool -- $(BENCH)
 
 # A library and the Rust programs beside it in one go: cargo builds each crate once for all of them. With

@@ -1,13 +1,8 @@
-//! The pools beside deadpool, bb8 and a bare hash map.
-//!
-//! Peers of other languages join as programs of their own, whose samples name the same measures:
-//!
-//! ```text
-//! bench.compare("puddle", &goals, &mut Program::new(["…", "ours"]), &mut Program::new(["…", "puddle"]));
-//! ```
+//! The pools beside deadpool, bb8, a bare hash map, and what Go and Python programs use.
 
 mod contended;
 mod keyed;
+mod languages;
 mod memory;
 mod sides;
 mod uncontended;
@@ -28,6 +23,7 @@ fn main() -> ExitCode {
     };
     uncontended::compare(&mut bench);
     contended::compare(&mut bench);
+    languages::compare(&mut bench);
     keyed::compare(&mut bench);
     memory::compare(&mut bench);
     bench.finish()
