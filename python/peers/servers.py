@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class Server:
 
 
 def run(*arguments: str) -> str:
-    # Into files: the server that is started keeps them open.
-    done = subprocess.run([SCRIPT, *arguments], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
-    return done.stdout
+    # Into a file: the server that is started keeps it open, so that a pipe would not end.
+    with tempfile.TemporaryFile("w+") as said:
+        subprocess.run([SCRIPT, *arguments], check=True, stdout=said, timeout=60)
+        said.seek(0)
+        return said.read().strip()

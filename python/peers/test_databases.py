@@ -7,6 +7,7 @@ import multiprocessing
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ import trunkline
 
 CALLERS = 8
 CONNECTIONS = 4
-BREAKER = {"open": 0.2, "max_open": 0.2}
+BREAKER = trunkline.BreakerConfig(open=timedelta(milliseconds=200), max_open=timedelta(milliseconds=200))
 
 
 @dataclass
