@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     budget::Permit,
-    config::{Config, FullPolicy, PoolConfig},
+    config::{Config, FullPolicy, PoolConfig, TimeLimit},
     error::{ConnectionError, Place, Step},
     metrics::{Counter, Metrics},
 };
@@ -161,6 +161,27 @@ where
     pub fn insert_for(&self, key: K, value: V, lifetime: Duration) -> Result<(), InsertError<V>> {
         let terms = Terms { lifetime: Some(lifetime), ..self.terms };
         self.put(key, value, terms, now())
+    }
+
+    /// As [`insert`](ConnectionPool::insert), with an idle timeout of its own instead of the pool's.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](ConnectionPool::insert).
+    pub fn insert_idle_for(
+        &self,
+        key: K,
+        value: V,
+        idle_timeout: TimeLimit,
+    ) -> Result<(), InsertError<V>> {
+        let terms = Terms { idle: idle_timeout.duration(), ..self.drawn_terms() };
+        self.put(key, value, terms, now())
+    }
+
+    /// Closes what an insert into the full pool would close to make room, and says whether there was anything.
+    pub fn evict(&self) -> bool {
+        let removed = self.table.make_room(now(), self.victim);
+        removed.map(|removed| self.close_removed(removed)).is_some()
     }
 
     /// The entry under `key`, which counts as a use of it. As [`get`](ConnectionPool::get), with the times

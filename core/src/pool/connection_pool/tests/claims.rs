@@ -49,6 +49,45 @@ async fn an_expired_value_makes_room_before_anything_is_refused_or_evicted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_value_may_have_an_idle_time_of_its_own() {
+    let (pool, closed) = pool(3);
+    pool.insert_idle_for(1, 10, TimeLimit::secs(3)).unwrap();
+    pool.insert_idle_for(2, 20, TimeLimit::Never).unwrap();
+    pool.insert(3, 30).unwrap();
+    pass(2).await;
+    assert_eq!(pool.get(&1), Some(10), "a use begins it anew");
+    pass(2).await;
+    assert_eq!(pool.get(&1), Some(10));
+    pass(9).await;
+    assert_eq!((pool.get(&1), pool.get(&2), pool.get(&3)), (None, Some(20), None));
+    pass(48).await;
+    assert_eq!(pool.get(&2), None, "its lifetime is that of the pool");
+    assert_eq!(closed.take(), [(1, 10, IdleTimeout), (3, 30, IdleTimeout), (2, 20, Lifetime)]);
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_eviction_that_is_asked_for_takes_what_an_insert_would_and_nothing_where_none_would_be()
+{
+    let (pool, closed) = watched(config(3, FullPolicy::EvictLru));
+    assert!(!pool.evict(), "there is nothing");
+    pool.insert(1, 10).unwrap();
+    pass(1).await;
+    pool.insert(2, 20).unwrap();
+    pass(1).await;
+    pool.get(&1);
+    assert!(pool.evict());
+    assert_eq!(closed.take(), [(2, 20, Evicted)]);
+    let (pool, closed) = watched(config(3, FullPolicy::Reject));
+    pool.insert(1, 10).unwrap();
+    assert!(!pool.evict());
+    pass(10).await;
+    assert!(pool.evict(), "an expired one goes in any case");
+    assert_eq!(closed.take(), [(1, 10, IdleTimeout)]);
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_least_recently_used_makes_room() {
     let (pool, closed) = watched(config(3, FullPolicy::EvictLru));
     for key in 1..=3 {
