@@ -20,6 +20,7 @@ const MEM_NAME_MAX: usize = 255;
 /// tcp://127.0.0.1:80   tcp://[::1]:80   tcp://db.internal:5432     TCP; port 0 listens on a free port
 /// unix:/run/app.sock   unix:@app                                   Unix socket; `@` is Linux's abstract namespace
 /// mem:app                                                          in-memory pipe, within this process
+/// udp://127.0.0.1:53   udp://dns.internal:53                       UDP; port 0 binds a free port
 /// ```
 ///
 /// The scheme is always written: an address says by itself what it reaches.
@@ -41,6 +42,15 @@ pub enum Address {
     Abstract(Box<str>),
     /// In-memory listener of this process.
     Mem(Box<str>),
+    /// UDP at a literal IP address.
+    Udp(SocketAddr),
+    /// UDP at a host name, resolved when it is reached.
+    UdpName {
+        /// ASCII name of at most 253 bytes.
+        host: Box<str>,
+        /// Port, 0 only for binding.
+        port: u16,
+    },
 }
 
 /// A text that is no [`Address`].
@@ -56,15 +66,24 @@ impl Address {
     pub fn unix_path(&self) -> Option<&Path> {
         match self {
             Self::Unix(path) => Some(path),
-            Self::Tcp(_) | Self::TcpName { .. } | Self::Abstract(_) | Self::Mem(_) => None,
+            Self::Tcp(_)
+            | Self::TcpName { .. }
+            | Self::Abstract(_)
+            | Self::Mem(_)
+            | Self::Udp(_)
+            | Self::UdpName { .. } => None,
         }
     }
 
     /// The socket address, where no name has to be resolved first.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(address) => Some(*address),
-            Self::TcpName { .. } | Self::Unix(_) | Self::Abstract(_) | Self::Mem(_) => None,
+            Self::Tcp(address) | Self::Udp(address) => Some(*address),
+            Self::TcpName { .. }
+            | Self::Unix(_)
+            | Self::Abstract(_)
+            | Self::Mem(_)
+            | Self::UdpName { .. } => None,
         }
     }
 }
@@ -83,6 +102,8 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Abstract(name) => write!(f, "unix:@{name}"),
             Self::Mem(name) => write!(f, "mem:{name}"),
+            Self::Udp(address) => write!(f, "udp://{address}"),
+            Self::UdpName { host, port } => write!(f, "udp://{host}:{port}"),
         }
     }
 }
@@ -92,21 +113,27 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let parsed = if let Some(rest) = text.strip_prefix("tcp://") {
-            parse_tcp(rest)
+            parse_ip(rest, Self::Tcp, |host, port| Self::TcpName { host, port })
+        } else if let Some(rest) = text.strip_prefix("udp://") {
+            parse_ip(rest, Self::Udp, |host, port| Self::UdpName { host, port })
         } else if let Some(rest) = text.strip_prefix("unix:") {
             parse_unix(rest)
         } else if let Some(rest) = text.strip_prefix("mem:") {
             parse_mem(rest)
         } else {
-            Err("expected tcp://host:port, unix:/path, unix:@name or mem:name")
+            Err("expected tcp://host:port, udp://host:port, unix:/path, unix:@name or mem:name")
         };
         parsed.map_err(|reason| AddressError { text: text.into(), reason })
     }
 }
 
-fn parse_tcp(text: &str) -> Result<Address, &'static str> {
+fn parse_ip(
+    text: &str,
+    literal: impl FnOnce(SocketAddr) -> Address,
+    name: impl FnOnce(Box<str>, u16) -> Address,
+) -> Result<Address, &'static str> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(Address::Tcp(address));
+        return Ok(literal(address));
     }
     let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
     if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -120,7 +147,7 @@ fn parse_tcp(text: &str) -> Result<Address, &'static str> {
     if host.is_empty() || host.len() > HOST_NAME_MAX || !host.bytes().all(name_byte) {
         return Err("the host is no IP address and no host name");
     }
-    Ok(Address::TcpName { host: host.into(), port })
+    Ok(name(host.into(), port))
 }
 
 fn parse_unix(text: &str) -> Result<Address, &'static str> {
@@ -162,6 +189,9 @@ mod tests {
             "unix:/run/app.sock",
             "unix:@app",
             "mem:app",
+            "udp://127.0.0.1:53",
+            "udp://[::1]:0",
+            "udp://dns.internal:53",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -180,6 +210,8 @@ mod tests {
             ("unix:@", "name is empty"),
             ("mem:", "1 to 255"),
             ("mem:a b", "no spaces"),
+            ("udp://::1:53", "[address]:port"),
+            ("udp://127.0.0.1", "port is missing"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");

@@ -18,6 +18,11 @@ impl ConnectionId {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The id with this number, as it comes back from another language; `None` for zero.
+    pub(crate) fn of(number: u64) -> Option<Self> {
+        (number != 0).then_some(Self(number))
+    }
+
     /// The number itself, as it crosses into other languages.
     pub fn get(self) -> u64 {
         self.0
@@ -40,6 +45,8 @@ pub enum Protocol {
     Unix,
     /// An in-memory pipe.
     Pipe,
+    /// Datagrams of one source.
+    Udp,
 }
 
 impl Protocol {
@@ -49,6 +56,7 @@ impl Protocol {
             Self::Tcp => "tcp",
             Self::Unix => "unix",
             Self::Pipe => "pipe",
+            Self::Udp => "udp",
         }
     }
 }
@@ -128,11 +136,13 @@ pub enum CloseReason {
     Drained = 7,
     /// Its owner was dropped or its task was cancelled.
     Cancelled = 8,
+    /// It made room for another one.
+    Evicted = 9,
 }
 
 impl CloseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Finished,
         Self::Local,
         Self::Reset,
@@ -141,6 +151,7 @@ impl CloseReason {
         Self::ConnectFailed,
         Self::Drained,
         Self::Cancelled,
+        Self::Evicted,
     ];
 
     /// Lower-case name, as in metric labels and events.
@@ -154,6 +165,7 @@ impl CloseReason {
             Self::ConnectFailed => "connect_failed",
             Self::Drained => "drained",
             Self::Cancelled => "cancelled",
+            Self::Evicted => "evicted",
         }
     }
 

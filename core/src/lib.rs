@@ -1,12 +1,12 @@
 //! Connections that every language of a system shares: one backoff, one pool, one set of metrics.
 //!
 //! ```text
-//!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains
+//!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains; UdpConnectionManager: sessions
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring; CheckoutPool: one caller at a time
 //!   relay      copies both ways, counts, half-closes
 //!   probe      TcpProbedProtocol, UdpProbedProtocol: what a peer speaks, from its first bytes
 //!   endpoint   EndpointSet, HealthCheck, OutlierDetector, Breaker, Picker: who is there, works, is next
-//!   transport  Network ─▶ Stream, Listener over tcp, unix, mem; faults on any of them
+//!   transport  Network ─▶ Stream, Listener over tcp, unix, mem; faults on any of them; Datagram
 //!   config · metrics · events · completion
 //!   error · context · backoff · budget · fork
 //!   address · duration
@@ -56,6 +56,7 @@ pub use budget::{Budget, Permit};
 pub use config::{
     BalanceConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, HealthConfig,
     OutlierConfig, PipeConfig, PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig, TunerConfig,
+    UdpManagerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -66,10 +67,11 @@ pub use endpoint::{
 pub use error::{ConnectionError, Place, Step, UdpCase};
 pub use events::{Event, Events};
 pub use manager::{
-    ConnectionManager, DrainReport, TcpConnection, TcpConnectionInfo, TcpConnectionManager,
-    TcpManagerStats,
+    ConnectionManager, DrainReport, LiveUdpConnection, TcpConnection, TcpConnectionInfo,
+    TcpConnectionManager, TcpManagerStats, UdpConnection, UdpConnectionInfo, UdpConnectionManager,
+    UdpManagerStats, UdpRelayOptions,
 };
-pub use metrics::{ConnectionMetrics, Metrics};
+pub use metrics::{ConnectionMetrics, DropReason, Metrics};
 pub use pool::{
     Advice, CheckoutPool, CheckoutPoolStats, ConnectionPool, Connector, DashMapConnectionPool, Got,
     InsertError, Lease, PoolCloseReason, PoolEntry, PoolStats, Tuner, TunerSample, Turn,
@@ -78,6 +80,7 @@ pub use probe::{
     DnsQuery, PostgresRequest, TcpProbedProtocol, TlsHello, UdpProbedProtocol, Verdict,
 };
 pub use transport::{
-    CloseHandle, ConnectOptions, ListenOptions, Listener, ListenerReady, Network, Stream,
-    StreamReady, Transport, pipe::Names,
+    CloseHandle, ConnectOptions, Datagram, DatagramCloseHandle, DatagramReady, DatagramStats,
+    ListenOptions, Listener, ListenerReady, Network, Received, Stream, StreamReady, Transport,
+    pipe::Names,
 };

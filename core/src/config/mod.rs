@@ -25,6 +25,7 @@ mod resolve;
 mod retry;
 mod transport;
 mod tuner;
+mod udp;
 
 pub use crate::{backoff::BackoffConfig, duration::TimeLimit};
 pub use balance::{BalanceConfig, EwmaConfig, PickPolicy, SlowStartConfig};
@@ -39,6 +40,7 @@ pub use resolve::ResolveConfig;
 pub use retry::{RetryPolicy, ServiceConfig, StatusCode};
 pub use transport::{PipeConfig, TcpConfig, TcpKeepalive};
 pub use tuner::{TunerConfig, TunerMode};
+pub use udp::UdpManagerConfig;
 
 use crate::error::ConnectionError;
 use serde::{Serialize, de::DeserializeOwned};

@@ -24,6 +24,7 @@ fn every_default_and_preset_is_valid_and_survives_json() {
     }
     round_trips(&TcpConfig::default());
     round_trips(&TcpManagerConfig::default());
+    round_trips(&UdpManagerConfig::default());
     round_trips(&PoolConfig::default());
     round_trips(&PipeConfig::default());
     round_trips(&BreakerConfig::default());
@@ -169,6 +170,10 @@ fn a_value_out_of_range_is_named_with_its_path_and_the_range() {
     assert_eq!(
         complaint::<TcpManagerConfig>(r#"{"tcp": {"keepalive": {"count": 0}}}"#),
         ("tcp.keepalive.count".into(), "must be within 1 and 127, is 0".into()),
+    );
+    assert_eq!(
+        complaint::<UdpManagerConfig>(r#"{"amplification_limit": 0}"#),
+        ("amplification_limit".into(), "must be within 1 and 65535, is 0".into()),
     );
     assert_eq!(
         complaint::<BalanceConfig>(r#"{"maglev_size": 65535}"#),

@@ -1,4 +1,4 @@
-//! Makes, accepts, runs and counts the connections of one protocol.
+//! Makes, accepts, runs and counts the connections of one protocol: TCP here, UDP in `udp/`.
 //!
 //! ```text
 //!                  permit            stands             over
@@ -19,10 +19,15 @@ mod routes;
 mod shared;
 mod stats;
 mod tcp;
+mod udp;
 
 pub use connection::{TcpConnection, TcpConnectionInfo};
 pub use stats::{DrainReport, TcpManagerStats};
 pub use tcp::TcpConnectionManager;
+pub use udp::{
+    LiveUdpConnection, UdpConnection, UdpConnectionInfo, UdpConnectionManager, UdpManagerStats,
+    UdpRelayOptions,
+};
 
 use crate::{address::Address, error::ConnectionError};
 use std::future::Future;

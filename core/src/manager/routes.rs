@@ -1,6 +1,6 @@
 //! Decides whether a relay would lead back to itself, where that can be seen from the addresses.
 
-use crate::address::Address;
+use crate::{address::Address, context::Protocol};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Where each relay of a manager listens, and where it leads.
@@ -41,20 +41,42 @@ impl Routes {
 
 /// Whether a connection to `to` evidently arrives at whoever listens on `listen`.
 fn leads_to(to: &Address, listen: &Address) -> bool {
-    match (tcp(to), tcp(listen)) {
-        (Some((to_ip, to_port)), Some((ip, port))) => to_port == port && meet(to_ip, ip),
+    match (socket(to), socket(listen)) {
+        (Some(to), Some(listen)) => {
+            (to.protocol, to.port) == (listen.protocol, listen.port) && meet(to.ip, listen.ip)
+        }
         _ => to == listen,
     }
 }
 
-fn tcp(address: &Address) -> Option<(IpAddr, u16)> {
-    match address {
-        Address::Tcp(literal) => Some((literal.ip().to_canonical(), literal.port())),
-        Address::TcpName { host, port } if host.eq_ignore_ascii_case("localhost") => {
-            Some((Ipv4Addr::LOCALHOST.into(), *port))
+/// What an address of TCP or UDP names, where that is known without a look-up.
+struct Named {
+    protocol: Protocol,
+    ip: IpAddr,
+    port: u16,
+}
+
+fn socket(address: &Address) -> Option<Named> {
+    let (protocol, ip, port) = match address {
+        Address::Tcp(literal) => (Protocol::Tcp, literal.ip().to_canonical(), literal.port()),
+        Address::Udp(literal) => (Protocol::Udp, literal.ip().to_canonical(), literal.port()),
+        Address::TcpName { host, port } if is_localhost(host) => {
+            (Protocol::Tcp, Ipv4Addr::LOCALHOST.into(), *port)
         }
-        Address::TcpName { .. } | Address::Unix(_) | Address::Abstract(_) | Address::Mem(_) => None,
-    }
+        Address::UdpName { host, port } if is_localhost(host) => {
+            (Protocol::Udp, Ipv4Addr::LOCALHOST.into(), *port)
+        }
+        Address::TcpName { .. }
+        | Address::UdpName { .. }
+        | Address::Unix(_)
+        | Address::Abstract(_)
+        | Address::Mem(_) => return None,
+    };
+    Some(Named { protocol, ip, port })
+}
+
+fn is_localhost(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
 }
 
 /// "Any address" includes the loopback ones; to connect to it means to connect to one of those.
@@ -89,6 +111,8 @@ mod tests {
             ("unix:@a", "unix:@a"),
             ("mem:a", "mem:a"),
             ("tcp://name.example:80", "tcp://name.example:80"),
+            ("udp://localhost:53", "udp://0.0.0.0:53"),
+            ("udp://[::ffff:127.0.0.1]:53", "udp://127.0.0.1:53"),
         ] {
             assert!(leads(to, listen), "{to} → {listen}");
         }
@@ -104,6 +128,7 @@ mod tests {
             ("unix:@a", "unix:a"),
             ("mem:a", "mem:b"),
             ("mem:a", "tcp://127.0.0.1:80"),
+            ("udp://127.0.0.1:80", "tcp://127.0.0.1:80"),
         ] {
             assert!(!leads(to, listen), "{to} → {listen}");
         }

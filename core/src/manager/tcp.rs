@@ -228,7 +228,8 @@ impl TcpConnectionManager {
     }
 }
 
-async fn finish_by(deadline: Option<Instant>, work: impl Future<Output = ()>) -> bool {
+/// Waits for `work` until `deadline`; says whether it was done.
+pub(super) async fn finish_by(deadline: Option<Instant>, work: impl Future<Output = ()>) -> bool {
     match deadline {
         Some(deadline) => timeout_at(deadline.into(), work).await.is_ok(),
         None => {
@@ -243,6 +244,9 @@ fn check_destination(to: &Address) -> Result<(), ConnectionError> {
         Address::Tcp(literal) => literal.port(),
         Address::TcpName { port, .. } => *port,
         Address::Unix(_) | Address::Abstract(_) | Address::Mem(_) => return Ok(()),
+        Address::Udp(_) | Address::UdpName { .. } => {
+            return Err(ConnectionError::invalid_config("destination", "datagrams are no stream"));
+        }
     };
     if port == 0 {
         return Err(ConnectionError::invalid_config(

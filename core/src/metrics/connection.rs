@@ -16,7 +16,7 @@ const OPENED: usize = 0;
 const ACTIVE: usize = 1;
 const CLOSED: usize = 2;
 
-const PROTOCOLS: usize = 3;
+const PROTOCOLS: usize = 4;
 const DIRECTIONS: usize = 2;
 
 /// The counts of one live connection; exact also when it is aborted.
@@ -227,6 +227,7 @@ impl ConnectionFamilies {
             Protocol::Tcp => &self.0[0],
             Protocol::Unix => &self.0[1],
             Protocol::Pipe => &self.0[2],
+            Protocol::Udp => &self.0[3],
         };
         let family = match direction {
             Direction::Accepted => &by_protocol[0],
@@ -277,7 +278,7 @@ mod tests {
                 [("protocol", "pipe"), ("direction", "dialled"), ("reason", reason.name())];
             assert_eq!(snapshot.total("trunkline_connections_closed_total", &labels), count);
         }
-        assert_eq!(snapshot.total("trunkline_connections_opened_total", &[]), 36);
+        assert_eq!(snapshot.total("trunkline_connections_opened_total", &[]), 45);
         assert_eq!(snapshot.total("trunkline_connections_active", &[]), 0);
     }
 

@@ -11,6 +11,7 @@
 //! Absences: no global registry, no thread, no callback per sample, no label whose value a peer chose.
 
 mod connection;
+mod datagrams;
 mod histogram;
 mod instrument;
 mod registry;
@@ -19,6 +20,8 @@ mod snapshot;
 mod text;
 
 pub use connection::{ConnectionMetrics, ConnectionStats};
+pub(crate) use datagrams::DatagramMetrics;
+pub use datagrams::DropReason;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub(crate) use instrument::Bookkeeper;
 pub use instrument::{CellSpec, Counter, Gauge, Ledger};

@@ -1,8 +1,9 @@
-//! Byte streams and listeners: TCP, Unix sockets, in-memory pipes, and any of them with faults.
+//! Byte streams and listeners: TCP, Unix sockets, in-memory pipes, and any of them with faults; and datagrams.
 //!
 //! ```text
 //!   Network ── connect ──▶ Stream ──▶ dyn Transport   tcp, unix, pipe, faults
-//!      └────── listen ───▶ Listener ─▶ dyn Accept     tcp, unix, mem names
+//!     │└────── listen ───▶ Listener ─▶ dyn Accept     tcp, unix, mem names
+//!     └─────── bind ─────▶ Datagram ─▶ Socket         udp
 //! ```
 //!
 //! Everything here has the *readiness* form: an operation is tried, and where it would block the
@@ -17,14 +18,18 @@ mod network;
 pub mod pipe;
 mod stream;
 mod tcp;
+pub(crate) mod udp;
 mod unix;
 mod waiters;
 
 pub(crate) use listener::Admission;
 pub use listener::{Listener, ListenerCloseHandle, ListenerReady};
+pub(crate) use network::connect_failure;
 pub use network::{ConnectOptions, ListenOptions, Network};
 pub(crate) use stream::CloseWatcher;
 pub use stream::{CloseHandle, Stream, StreamReady};
+pub(crate) use tcp::resolve;
+pub use udp::{Datagram, DatagramCloseHandle, DatagramReady, DatagramStats, Received};
 
 use crate::{
     address::Address,

@@ -1,8 +1,8 @@
 //! The way in: connects to an address and listens on one, whatever carries the bytes.
 
 use super::{
-    Accept, Admission, Listener, Stream, Transport, is_out_of_files, out_of_files, pipe::Names,
-    tcp, unix,
+    Accept, Admission, Datagram, Listener, Stream, Transport, is_out_of_files, out_of_files,
+    pipe::Names, tcp, udp, unix,
 };
 use crate::{
     address::Address,
@@ -166,6 +166,7 @@ impl Network {
                 let pipe = self.names.connect(name, &options.pipe).await?;
                 Ok(self.dialled(Protocol::Pipe, Box::new(pipe), None, address))
             }
+            Address::Udp(_) | Address::UdpName { .. } => Err(no_stream()),
         }
     }
 
@@ -282,7 +283,53 @@ impl Network {
                 let source = self.names.listen(name, options.tcp.backlog)?;
                 Ok(listener(address.clone(), Protocol::Pipe, Box::new(source)))
             }
+            Address::Udp(_) | Address::UdpName { .. } => Err(no_stream()),
         }
+    }
+
+    /// Binds a socket for datagrams to `address`; port 0 means a free port, told by [`Datagram::address`].
+    ///
+    /// A host name is looked up and its first address taken. Bound to the unspecified address of IPv6 it
+    /// takes IPv4 as well.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::BindFailed`] if the address is taken, not local or not permitted,
+    /// [`ConnectionError::LimitExceeded`] if the process may open no more files,
+    /// [`ConnectionError::InvalidConfig`] for an address that is not one of UDP.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn bind(&self, address: &Address) -> Result<Datagram, ConnectionError> {
+        let failed = |step| {
+            move |cause: io::Error| {
+                let at = Place::at(step).to(Some(address.clone()));
+                if is_out_of_files(&cause) {
+                    return out_of_files(cause, at);
+                }
+                ConnectionError::BindFailed { at: at.because(cause) }
+            }
+        };
+        let literal = match address {
+            Address::Udp(literal) => *literal,
+            Address::UdpName { host, port } => {
+                tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?[0]
+            }
+            Address::Tcp(_)
+            | Address::TcpName { .. }
+            | Address::Unix(_)
+            | Address::Abstract(_)
+            | Address::Mem(_) => {
+                return Err(ConnectionError::invalid_config(
+                    "address",
+                    "datagrams are bound to udp://host:port",
+                ));
+            }
+        };
+        let _entered = self.runtime.enter();
+        let socket = udp::Socket::bind(literal).map_err(failed(Step::Bind))?;
+        Ok(Datagram::new(socket, &self.metrics))
     }
 
     fn bind_tcp(
@@ -305,6 +352,10 @@ impl Network {
     }
 }
 
+fn no_stream() -> ConnectionError {
+    ConnectionError::invalid_config("address", "UDP carries datagrams and no stream: bind it")
+}
+
 fn check_port(port: u16) -> Result<(), ConnectionError> {
     if port == 0 {
         return Err(ConnectionError::invalid_config(
@@ -315,7 +366,8 @@ fn check_port(port: u16) -> Result<(), ConnectionError> {
     Ok(())
 }
 
-fn connect_failure(error: io::Error, at: Place) -> ConnectionError {
+/// What a failed attempt to reach a destination means.
+pub(crate) fn connect_failure(error: io::Error, at: Place) -> ConnectionError {
     if is_out_of_files(&error) {
         return out_of_files(error, at);
     }

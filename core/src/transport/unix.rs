@@ -170,9 +170,11 @@ fn socket_name(address: &Address) -> io::Result<SockAddr> {
     match address {
         Address::Unix(path) => SockAddr::unix(path),
         Address::Abstract(name) => SockAddr::unix(format!("\0{name}")),
-        Address::Tcp(_) | Address::TcpName { .. } | Address::Mem(_) => {
-            Err(io::Error::from(io::ErrorKind::InvalidInput))
-        }
+        Address::Tcp(_)
+        | Address::TcpName { .. }
+        | Address::Mem(_)
+        | Address::Udp(_)
+        | Address::UdpName { .. } => Err(io::Error::from(io::ErrorKind::InvalidInput)),
     }
 }
 
