@@ -42,10 +42,13 @@
 #define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0 }
 #define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DATAGRAM_STATS_INIT { sizeof(trunkline_datagram_stats_t), 0, 0, 0 }
+#define TRUNKLINE_UDP_RELAY_OPTIONS_INIT { sizeof(trunkline_udp_relay_options_t), 0 }
+#define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * A job: make a connection. The answer's value is its number. `about` says for which endpoint, where there are several.
@@ -267,6 +270,16 @@
  * No event: what trunkline_pool_release_handing writes if nobody was served.
  */
 #define TRUNKLINE_EV_NONE UINT32_MAX
+
+/**
+ * IPv4, in trunkline_socket_address_t.
+ */
+#define TRUNKLINE_FAMILY_IPV4 4
+
+/**
+ * IPv6, in trunkline_socket_address_t.
+ */
+#define TRUNKLINE_FAMILY_IPV6 6
 
 /**
  * The call did what it says.
@@ -529,6 +542,11 @@
 #define TRUNKLINE_CLOSE_CANCELLED 8
 
 /**
+ * It made room for another one.
+ */
+#define TRUNKLINE_CLOSE_EVICTED 9
+
+/**
  * Major part of the ABI: equal numbers fit together. While it is 0.x, any release may move it.
  */
 #define TRUNKLINE_ABI_MAJOR 0
@@ -581,6 +599,122 @@ typedef void (*trunkline_release_fn)(void *owner);
 typedef int32_t trunkline_status_t;
 
 /**
+ * A runtime: threads, metrics, limits. {0} is the process's default runtime, made on first use.
+ *
+ * Any thread may use it at any time.
+ */
+typedef struct trunkline_runtime_t {
+  /**
+   * Opaque; 0 is the default runtime.
+   */
+  uint64_t h;
+} trunkline_runtime_t;
+
+/**
+ * A datagram socket. Any thread may use it at any time.
+ */
+typedef struct trunkline_datagram_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_datagram_t;
+
+/**
+ * An IP address and a port. All zeroes are no address.
+ */
+typedef struct trunkline_socket_address_t {
+  /**
+   * In network order; an IPv4 address is in the first four, and the others are 0.
+   */
+  uint8_t ip[16];
+  /**
+   * Zone of a link-local IPv6 address, by the number of the interface; else 0.
+   */
+  uint32_t scope;
+  /**
+   * In host order.
+   */
+  uint16_t port;
+  /**
+   * TRUNKLINE_FAMILY_IPV4 or TRUNKLINE_FAMILY_IPV6; 0 for no address.
+   */
+  uint8_t family;
+  /**
+   * 0
+   */
+  uint8_t reserved0;
+} trunkline_socket_address_t;
+
+/**
+ * One datagram as it was received.
+ */
+typedef struct trunkline_received_t {
+  /**
+   * Bytes that are in the buffer.
+   */
+  size_t len;
+  /**
+   * Bytes that the datagram had; more than `len` if the buffer was too short, and then the rest is lost.
+   */
+  size_t whole_len;
+  /**
+   * Who sent it.
+   */
+  struct trunkline_socket_address_t source;
+  /**
+   * Which of our addresses it was sent to, for an answer to leave from; family 0 where the system does not say.
+   */
+  struct trunkline_socket_address_t to;
+} trunkline_received_t;
+
+/**
+ * A place for bytes that are received.
+ */
+typedef struct trunkline_room_t {
+  /**
+   * May be NULL only if `len` is 0.
+   */
+  uint8_t *ptr;
+  /**
+   * In bytes.
+   */
+  size_t len;
+} trunkline_room_t;
+
+/**
+ * A completion queue. Any thread may submit to it; one thread at a time may wait.
+ */
+typedef struct trunkline_cq_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_cq_t;
+
+/**
+ * The counts of one datagram socket. Start from TRUNKLINE_DATAGRAM_STATS_INIT.
+ */
+typedef struct trunkline_datagram_stats_t {
+  /**
+   * In: sizeof(trunkline_datagram_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Datagrams that were received.
+   */
+  uint64_t datagrams_received;
+  /**
+   * Datagrams that were sent.
+   */
+  uint64_t datagrams_sent;
+  /**
+   * Of those received, the ones that were longer than the buffer for them.
+   */
+  uint64_t truncated;
+} trunkline_datagram_stats_t;
+
+/**
  * Live objects of this process, by type. Start from TRUNKLINE_DEBUG_COUNTS_INIT.
  */
 typedef struct trunkline_debug_counts_t {
@@ -624,6 +758,14 @@ typedef struct trunkline_debug_counts_t {
    * Checkout pools that were not freed.
    */
   uint64_t pools;
+  /**
+   * Datagram sockets that were not freed.
+   */
+  uint64_t datagrams;
+  /**
+   * UDP managers that were not freed.
+   */
+  uint64_t udp_managers;
 } trunkline_debug_counts_t;
 
 /**
@@ -635,28 +777,6 @@ typedef struct trunkline_job_t {
    */
   uint64_t h;
 } trunkline_job_t;
-
-/**
- * A runtime: threads, metrics, limits. {0} is the process's default runtime, made on first use.
- *
- * Any thread may use it at any time.
- */
-typedef struct trunkline_runtime_t {
-  /**
-   * Opaque; 0 is the default runtime.
-   */
-  uint64_t h;
-} trunkline_runtime_t;
-
-/**
- * A completion queue. Any thread may submit to it; one thread at a time may wait.
- */
-typedef struct trunkline_cq_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_cq_t;
 
 /**
  * Takes a value that the pool gives up. `reason` is one of TRUNKLINE_POOL_CLOSE_*.
@@ -1357,7 +1477,163 @@ typedef struct trunkline_tcp_manager_stats_t {
    * Their owner or their task was gone.
    */
   uint64_t closed_cancelled;
+  /**
+   * Made room for another one.
+   */
+  uint64_t closed_evicted;
 } trunkline_tcp_manager_stats_t;
+
+/**
+ * A UDP manager: its limits, its sessions and its relays. Any thread may use it at any time.
+ */
+typedef struct trunkline_udp_manager_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_udp_manager_t;
+
+/**
+ * How one relay differs from the manager's configuration. Start from TRUNKLINE_UDP_RELAY_OPTIONS_INIT.
+ */
+typedef struct trunkline_udp_relay_options_t {
+  /**
+   * sizeof(trunkline_udp_relay_options_t)
+   */
+  size_t size;
+  /**
+   * Nanoseconds of silence after which a verified session of this relay ends; 0 means the manager's
+   * idle_timeout, TRUNKLINE_NEVER no end. 1 ms to 365 days.
+   */
+  int64_t idle_timeout_ns;
+} trunkline_udp_relay_options_t;
+
+/**
+ * The counts of a UDP manager at one moment: opened - closed = active = verified + unverified, in every answer.
+ * Start from TRUNKLINE_UDP_MANAGER_STATS_INIT.
+ */
+typedef struct trunkline_udp_manager_stats_t {
+  /**
+   * In: sizeof(trunkline_udp_manager_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Sessions that stand.
+   */
+  uint64_t active;
+  /**
+   * Those of them whose client has answered an answer.
+   */
+  uint64_t verified;
+  /**
+   * The others.
+   */
+  uint64_t unverified;
+  /**
+   * The most that may stand at one time.
+   */
+  uint64_t limit;
+  /**
+   * Sessions that stood.
+   */
+  uint64_t opened;
+  /**
+   * Sessions that ended, for any of the reasons below.
+   */
+  uint64_t closed;
+  /**
+   * Datagrams that came from clients, dropped ones included.
+   */
+  uint64_t datagrams_received;
+  /**
+   * Datagrams that went to clients.
+   */
+  uint64_t datagrams_sent;
+  /**
+   * Bytes that came from clients of sessions.
+   */
+  uint64_t bytes_received;
+  /**
+   * Bytes that went to clients of sessions.
+   */
+  uint64_t bytes_sent;
+  /**
+   * Times that a destination let us know that nobody takes datagrams there. The session goes on.
+   */
+  uint64_t refused;
+  /**
+   * Times that receiving paused because it failed.
+   */
+  uint64_t receive_pauses;
+  /**
+   * Datagrams that were dropped, for any of the reasons below.
+   */
+  uint64_t dropped;
+  /**
+   * Longer than the receiver's buffer.
+   */
+  uint64_t dropped_truncated;
+  /**
+   * Longer than the way to their destination carries.
+   */
+  uint64_t dropped_too_long;
+  /**
+   * The socket's send buffer was full.
+   */
+  uint64_t dropped_buffer_full;
+  /**
+   * Every place for a session was taken by a verified one.
+   */
+  uint64_t dropped_session_table_full;
+  /**
+   * Enough datagrams waited for the session's upstream already.
+   */
+  uint64_t dropped_early_queue_full;
+  /**
+   * Too much for what an unverified source had sent.
+   */
+  uint64_t dropped_amplification;
+  /**
+   * The destination of their session was not reached.
+   */
+  uint64_t dropped_connect_failed;
+  /**
+   * Their session ended first.
+   */
+  uint64_t dropped_session_closed;
+  /**
+   * They would have begun a session while the manager drains.
+   */
+  uint64_t dropped_draining;
+  /**
+   * The system refused to send them.
+   */
+  uint64_t dropped_send_failed;
+  /**
+   * Closed by this program.
+   */
+  uint64_t closed_local;
+  /**
+   * Silent for the idle timeout of their class.
+   */
+  uint64_t closed_idle_timeout;
+  /**
+   * The destination was not reached.
+   */
+  uint64_t closed_connect_failed;
+  /**
+   * Cut by a drain.
+   */
+  uint64_t closed_drained;
+  /**
+   * Their owner or their task was gone.
+   */
+  uint64_t closed_cancelled;
+  /**
+   * Made room for another session.
+   */
+  uint64_t closed_evicted;
+} trunkline_udp_manager_stats_t;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1487,6 +1763,153 @@ trunkline_status_t trunkline_config_get_number(const struct trunkline_config_t *
  * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
  */
 void trunkline_config_free(struct trunkline_config_t *config);
+
+/**
+ * Binds a datagram socket to `address`, such as "udp://127.0.0.1:0"; port 0 means a free port, told by
+ * trunkline_datagram_address. The unspecified address of IPv6 takes IPv4 as well.
+ *
+ * Ownership: the socket is the caller's, to be freed once with trunkline_datagram_free. Blocks: for the look-up of
+ * a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, BIND_FAILED, LIMIT_EXCEEDED, CLOSED,
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes.
+ */
+trunkline_status_t trunkline_datagram_bind(struct trunkline_runtime_t rt,
+                                           const char *address,
+                                           size_t address_len,
+                                           struct trunkline_datagram_t *out,
+                                           struct trunkline_error_t **err);
+
+/**
+ * Sends one datagram to `to`. It leaves from the address `from`, one of this host's such as `to` of a received one,
+ * or from what the system chooses if that is NULL or has family 0; its port is not looked at.
+ *
+ * A deadline of 0 tries once and says WOULD_BLOCK.
+ *
+ * Ownership: none. Blocks: until the socket's buffer has room, or the deadline. Threads: any, any number at once;
+ * those of the library with a past deadline only. Errors: INVALID_ARGUMENT (also a datagram that is longer than the
+ * way there carries), INVALID_HANDLE, WOULD_BLOCK, TIMEOUT, CONNECTION_FAILED, CLOSED, WOULD_DEADLOCK, FORKED.
+ * Since 0.1.
+ *
+ * # Safety
+ *
+ * `data` is good for `len` bytes.
+ */
+trunkline_status_t trunkline_datagram_send_to(struct trunkline_datagram_t datagram,
+                                              const uint8_t *data,
+                                              size_t len,
+                                              const struct trunkline_socket_address_t *to,
+                                              const struct trunkline_socket_address_t *from,
+                                              int64_t deadline_ns,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Takes the next datagram into `buf`. If it is longer than `cap`, that is UDP: the buffer holds its beginning, the
+ * rest is lost, and the error names its source.
+ *
+ * A deadline of 0 tries once and says WOULD_BLOCK.
+ *
+ * Ownership: none. Blocks: until one is there, or the deadline. Threads: any, any number at once; those of the
+ * library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK, TIMEOUT, UDP, CLOSED,
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `buf` is good for `cap` bytes.
+ */
+trunkline_status_t trunkline_datagram_recv_from(struct trunkline_datagram_t datagram,
+                                                uint8_t *buf,
+                                                size_t cap,
+                                                int64_t deadline_ns,
+                                                struct trunkline_received_t *received,
+                                                struct trunkline_error_t **err);
+
+/**
+ * Takes up to `count` datagrams, each into the room of the same place, and says in `received` what each is; `*n`
+ * says how many. It waits for the first alone. One that is longer than its room has a `whole_len` above its `len`.
+ *
+ * A deadline of 0 tries once and says WOULD_BLOCK.
+ *
+ * Ownership: none. Blocks: until one is there, or the deadline. Threads: any, any number at once; those of the
+ * library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE, WOULD_BLOCK, TIMEOUT, CLOSED,
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `rooms` and `received` are good for `count` elements, and each room for its bytes.
+ */
+trunkline_status_t trunkline_datagram_recv_many(struct trunkline_datagram_t datagram,
+                                                const struct trunkline_room_t *rooms,
+                                                struct trunkline_received_t *received,
+                                                size_t count,
+                                                int64_t deadline_ns,
+                                                size_t *n,
+                                                struct trunkline_error_t **err);
+
+/**
+ * Asks for one event per direction in `interest` (TRUNKLINE_READABLE, TRUNKLINE_WRITABLE, or both) on `cq`.
+ *
+ * The event comes at once if the direction is ready, may come for nothing, and comes with CLOSED when the
+ * socket is closed. While one is owed for the same direction and queue, arming again gives it the new tag.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (the
+ * queue), CLOSED (the queue, or the runtime), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_datagram_arm(struct trunkline_datagram_t datagram,
+                                          uint32_t interest,
+                                          struct trunkline_cq_t cq,
+                                          uint64_t tag);
+
+/**
+ * Writes the address that the socket is bound to as text with a NUL; `*len` is without it.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (also a buffer that is too short),
+ * INVALID_HANDLE, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `text` is good for `cap` bytes.
+ */
+trunkline_status_t trunkline_datagram_address(struct trunkline_datagram_t datagram,
+                                              char *text,
+                                              size_t cap,
+                                              size_t *len);
+
+/**
+ * Fills the address that the socket is bound to.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_datagram_socket_address(struct trunkline_datagram_t datagram,
+                                                     struct trunkline_socket_address_t *out);
+
+/**
+ * Fills the counts of a socket, also once it is closed.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_datagram_stats(struct trunkline_datagram_t datagram,
+                                            struct trunkline_datagram_stats_t *stats);
+
+/**
+ * Closes a socket: the descriptor is gone on return, and whoever waits gets CLOSED. Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_datagram_close(struct trunkline_datagram_t datagram);
+
+/**
+ * Frees a socket, and closes it if that was not done.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_datagram_free(struct trunkline_datagram_t datagram);
 
 /**
  * Counts the objects that are alive, for tests that look for leaks. Walks the whole table.
@@ -2865,6 +3288,148 @@ trunkline_status_t trunkline_tcp_manager_close(struct trunkline_tcp_manager_t ma
  * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
  */
 trunkline_status_t trunkline_tcp_manager_free(struct trunkline_tcp_manager_t manager);
+
+/**
+ * Makes a UDP manager. `json` is a document such as {"max_sessions": 100, "idle_timeout": "30s",
+ * "amplification_limit": 100}; empty means the defaults: 2048 sessions of which 1024 unverified, 60 s idle, 5 s
+ * unverified, three times the bytes that an unverified source sent.
+ *
+ * Ownership: the manager is the caller's, to be freed once with trunkline_udp_manager_free. Blocks: no. Threads:
+ * any. Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_udp_manager_new(struct trunkline_runtime_t rt,
+                                             const char *json,
+                                             size_t json_len,
+                                             struct trunkline_udp_manager_t *out,
+                                             struct trunkline_error_t **err);
+
+/**
+ * Binds a socket as trunkline_datagram_bind does, which closes with the manager.
+ *
+ * Ownership: the socket is the caller's, to be freed once with trunkline_datagram_free. Blocks: for the look-up of
+ * a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, BIND_FAILED,
+ * LIMIT_EXCEEDED, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes.
+ */
+trunkline_status_t trunkline_udp_manager_bind(struct trunkline_udp_manager_t manager,
+                                              const char *address,
+                                              size_t address_len,
+                                              struct trunkline_datagram_t *out,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Binds `listen` and relays what comes there to `destination`, in the background, until the manager is drained,
+ * closed or freed. Each source has a session with its own socket to the destination, and gets its answers from
+ * the address that it sent to. `opts` may be NULL.
+ *
+ * The address that is bound is written to `bound` as text with a NUL; `*bound_len` is without it. With a `cap` of
+ * 0 it is not told.
+ *
+ * Ownership: none. Blocks: for the look-up of a host name in `listen`. Threads: any but the library's. Errors:
+ * INVALID_ARGUMENT (also a destination that leads back, and a `cap` of less than 128 bytes or than `listen` with
+ * a NUL), INVALID_HANDLE, VERSION, BIND_FAILED, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `listen` is good for `listen_len` bytes, `destination` for `destination_len` and `bound` for `cap`; `opts` is
+ * NULL or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_udp_manager_relay(struct trunkline_udp_manager_t manager,
+                                               const char *listen,
+                                               size_t listen_len,
+                                               const char *destination,
+                                               size_t destination_len,
+                                               const struct trunkline_udp_relay_options_t *opts,
+                                               char *bound,
+                                               size_t cap,
+                                               size_t *bound_len,
+                                               struct trunkline_error_t **err);
+
+/**
+ * Fills the counts of a manager.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_udp_manager_stats(struct trunkline_udp_manager_t manager,
+                                               struct trunkline_udp_manager_stats_t *stats);
+
+/**
+ * The sessions that stand, as a JSON array in the order in which they began: {"id", "source", "local",
+ * "destination", "verified", "age_ns", "datagrams_received", "datagrams_sent", "bytes_received", "bytes_sent"}
+ * for each.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_udp_manager_live(struct trunkline_udp_manager_t manager,
+                                              struct trunkline_buf_t **out,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Ends the session with the number `id`, as trunkline_udp_manager_live tells it. Its client's next datagram begins a
+ * new one.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, UDP (no session that stands has this
+ * number), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_udp_manager_kill(struct trunkline_udp_manager_t manager,
+                                              uint64_t id,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Lets no new session begin, waits until those that stand have fallen silent, and at the deadline cuts the rest;
+ * `*cut` says how many. Then the manager is closed, but for its handle.
+ *
+ * With TRUNKLINE_DEADLINE_NONE the configured drain timeout holds; 0 and the past cut at once.
+ *
+ * Ownership: none. Blocks: until the last session has ended, or the deadline. Threads: any but the library's.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_udp_manager_drain(struct trunkline_udp_manager_t manager,
+                                               int64_t deadline_ns,
+                                               uint64_t *cut,
+                                               struct trunkline_error_t **err);
+
+/**
+ * As trunkline_udp_manager_drain; the result is an event of kind TRUNKLINE_EV_DRAINED with the number of sessions that
+ * were cut in `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; CANCELLED comes with the event: then those that stand go on.
+ * Since 0.1.
+ */
+trunkline_status_t trunkline_udp_manager_drain_async(struct trunkline_udp_manager_t manager,
+                                                     int64_t deadline_ns,
+                                                     const struct trunkline_completion_t *completion,
+                                                     struct trunkline_op_t *op,
+                                                     struct trunkline_error_t **err);
+
+/**
+ * Closes everything of a manager, the sockets that it gave away included: every descriptor is gone on return.
+ * Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: until its tasks have ended, which none makes wait. Threads:
+ * any but the library's. Errors: INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_udp_manager_close(struct trunkline_udp_manager_t manager);
+
+/**
+ * Frees a manager and ends its relays and sessions, without waiting. Sockets that it gave away stay as they are.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_udp_manager_free(struct trunkline_udp_manager_t manager);
 
 /**
  * The ABI of the library that is loaded, in the form of TRUNKLINE_ABI.

@@ -478,6 +478,93 @@ class Listener : public detail::Owned<trunkline_listener_t, trunkline_listener_f
   void close() { check(trunkline_listener_close(get())); }
 };
 
+/** One datagram, with who sent it and to which of our addresses. */
+struct Received {
+  /** Its bytes. */
+  std::vector<uint8_t> data;
+  /** Who sent it. */
+  trunkline_socket_address_t source;
+  /** Where an answer should leave from; family 0 where the system does not say. */
+  trunkline_socket_address_t to;
+};
+
+/** A datagram socket. Destroying it closes it. */
+class Datagram : public detail::Owned<trunkline_datagram_t, trunkline_datagram_free> {
+ public:
+  /** Takes the handle over. */
+  explicit Datagram(trunkline_datagram_t handle) noexcept : Owned(handle) {}
+
+  /** Binds to `address`, such as "udp://127.0.0.1:0"; port 0 means a free port. */
+  explicit Datagram(const std::string &address, trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    trunkline_datagram_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_datagram_bind(runtime, address.data(), address.size(), &made, &error), error);
+    reset(made);
+  }
+
+  /** Sends one datagram; it leaves from `from`, or from what the system chooses. */
+  void send_to(const void *data, std::size_t size, const trunkline_socket_address_t &to,
+               const trunkline_socket_address_t *from = nullptr, Deadline deadline = Deadline()) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_datagram_send_to(get(), static_cast<const uint8_t *>(data), size, &to, from, deadline.ns(), &error),
+          error);
+  }
+
+  /** As above. */
+  void send_to(const std::string &data, const trunkline_socket_address_t &to) { send_to(data.data(), data.size(), to); }
+
+  /** The next datagram; throws UDP if it is longer than `max`. */
+  Received recv_from(std::size_t max = 65536, Deadline deadline = Deadline()) {
+    Received received;
+    received.data.resize(max);
+    trunkline_received_t told;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_datagram_recv_from(get(), received.data.data(), max, deadline.ns(), &told, &error), error);
+    received.data.resize(told.len);
+    received.source = told.source;
+    received.to = told.to;
+    return received;
+  }
+
+  /** The datagrams that are there, as many as there are rooms; waits for the first alone, and says how many. */
+  std::size_t recv_many(const std::vector<trunkline_room_t> &rooms, std::vector<trunkline_received_t> &received,
+                        Deadline deadline = Deadline()) {
+    received.resize(rooms.size());
+    std::size_t count;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_datagram_recv_many(get(), rooms.data(), received.data(), rooms.size(), deadline.ns(), &count,
+                                       &error),
+          error);
+    received.resize(count);
+    return count;
+  }
+
+  /** The address that it is bound to, with the real port. */
+  std::string address() const {
+    trunkline_datagram_t handle = get();
+    return detail::address([handle](char *text, std::size_t size, std::size_t *length) {
+      check(trunkline_datagram_address(handle, text, size, length));
+    });
+  }
+
+  /** The same as a struct, for others to send to. */
+  trunkline_socket_address_t socket_address() const {
+    trunkline_socket_address_t address;
+    check(trunkline_datagram_socket_address(get(), &address));
+    return address;
+  }
+
+  /** The counts. */
+  trunkline_datagram_stats_t stats() const {
+    trunkline_datagram_stats_t stats = TRUNKLINE_DATAGRAM_STATS_INIT;
+    check(trunkline_datagram_stats(get(), &stats));
+    return stats;
+  }
+
+  /** Closes the socket; whoever waits gets CLOSED. */
+  void close() { check(trunkline_datagram_close(get())); }
+};
+
 /** Work that a pool asks for, to be answered once. Destroyed without an answer, it has failed. */
 class Job {
  public:
@@ -749,6 +836,11 @@ class Queue : public detail::Owned<trunkline_cq_t, trunkline_cq_free> {
 
   /** Asks for one event with `tag` when a connection waits. */
   void arm(const Listener &listener, uint64_t tag) { check(trunkline_listener_arm(listener.get(), get(), tag)); }
+
+  /** Asks for one event with `tag` when the socket is ready for `interest`: TRUNKLINE_READABLE, TRUNKLINE_WRITABLE. */
+  void arm(const Datagram &datagram, uint32_t interest, uint64_t tag) {
+    check(trunkline_datagram_arm(datagram.get(), interest, get(), tag));
+  }
 };
 
 /** Dials, listens and relays under one limit, counts, and drains. Destroying it ends its relays. */
@@ -827,6 +919,83 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
 
   /** Closes every listener and connection of the manager. */
   void close() { check(trunkline_tcp_manager_close(get())); }
+};
+
+/** Relays datagrams by session under its limits, counts, lists, kills, and drains. Destroying it ends its relays. */
+class UdpConnectionManager : public detail::Owned<trunkline_udp_manager_t, trunkline_udp_manager_free> {
+ public:
+  /** `json` is a document such as {"max_sessions": 100}; empty means the defaults. */
+  explicit UdpConnectionManager(const std::string &json = std::string(),
+                                trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    trunkline_udp_manager_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_udp_manager_new(runtime, json.data(), json.size(), &made, &error), error);
+    reset(made);
+  }
+
+  /** Binds a socket that closes with the manager. */
+  Datagram bind(const std::string &address) {
+    trunkline_datagram_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_udp_manager_bind(get(), address.data(), address.size(), &made, &error), error);
+    return Datagram(made);
+  }
+
+  /** Relays what comes to `listen` to `destination`; returns the address that is bound. An `idle_timeout` of 0 is the
+   * manager's own, TRUNKLINE_NEVER none. */
+  std::string relay(const std::string &listen, const std::string &destination, int64_t idle_timeout_ns = 0) {
+    trunkline_udp_relay_options_t options = TRUNKLINE_UDP_RELAY_OPTIONS_INIT;
+    options.idle_timeout_ns = idle_timeout_ns;
+    trunkline_udp_manager_t handle = get();
+    return detail::address([&](char *text, std::size_t size, std::size_t *length) {
+      trunkline_error_t *error = nullptr;
+      check(trunkline_udp_manager_relay(handle, listen.data(), listen.size(), destination.data(), destination.size(),
+                                        &options, text, size, length, &error),
+            error);
+    });
+  }
+
+  /** The counts, all of one moment. */
+  trunkline_udp_manager_stats_t stats() const {
+    trunkline_udp_manager_stats_t stats = TRUNKLINE_UDP_MANAGER_STATS_INIT;
+    check(trunkline_udp_manager_stats(get(), &stats));
+    return stats;
+  }
+
+  /** The sessions that stand, as a JSON array. */
+  std::string live() const {
+    trunkline_buf_t *list;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_udp_manager_live(get(), &list, &error), error);
+    Buffer owner(list);
+    return std::string(reinterpret_cast<const char *>(owner.data()), owner.size());
+  }
+
+  /** Ends the session with this number; throws UDP if there is none. */
+  void kill(uint64_t id) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_udp_manager_kill(get(), id, &error), error);
+  }
+
+  /** Lets no session begin, waits for those that stand, cuts the rest at the deadline and says how many. */
+  uint64_t drain(Deadline deadline = Deadline()) {
+    uint64_t cut;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_udp_manager_drain(get(), deadline.ns(), &cut, &error), error);
+    return cut;
+  }
+
+  /** As drain(); `function` is called with the event, whose value says how many were cut. */
+  trunkline_op_t drain(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_udp_manager_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_udp_manager_drain_async(handle, deadline.ns(), completion, op, error);
+    });
+  }
+
+  /** Closes every socket and session of the manager. */
+  void close() { check(trunkline_udp_manager_close(get())); }
 };
 
 /** Numbers by key, bounded and expiring: the `h` of a handle, or an id of the program's. */

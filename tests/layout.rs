@@ -62,6 +62,23 @@ fn in_rust() -> Layout {
             size, active, limit, opened, closed, accepted, dialled, bytes_received, bytes_sent,
             accept_pauses, closed_finished, closed_local, closed_reset, closed_idle_timeout,
             closed_half_close_timeout, closed_connect_failed, closed_drained, closed_cancelled,
+            closed_evicted,
+        }
+        trunkline_datagram_t { h }
+        trunkline_udp_manager_t { h }
+        trunkline_socket_address_t { ip, scope, port, family, reserved0 }
+        trunkline_room_t { ptr, len }
+        trunkline_received_t { len, whole_len, source, to }
+        trunkline_datagram_stats_t { size, datagrams_received, datagrams_sent, truncated }
+        trunkline_udp_relay_options_t { size, idle_timeout_ns }
+        trunkline_udp_manager_stats_t {
+            size, active, verified, unverified, limit, opened, closed, datagrams_received,
+            datagrams_sent, bytes_received, bytes_sent, refused, receive_pauses, dropped,
+            dropped_truncated, dropped_too_long, dropped_buffer_full, dropped_session_table_full,
+            dropped_early_queue_full, dropped_amplification, dropped_connect_failed,
+            dropped_session_closed, dropped_draining, dropped_send_failed, closed_local,
+            closed_idle_timeout, closed_connect_failed, closed_drained, closed_cancelled,
+            closed_evicted,
         }
         trunkline_keyed_pool_stats_t {
             size, entries, max_entries, hits, misses, inserted, taken, expired, evicted, closed,
@@ -72,7 +89,7 @@ fn in_rust() -> Layout {
         trunkline_log_record_t { size, level, line, unix_ns, target, message, file, fields }
         trunkline_debug_counts_t {
             size, runtimes, queues, operations, streams, listeners, keyed_pools, tcp_managers,
-            jobs, pools,
+            jobs, pools, datagrams, udp_managers,
         }
     }
 }
@@ -112,7 +129,7 @@ fn structs() -> Vec<(String, Vec<String>)> {
         let (body, _) = rest.split_once('}')?;
         let is_definition = name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         let fields = body.split(';').filter_map(|field| {
-            let name = field.trim().rsplit([' ', '*']).next()?;
+            let name = field.trim().rsplit([' ', '*']).next()?.split('[').next()?;
             (!name.is_empty()).then(|| name.to_owned())
         });
         is_definition.then(|| (name.trim().to_owned(), fields.collect()))

@@ -12,13 +12,14 @@ use std::{
     sync::{Arc, Weak},
     task::{Context, Poll, Wake, Waker},
 };
-use trunkline_core::{ListenerReady, StreamReady, completion::Slot};
+use trunkline_core::{DatagramReady, ListenerReady, StreamReady, completion::Slot};
 
 /// What can be waited for.
 #[derive(Debug)]
 pub(crate) enum Wait {
     Stream(StreamReady),
     Listener(ListenerReady),
+    Datagram(DatagramReady),
 }
 
 impl Wait {
@@ -26,6 +27,7 @@ impl Wait {
         match self {
             Self::Stream(wait) => Pin::new(wait).poll(cx),
             Self::Listener(wait) => Pin::new(wait).poll(cx),
+            Self::Datagram(wait) => Pin::new(wait).poll(cx),
         }
     }
 
@@ -33,6 +35,7 @@ impl Wait {
         match self {
             Self::Stream(wait) => wait.is_closed(),
             Self::Listener(wait) => wait.is_closed(),
+            Self::Datagram(wait) => wait.is_closed(),
         }
     }
 }

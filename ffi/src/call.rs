@@ -3,9 +3,9 @@
 use crate::{
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_cq_t, trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t,
-        trunkline_op_t, trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t,
-        trunkline_tcp_manager_t,
+        Handle, trunkline_cq_t, trunkline_datagram_t, trunkline_job_t, trunkline_keyed_pool_t,
+        trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
+        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
     },
     input::{Deadline, trunkline_str_t},
     metrics::trunkline_metric_t,
@@ -63,6 +63,8 @@ blank!(
     trunkline_op_t = Self { h: 0 },
     trunkline_stream_t = Self { h: 0 },
     trunkline_tcp_manager_t = Self { h: 0 },
+    trunkline_udp_manager_t = Self { h: 0 },
+    trunkline_datagram_t = Self { h: 0 },
     trunkline_keyed_pool_t = Self { h: 0 },
     trunkline_pool_t = Self { h: 0 },
     trunkline_leased_t = Self { lease: trunkline_lease_t { h: 0 }, value: 0 },

@@ -5,9 +5,9 @@ use crate::{
     call::{enter_plain, enter_unit},
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_cq_t, trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t,
-        trunkline_op_t, trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t,
-        trunkline_tcp_manager_t,
+        Handle, trunkline_cq_t, trunkline_datagram_t, trunkline_job_t, trunkline_keyed_pool_t,
+        trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
+        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -39,6 +39,10 @@ pub struct trunkline_debug_counts_t {
     pub jobs: u64,
     /// Checkout pools that were not freed.
     pub pools: u64,
+    /// Datagram sockets that were not freed.
+    pub datagrams: u64,
+    /// UDP managers that were not freed.
+    pub udp_managers: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -68,6 +72,8 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             tcp_managers: table.count(trunkline_tcp_manager_t::TAG) as u64,
             jobs: table.count(trunkline_job_t::TAG) as u64,
             pools: table.count(trunkline_pool_t::TAG) as u64,
+            datagrams: table.count(trunkline_datagram_t::TAG) as u64,
+            udp_managers: table.count(trunkline_udp_manager_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }

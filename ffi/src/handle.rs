@@ -1,9 +1,10 @@
 //! Typed generational handles: what a stale number is, is known, and never undefined behaviour.
 
 use crate::{
-    error::Failure, job::Job, keyed_pool::KeyedPoolObject, listener::ListenerObject, op::Operation,
-    pool::PoolObject, process::Process, queue::Queue, runtime::Runtime, status::*,
-    stream::StreamObject, tcp_manager::TcpManagerObject,
+    datagram::DatagramObject, error::Failure, job::Job, keyed_pool::KeyedPoolObject,
+    listener::ListenerObject, op::Operation, pool::PoolObject, process::Process, queue::Queue,
+    runtime::Runtime, status::*, stream::StreamObject, tcp_manager::TcpManagerObject,
+    udp_manager::UdpManagerObject,
 };
 use parking_lot::RwLock;
 use std::sync::{
@@ -70,6 +71,22 @@ pub struct trunkline_tcp_manager_t {
     pub h: u64,
 }
 
+/// A datagram socket. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_datagram_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
+/// A UDP manager: its limits, its sessions and its relays. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_udp_manager_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A checkout pool. Any thread may use it at any time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +126,8 @@ pub(crate) enum Object {
     Stream(Arc<StreamObject>),
     Listener(Arc<ListenerObject>),
     TcpManager(Arc<TcpManagerObject>),
+    Datagram(Arc<DatagramObject>),
+    UdpManager(Arc<UdpManagerObject>),
     KeyedPool(Arc<KeyedPoolObject>),
     Pool(Arc<PoolObject>),
     Job(Arc<Job>),
@@ -152,6 +171,8 @@ handle!(trunkline_tcp_manager_t, TcpManager, TcpManagerObject, 6, "TCP manager")
 handle!(trunkline_keyed_pool_t, KeyedPool, KeyedPoolObject, 7, "keyed pool");
 handle!(trunkline_pool_t, Pool, PoolObject, 8, "pool");
 handle!(trunkline_job_t, Job, Job, 9, "job");
+handle!(trunkline_datagram_t, Datagram, DatagramObject, 10, "datagram socket");
+handle!(trunkline_udp_manager_t, UdpManager, UdpManagerObject, 11, "UDP manager");
 
 /// ```text
 ///  63      56 55          32 31            0
@@ -309,6 +330,8 @@ impl Object {
             Self::Stream(_) => trunkline_stream_t::TAG,
             Self::Listener(_) => trunkline_listener_t::TAG,
             Self::TcpManager(_) => trunkline_tcp_manager_t::TAG,
+            Self::Datagram(_) => trunkline_datagram_t::TAG,
+            Self::UdpManager(_) => trunkline_udp_manager_t::TAG,
             Self::KeyedPool(_) => trunkline_keyed_pool_t::TAG,
             Self::Pool(_) => trunkline_pool_t::TAG,
             Self::Job(_) => trunkline_job_t::TAG,

@@ -5,8 +5,8 @@ use crate::{
     call::{Call, enter, enter_unit, mark_library_thread},
     error::{Failure, trunkline_error_t},
     handle::{
-        free, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_pool_t, trunkline_runtime_t,
-        trunkline_stream_t, trunkline_tcp_manager_t,
+        free, trunkline_datagram_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_pool_t,
+        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
     },
     input::{Deadline, Sized_, now, options, text, trunkline_str_t},
     process::Process,
@@ -167,6 +167,12 @@ impl Runtime {
         }
         for manager in table.all::<trunkline_tcp_manager_t>() {
             manager.stop_if_on(self);
+        }
+        for manager in table.all::<trunkline_udp_manager_t>() {
+            manager.stop_if_on(self);
+        }
+        for socket in table.all::<trunkline_datagram_t>() {
+            socket.close_if_on(self);
         }
         for pool in table.all::<trunkline_keyed_pool_t>() {
             pool.close_if_on(self);

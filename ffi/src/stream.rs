@@ -79,6 +79,8 @@ pub const TRUNKLINE_CLOSE_CONNECT_FAILED: i32 = 6;
 pub const TRUNKLINE_CLOSE_DRAINED: i32 = 7;
 /// Its owner was dropped or its task was cancelled.
 pub const TRUNKLINE_CLOSE_CANCELLED: i32 = 8;
+/// It made room for another one.
+pub const TRUNKLINE_CLOSE_EVICTED: i32 = 9;
 
 const _: () = {
     assert!(TRUNKLINE_CLOSE_FINISHED == CloseReason::Finished as i32);
@@ -89,6 +91,7 @@ const _: () = {
     assert!(TRUNKLINE_CLOSE_CONNECT_FAILED == CloseReason::ConnectFailed as i32);
     assert!(TRUNKLINE_CLOSE_DRAINED == CloseReason::Drained as i32);
     assert!(TRUNKLINE_CLOSE_CANCELLED == CloseReason::Cancelled as i32);
+    assert!(TRUNKLINE_CLOSE_EVICTED == CloseReason::Evicted as i32);
 };
 
 /// What a stream handle names.

@@ -63,6 +63,8 @@ pub struct trunkline_tcp_manager_stats_t {
     pub closed_drained: u64,
     /// Their owner or their task was gone.
     pub closed_cancelled: u64,
+    /// Made room for another one.
+    pub closed_evicted: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -267,10 +269,10 @@ pub unsafe extern "C" fn trunkline_tcp_manager_relay(
 }
 
 /// Said before anything listens: a relay that could not tell its address would go on unseen.
-fn check_room_for_bound(listen: &Address, cap: usize) -> Result<(), Failure> {
+pub(crate) fn check_room_for_bound(listen: &Address, cap: usize) -> Result<(), Failure> {
     /// An IPv6 address with scope and port, and more; other kinds are told as they were given.
-    const LONGEST_TCP: usize = 127;
-    let longest = listen.to_string().len().max(LONGEST_TCP);
+    const LONGEST_SOCKET: usize = 127;
+    let longest = listen.to_string().len().max(LONGEST_SOCKET);
     if cap == 0 || cap > longest {
         return Ok(());
     }
@@ -317,6 +319,7 @@ fn counted(manager: &TcpConnectionManager) -> trunkline_tcp_manager_stats_t {
         closed_connect_failed: counted.closed_because(CloseReason::ConnectFailed),
         closed_drained: counted.closed_because(CloseReason::Drained),
         closed_cancelled: counted.closed_because(CloseReason::Cancelled),
+        closed_evicted: counted.closed_because(CloseReason::Evicted),
     }
 }
 

@@ -106,6 +106,8 @@ static inline void nothing_is_left(void) {
   CHECK(found.tcp_managers == 0, "no TCP manager is left");
   CHECK(found.jobs == 0, "no job is left");
   CHECK(found.pools == 0, "no pool is left");
+  CHECK(found.datagrams == 0, "no datagram socket is left");
+  CHECK(found.udp_managers == 0, "no UDP manager is left");
 }
 
 /* Ends a program; valgrind sees what a host that stops everything would leave behind. */

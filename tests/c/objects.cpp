@@ -242,6 +242,41 @@ void managers_relay_limit_and_drain() {
   CHECK(event.kind() == TRUNKLINE_EV_DRAINED && event.value() == 1, "one had to be cut");
 }
 
+void datagrams_go_by_socket_and_by_manager() {
+  trunkline::Datagram server("udp://127.0.0.1:0"), client("udp://127.0.0.1:0");
+  trunkline::UdpConnectionManager manager("{\"max_sessions\": 10}");
+  trunkline::Datagram front("udp://127.0.0.1:0");
+  trunkline_socket_address_t to = front.socket_address();
+  front.close();
+  CHECK(manager.relay("udp://127.0.0.1:" + std::to_string(to.port), server.address()).find("udp://127.0.0.1:") == 0,
+        "the address is told");
+  client.send_to("ping", to);
+  trunkline::Received question = server.recv_from();
+  CHECK(std::string(question.data.begin(), question.data.end()) == "ping", "it arrives");
+  CHECK(question.to.port == server.socket_address().port, "at the address that was asked");
+  server.send_to("pong", question.source);
+  std::vector<uint8_t> room(3);
+  std::vector<trunkline_received_t> received;
+  std::vector<trunkline_room_t> rooms(1);
+  rooms[0].ptr = room.data();
+  rooms[0].len = room.size();
+  CHECK(client.recv_many(rooms, received) == 1 && received[0].whole_len == 4 && received[0].len == 3, "cut, and told so");
+  CHECK(received[0].source.port == to.port, "from the relay");
+  client.send_to("too long", client.socket_address());
+  thrown(TRUNKLINE_E_UDP, [&] { client.recv_from(2); });
+  CHECK(client.stats().truncated == 2 && client.stats().datagrams_sent == 2, "counted");
+
+  CHECK(manager.stats().active == 1 && manager.stats().unverified == 1, "one session");
+  CHECK(manager.live().find("\"verified\":false") != std::string::npos, "it is listed");
+  thrown(TRUNKLINE_E_UDP, [&] { manager.kill(0); });
+  trunkline::Datagram own = manager.bind("udp://127.0.0.1:0");
+  std::promise<Event> drained;
+  manager.drain([&drained](Event event) { drained.set_value(std::move(event)); }, std::chrono::milliseconds(1));
+  CHECK(drained.get_future().get().value() == 1 && manager.drain() == 0, "one had to be cut");
+  thrown(TRUNKLINE_E_CLOSED, [&] { own.recv_from(); });
+  manager.close();
+}
+
 void pools_keep_values_and_give_them_up() {
   std::atomic<int> given_up(0);
   std::shared_ptr<int> captured = std::make_shared<int>(1);
@@ -459,6 +494,7 @@ int main() {
   queues_carry_connects_and_readiness();
   functions_take_events_once();
   managers_relay_limit_and_drain();
+  datagrams_go_by_socket_and_by_manager();
   pools_keep_values_and_give_them_up();
   one_caller_makes_what_others_wait_for();
   who_can_wait_for_a_place_does();
