@@ -18,6 +18,7 @@ use std::{
 use trunkline::*;
 
 pub(crate) mod checkout;
+pub(crate) mod datagram;
 
 /// The process's default runtime.
 pub(crate) const DEFAULT: trunkline_runtime_t = trunkline_runtime_t { h: 0 };
@@ -213,6 +214,8 @@ macro_rules! filled {
 
 filled!(
     trunkline_tcp_manager_stats_t,
+    trunkline_udp_manager_stats_t,
+    trunkline_datagram_stats_t,
     trunkline_stream_stats_t,
     trunkline_keyed_pool_stats_t,
     trunkline_pool_stats_t,

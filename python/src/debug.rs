@@ -19,6 +19,8 @@ pub(crate) fn debug_counts(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u6
         ("tcp_managers", counts.tcp_managers),
         ("jobs", counts.jobs),
         ("pools", counts.pools),
+        ("datagrams", counts.datagrams),
+        ("udp_managers", counts.udp_managers),
     ]))
 }
 

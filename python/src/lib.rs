@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 mod buffer;
 mod checkout;
 mod config;
+mod datagram;
 mod debug;
 mod failure;
 mod job;
@@ -27,6 +28,7 @@ mod probe;
 mod queue;
 mod runtime;
 mod stream;
+mod udp_manager;
 
 #[pymodule]
 mod _native {
@@ -34,6 +36,7 @@ mod _native {
     use super::{
         checkout::{Lease, Pool},
         config::{config_from_env, config_from_json, config_preset},
+        datagram::{Datagram, bind},
         debug::{debug_counts, debug_fail},
         failure::use_exceptions,
         job::Job,
@@ -50,6 +53,7 @@ mod _native {
             threads_waiting, version,
         },
         stream::Stream,
+        udp_manager::UdpManager,
     };
     #[pymodule_export]
     const READABLE: u32 = trunkline::TRUNKLINE_READABLE;

@@ -13,7 +13,7 @@ use trunkline::*;
 
 /// Active, limit, opened, closed; accepted, dialled; bytes received and sent; pauses of accepting; and
 /// closed by reason, in the order of TRUNKLINE_CLOSE_*.
-type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64), u64, [u64; 8]);
+type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64), u64, [u64; 9]);
 
 /// Makes, accepts, runs and counts TCP connections.
 #[pyclass(frozen, module = "trunkline._native")]
@@ -77,6 +77,7 @@ impl TcpManager {
             s.closed_connect_failed,
             s.closed_drained,
             s.closed_cancelled,
+            s.closed_evicted,
         ];
         let (ways, bytes) = ((s.accepted, s.dialled), (s.bytes_received, s.bytes_sent));
         Ok(((s.active, s.limit, s.opened, s.closed), ways, bytes, s.accept_pauses, reasons))

@@ -13,11 +13,13 @@ PAIRS: list[tuple[type, type]] = [
     (trunkline.Stream, trunkline.AsyncStream),
     (trunkline.Listener, trunkline.AsyncListener),
     (trunkline.TcpConnectionManager, trunkline.AsyncTcpConnectionManager),
+    (trunkline.Datagram, trunkline.AsyncDatagram),
+    (trunkline.UdpConnectionManager, trunkline.AsyncUdpConnectionManager),
     (trunkline.KeyedPool, trunkline.AsyncKeyedPool),
     (trunkline.Pool, trunkline.AsyncPool),
 ]
 
-FUNCTIONS = ["connect", "listen", "pipe"]
+FUNCTIONS = ["bind", "connect", "listen", "pipe"]
 
 # What asyncio and anyio call it.
 TWINS = {

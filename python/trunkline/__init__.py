@@ -1,6 +1,6 @@
 """One connection layer for every language of a system.
 
-Streams, listeners, pipes, pools, managers, their configuration and metrics.
+Streams, listeners, pipes, datagrams, pools, managers, their configuration and metrics.
 
 Everything comes twice: for threads (:func:`connect`, :class:`Stream`) and for asyncio
 (:func:`async_connect`, :class:`AsyncStream`). All failures are :class:`Error`.
@@ -36,6 +36,14 @@ from ._config import (
     PoolingConfig,
     RetryPolicy,
     ServiceConfig,
+)
+from ._datagram import (
+    AsyncDatagram,
+    Datagram,
+    DatagramStats,
+    ReceivedDatagram,
+    async_bind,
+    bind,
 )
 from ._errors import (
     BindError,
@@ -126,14 +134,26 @@ from ._types import (
     Never,
     StreamStats,
 )
+from ._udp_config import (
+    UdpManagerConfig,
+)
+from ._udp_manager import (
+    AsyncUdpConnectionManager,
+    DropReason,
+    LiveUdpConnection,
+    UdpConnectionManager,
+    UdpManagerStats,
+)
 
 __all__ = [
     "NEVER",
+    "AsyncDatagram",
     "AsyncKeyedPool",
     "AsyncListener",
     "AsyncPool",
     "AsyncStream",
     "AsyncTcpConnectionManager",
+    "AsyncUdpConnectionManager",
     "BackoffConfig",
     "BindError",
     "BreakerConfig",
@@ -146,6 +166,9 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionConfig",
+    "Datagram",
+    "DatagramStats",
+    "DropReason",
     "Error",
     "ForkedError",
     "HeldLease",
@@ -154,6 +177,7 @@ __all__ = [
     "Lease",
     "LimitExceeded",
     "Listener",
+    "LiveUdpConnection",
     "ManagerStats",
     "Metric",
     "MetricKind",
@@ -174,6 +198,7 @@ __all__ = [
     "Probed",
     "ProtocolError",
     "ReadTimeout",
+    "ReceivedDatagram",
     "ResetError",
     "RetryPolicy",
     "Runtime",
@@ -187,15 +212,20 @@ __all__ = [
     "TlsError",
     "TooManyWaiters",
     "TunerConfig",
+    "UdpConnectionManager",
     "UdpError",
+    "UdpManagerConfig",
+    "UdpManagerStats",
     "UnsupportedError",
     "WaitTimeout",
     "WouldBlock",
     "WriteTimeout",
     "__version__",
+    "async_bind",
     "async_connect",
     "async_listen",
     "async_pipe",
+    "bind",
     "connect",
     "listen",
     "metrics",

@@ -314,7 +314,7 @@ def describe(native: _native.Stream) -> str:
     return protocol if protocol == "pipe" else protocol + ends
 
 
-def warn_leak(owner: object, native: _native.Stream | _native.Listener) -> None:
+def warn_leak(owner: object, native: _native.Stream | _native.Listener | _native.Datagram) -> None:
     """Closes what its owner forgot, and says so; the parent's are left alone."""
     try:
         if native.is_inherited():

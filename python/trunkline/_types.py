@@ -39,6 +39,7 @@ class CloseReason(IntEnum):
     CONNECT_FAILED = 6
     DRAINED = 7
     CANCELLED = 8
+    EVICTED = 9
 
 
 _PROTOCOLS: Final = {1: "tcp", 2: "unix", 3: "pipe"}
