@@ -28,6 +28,11 @@ func parseAddr(text string, protocol uint32) net.Addr {
 			return net.TCPAddrFromAddrPort(parsed)
 		}
 	}
+	if rest, ok := strings.CutPrefix(text, "udp://"); ok {
+		if parsed, err := netip.ParseAddrPort(rest); err == nil {
+			return net.UDPAddrFromAddrPort(parsed)
+		}
+	}
 	if rest, ok := strings.CutPrefix(text, "mem:"); ok {
 		return MemAddr(rest)
 	}
@@ -85,6 +90,12 @@ func parseTarget(address string) net.Addr {
 			return textAddr{"tcp", rest}
 		}
 	}
+	if rest, ok := strings.CutPrefix(address, "udp://"); ok {
+		if _, err := netip.ParseAddrPort(rest); err != nil {
+			return textAddr{"udp", rest}
+		}
+		return parseAddr(address, 0)
+	}
 	if protocolOf(address) == 0 {
 		return textAddr{"", address}
 	}
@@ -125,11 +136,16 @@ func dialTargets(ctx context.Context, network, address string) ([]string, error)
 
 // listenTargets is what to listen on, in order of preference. Names are looked up here: the library would wait for it.
 func listenTargets(ctx context.Context, network, address string) ([]string, error) {
-	return targets(ctx, network, address, func(host string) ([]netip.Addr, string, error) {
+	return targets(ctx, network, address, listenHost(ctx, network))
+}
+
+// listenHost says what a host that is no literal stands for where it is listened on.
+func listenHost(ctx context.Context, network string) func(host string) ([]netip.Addr, string, error) {
+	return func(host string) ([]netip.Addr, string, error) {
 		switch {
-		case host == "" && network == "tcp4":
+		case host == "" && strings.HasSuffix(network, "4"):
 			return []netip.Addr{netip.IPv4Unspecified()}, "", nil
-		case host == "" && network == "tcp6":
+		case host == "" && strings.HasSuffix(network, "6"):
 			return []netip.Addr{netip.IPv6Unspecified()}, "", nil
 		case host == "":
 			return []netip.Addr{netip.IPv6Unspecified(), netip.IPv4Unspecified()}, "", nil
@@ -144,7 +160,7 @@ func listenTargets(ctx context.Context, network, address string) ([]string, erro
 			}
 		}
 		return found[:1], "", nil
-	})
+	}
 }
 
 // targets writes network and address as the library does; find says what a host that is no literal stands for.
@@ -159,9 +175,19 @@ func targets(
 	case "mem":
 		return []string{"mem:" + address}, nil
 	case "tcp", "tcp4", "tcp6":
+		return ipTargets(ctx, network, address, find)
 	default:
 		return nil, badAddress(net.UnknownNetworkError(network))
 	}
+}
+
+// ipTargets does so for a network of IP.
+func ipTargets(
+	ctx context.Context,
+	network, address string,
+	find func(host string) (literals []netip.Addr, name string, err error),
+) ([]string, error) {
+	scheme := network[:3] + "://"
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, badAddress(err)
@@ -181,11 +207,11 @@ func targets(
 		return nil, err
 	}
 	if name != "" {
-		return []string{"tcp://" + net.JoinHostPort(name, strconv.Itoa(port))}, nil
+		return []string{scheme + net.JoinHostPort(name, strconv.Itoa(port))}, nil
 	}
 	found := make([]string, len(literals))
 	for i, ip := range literals {
-		found[i] = "tcp://" + netip.AddrPortFrom(ip, uint16(port)).String()
+		found[i] = scheme + netip.AddrPortFrom(ip, uint16(port)).String()
 	}
 	return found, nil
 }
@@ -195,7 +221,7 @@ func oneOf(network string, ip netip.Addr) ([]netip.Addr, error) {
 	if ip.Is4In6() {
 		ip = ip.Unmap()
 	}
-	if network == "tcp4" && !ip.Is4() || network == "tcp6" && !ip.Is6() {
+	if strings.HasSuffix(network, "4") && !ip.Is4() || strings.HasSuffix(network, "6") && !ip.Is6() {
 		return nil, &net.AddrError{Err: "no address of network " + network, Addr: ip.String()}
 	}
 	if zone := ip.Zone(); zone != "" {
@@ -207,7 +233,7 @@ func oneOf(network string, ip netip.Addr) ([]netip.Addr, error) {
 }
 
 func lookUp(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	family := map[string]string{"tcp": "ip", "tcp4": "ip4", "tcp6": "ip6"}[network]
+	family := "ip" + network[3:]
 	found, err := net.DefaultResolver.LookupNetIP(ctx, family, host)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -32,10 +32,11 @@ const (
 	CloseConnectFailed    CloseReason = 6 // the destination could not be reached
 	CloseDrained          CloseReason = 7 // a drain reached its deadline first
 	CloseCancelled        CloseReason = 8 // its owner went away
+	CloseEvicted          CloseReason = 9 // it made room for another one
 )
 
 var closeReasonNames = [...]string{"open", "finished", "local", "reset", "idle_timeout",
-	"half_close_timeout", "connect_failed", "drained", "cancelled"}
+	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted"}
 
 // String is the reason as metrics name it; "open" for 0.
 func (r CloseReason) String() string {

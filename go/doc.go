@@ -2,7 +2,9 @@
 //
 // A [Conn] is a net.Conn over TCP, a Unix socket or an in-memory pipe, a [Listener] is a net.Listener, and both
 // go wherever the standard library takes those: http.Server.Serve, http.Transport.DialContext, grpc's
-// WithContextDialer. A [TcpConnectionManager] limits, counts, relays and drains connections; a [KeyedPool] keeps
+// WithContextDialer. A [PacketConn] is a net.PacketConn for
+// datagrams. A [TcpConnectionManager] limits, counts, relays and drains connections, a [UdpConnectionManager] does so with
+// sessions of datagrams; a [KeyedPool] keeps
 // values of yours under keys, with capacity, expiry and a close function that runs exactly once for each; a [Pool]
 // lends connections, which a function of yours or the library makes, each to one caller at a time.
 //

@@ -8,8 +8,8 @@ import "unsafe"
 // TCPManagerStats are the counts of a TCP manager.
 type TCPManagerStats struct {
 	Active, Limit, Opened, Closed, Accepted, Dialled, BytesReceived, BytesSent, AcceptPauses uint64
-	// ClosedBy counts by close reason: 1 to 8, as in stream stats.
-	ClosedBy [9]uint64
+	// ClosedBy counts by close reason: 1 to 9, as in stream stats.
+	ClosedBy [10]uint64
 }
 
 func tcpManager(handle uint64) C.trunkline_tcp_manager_t {
@@ -71,7 +71,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 		BytesReceived: uint64(c.bytes_received),
 		BytesSent:     uint64(c.bytes_sent),
 		AcceptPauses:  uint64(c.accept_pauses),
-		ClosedBy: [9]uint64{
+		ClosedBy: [10]uint64{
 			0,
 			uint64(c.closed_finished),
 			uint64(c.closed_local),
@@ -81,6 +81,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 			uint64(c.closed_connect_failed),
 			uint64(c.closed_drained),
 			uint64(c.closed_cancelled),
+			uint64(c.closed_evicted),
 		},
 	}, status
 }
