@@ -1036,6 +1036,18 @@ class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_p
           error);
   }
 
+  /** The same as an operation: `function` is called with the event, once, on a thread of the library. */
+  trunkline_op_t insert_wait_async(const std::string &key, uint64_t value, std::function<void(Event)> function,
+                                   Deadline deadline = Deadline(),
+                                   std::chrono::nanoseconds lifetime = std::chrono::nanoseconds::zero()) {
+    trunkline_keyed_pool_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_keyed_pool_insert_async(handle, bytes(key), key.size(), value, lifetime.count(), deadline.ns(),
+                                               completion, op, error);
+    });
+  }
+
   /**
    * The value under the key; `make()` makes it if there is none, here and now, while all others who ask for the key wait.
    * What it throws is thrown here, and the next of them makes one. The deadline is that of the making too: a value that
@@ -1286,6 +1298,33 @@ class Pool : public detail::Owned<trunkline_pool_t, trunkline_pool_free> {
     trunkline_error_t *error = nullptr;
     trunkline::check(trunkline_pool_close(get(), deadline.ns(), &left, &error), error);
     return left;
+  }
+
+  /** As wait_ready(); `function` is called with the event, once, on a thread of the library. */
+  trunkline_op_t wait_ready_async(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_pool_t pool = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_pool_wait_ready_async(pool, deadline.ns(), completion, op, error);
+    });
+  }
+
+  /** As drain(); `function` is called with the event, whose value says how many were left. */
+  trunkline_op_t drain_async(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_pool_t pool = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_pool_drain_async(pool, deadline.ns(), completion, op, error);
+    });
+  }
+
+  /** As close(), closed when this returns; `function` is called with the event, whose value says how many were left. */
+  trunkline_op_t close_async(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_pool_t pool = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_pool_close_async(pool, deadline.ns(), completion, op, error);
+    });
   }
 
  private:

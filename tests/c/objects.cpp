@@ -420,6 +420,10 @@ void who_can_wait_for_a_place_does() {
   CHECK(pool.get_value("b", value) && value == 3, "and taken");
   pool.insert_wait("b", 4, Deadline::now(), std::chrono::nanoseconds(1));
   CHECK(!pool.get_value("b", value), "a lifetime of its own");
+  std::promise<Event> placed;
+  pool.insert_wait_async("c", 5, [&](Event event) { placed.set_value(std::move(event)); });
+  placed.get_future().get();
+  CHECK(pool.get_value("c", value) && value == 5, "as an operation too");
 }
 
 /** Counts up, and counts what is closed. */
@@ -471,6 +475,22 @@ void pools_lend_to_one_caller_at_a_time() {
   CHECK(closed == static_cast<int>(pool.stats().closed) - 1, "each once; the detached one is the program's");
 }
 
+void pools_are_waited_for_without_a_thread() {
+  std::atomic<int> closed(0);
+  auto make = [&closed] { return std::unique_ptr<trunkline::Connector>(new Numbers(closed)); };
+  trunkline::Pool pool(make(), "{\"min_idle\": 1}"), other(make());
+  std::promise<Event> ready, left, none;
+  pool.wait_ready_async([&](Event event) { ready.set_value(std::move(event)); });
+  CHECK(ready.get_future().get().status() == TRUNKLINE_OK && pool.stats().idle == 1, "one stands ready");
+  trunkline::Lease lease = pool.acquire();
+  pool.drain_async([&](Event event) { left.set_value(std::move(event)); }, std::chrono::milliseconds(1));
+  CHECK(left.get_future().get().value() == 1, "one is lent still");
+  lease.release();
+  other.close_async([&](Event event) { none.set_value(std::move(event)); });
+  thrown(TRUNKLINE_E_CLOSED, [&] { other.acquire(); });
+  CHECK(none.get_future().get().value() == 0, "there was none");
+}
+
 void pools_lend_streams_too() {
   Listener listener("mem:objects-pool");
   trunkline::Pool pool(std::vector<std::string>(1, "mem:objects-pool"));
@@ -499,6 +519,7 @@ int main() {
   one_caller_makes_what_others_wait_for();
   who_can_wait_for_a_place_does();
   pools_lend_to_one_caller_at_a_time();
+  pools_are_waited_for_without_a_thread();
   pools_lend_streams_too();
   values_are_read_by_name();
   the_log_is_heard();
