@@ -132,17 +132,20 @@ impl Drop for Event {
 }
 
 fn free_carried(kind: u32, handle: u64, about: u64) {
+    if handle == 0 {
+        return;
+    }
     let table = Process::current().table();
     match kind {
-        TRUNKLINE_EV_CONNECTED if handle != 0 => {
+        TRUNKLINE_EV_CONNECTED => {
             let _ = table.remove(trunkline_stream_t { h: handle });
         }
         // Nobody will answer it: whoever asked is told so.
-        TRUNKLINE_EV_JOB if handle != 0 => {
+        TRUNKLINE_EV_JOB => {
             let _ = table.remove(trunkline_job_t { h: handle });
         }
         // Nobody uses it: the next in line does.
-        TRUNKLINE_EV_LEASE if handle != 0 => {
+        TRUNKLINE_EV_LEASE => {
             if let Ok(pool) = table.get(trunkline_pool_t { h: about }) {
                 pool.put_back_unseen(handle);
             }

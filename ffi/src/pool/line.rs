@@ -11,7 +11,7 @@ use crate::{
     queue::TRUNKLINE_EV_LEASE,
 };
 use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use trunkline_core::{
     ConnectionError,
     pool::{Entrusted, Teller, WaitTicket},
@@ -20,10 +20,14 @@ use trunkline_core::{
 /// One caller in line. It owes one completion, like every operation.
 pub(super) struct Waiter {
     pool: trunkline_pool_t,
+    wait: Mutex<Wait>,
+}
+
+struct Wait {
     /// Its place. Nobody but its caller knows the operation before it has one.
-    ticket: OnceLock<WaitTicket>,
+    ticket: Option<WaitTicket>,
     /// Taken by whoever ends the wait.
-    delivery: Mutex<Option<Delivery>>,
+    delivery: Option<Delivery>,
 }
 
 impl Waiter {
@@ -33,30 +37,30 @@ impl Waiter {
         object: &PoolObject,
         completion: Option<&trunkline_completion_t>,
     ) -> Result<(Arc<Self>, trunkline_op_t), Failure> {
-        let (ticket, delivery) = (OnceLock::new(), Mutex::new(None));
-        let waiter = Arc::new(Self { pool: object.handle(), ticket, delivery });
+        let wait = Mutex::new(Wait { ticket: None, delivery: None });
+        let waiter = Arc::new(Self { pool: object.handle(), wait });
         let operation = Arc::clone(&waiter);
         let delivery = register(call, &object.runtime, completion, TRUNKLINE_EV_LEASE, operation)?;
         let op = delivery.op();
-        *waiter.delivery.lock() = Some(delivery);
+        waiter.wait.lock().delivery = Some(delivery);
         Ok((waiter, op))
     }
 
     /// It stands in line, or has its answer already.
     pub(super) fn has(&self, ticket: WaitTicket) {
-        _ = self.ticket.set(ticket);
+        self.wait.lock().ticket = Some(ticket);
     }
 
     /// There was no reason to wait: there will be no completion.
     pub(super) fn forget(&self) {
-        let delivery = self.delivery.lock().take();
+        let delivery = self.wait.lock().delivery.take();
         if let Some(delivery) = delivery {
             delivery.forget();
         }
     }
 
     fn end(&self, answer: Result<Done, Failure>) {
-        let delivery = self.delivery.lock().take();
+        let delivery = self.wait.lock().delivery.take();
         if let Some(delivery) = delivery {
             delivery.deliver(answer);
         }
@@ -78,9 +82,9 @@ impl Teller for Waiter {
 impl Operation for Waiter {
     fn cancel(&self) {
         // A pool that is freed was closed before, and has told everybody.
-        let Some(ticket) = self.ticket.get() else { return };
+        let Some(ticket) = self.wait.lock().ticket else { return };
         let Ok(object) = Process::current().table().get(self.pool) else { return };
-        if object.pool.cancel(*ticket) {
+        if object.pool.cancel(ticket) {
             self.end(Err(cancelled()));
         }
     }

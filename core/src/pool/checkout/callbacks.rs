@@ -1,7 +1,7 @@
 //! How callbacks and wakers of others are run: one after the other in each thread, and a panic of one is its own.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -9,8 +9,11 @@ use std::{
 type Callback = Box<dyn FnOnce()>;
 
 thread_local! {
-    /// Callbacks that wait until the one that runs in this thread returns; `None` while none runs.
-    static LATER: RefCell<Option<VecDeque<Callback>>> = const { RefCell::new(None) };
+    static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
+    /// How many there are in `LATER`, so that it is seldom looked at.
+    static WAITING: Cell<usize> = const { Cell::new(0) };
+    /// Callbacks that wait until the one that runs in this thread returns.
+    static LATER: RefCell<VecDeque<Callback>> = const { RefCell::new(VecDeque::new()) };
 }
 
 /// Runs `callback`; where one runs in this thread already, after it.
@@ -19,32 +22,30 @@ thread_local! {
 /// line would overflow the stack.
 pub(crate) fn run_in_turn(callback: impl FnOnce() + 'static) {
     let mut callback = Some(callback);
-    let mut defer_or_begin = |later: &RefCell<Option<VecDeque<Callback>>>| {
-        let mut later = later.borrow_mut();
-        match (&mut *later, callback.take()) {
-            (Some(later), Some(callback)) => later.push_back(Box::new(callback)),
-            (begins, taken) => (*begins, callback) = (Some(VecDeque::new()), taken),
+    let mut defer = |later: &RefCell<VecDeque<Callback>>| {
+        if let Some(callback) = callback.take() {
+            WAITING.set(WAITING.get() + 1);
+            later.borrow_mut().push_back(Box::new(callback));
         }
     };
     // A thread that is ending has no such list any more: there the callback runs at once.
-    let has_list = LATER.try_with(&mut defer_or_begin).is_ok();
-    let Some(first) = callback else { return };
-    shield(first);
-    while has_list && let Some(next) = next_or_end() {
+    if IS_RUNNING.get() && LATER.try_with(&mut defer).is_ok() {
+        return;
+    }
+    let outermost = !IS_RUNNING.replace(true);
+    callback.map(shield);
+    while outermost && let Some(next) = next() {
         shield(next);
     }
+    IS_RUNNING.set(!outermost);
 }
 
-fn next_or_end() -> Option<Callback> {
-    let take = |later: &RefCell<Option<VecDeque<Callback>>>| {
-        let mut later = later.borrow_mut();
-        let next = later.as_mut().and_then(VecDeque::pop_front);
-        if next.is_none() {
-            *later = None;
-        }
-        next
-    };
-    LATER.try_with(take).ok().flatten()
+fn next() -> Option<Callback> {
+    if WAITING.get() == 0 {
+        return None;
+    }
+    WAITING.set(WAITING.get() - 1);
+    LATER.try_with(|later| later.borrow_mut().pop_front()).ok().flatten()
 }
 
 /// Runs what is another's. If it panics, that is logged, and goes no further.
