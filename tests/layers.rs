@@ -9,9 +9,10 @@ use std::{
 
 /// The lowest row first. Each may use the rows before it, never its own.
 const ROWS: &[&[&str]] = &[
-    &["address", "duration", "sync"],
+    &["address", "duration", "secret", "sync"],
     &["error", "context", "fork", "backoff", "budget"],
     &["config", "metrics", "events", "completion"],
+    &["identity"],
     &["transport"],
     &["relay", "probe", "endpoint"],
     &["pool"],

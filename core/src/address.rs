@@ -18,6 +18,7 @@ const MEM_NAME_MAX: usize = 255;
 ///
 /// ```text
 /// tcp://127.0.0.1:80   tcp://[::1]:80   tcp://db.internal:5432     TCP; port 0 listens on a free port
+/// tls://db.internal:5432   tls://127.0.0.1:443                     TLS over TCP
 /// unix:/run/app.sock   unix:@app                                   Unix socket; `@` is Linux's abstract namespace
 /// mem:app                                                          in-memory pipe, within this process
 /// udp://127.0.0.1:53   udp://dns.internal:53                       UDP; port 0 binds a free port
@@ -32,6 +33,15 @@ pub enum Address {
     /// TCP at a host name, resolved when it is dialled.
     TcpName {
         /// ASCII name of at most 253 bytes.
+        host: Box<str>,
+        /// Port, 0 only for listening.
+        port: u16,
+    },
+    /// TLS over TCP at a literal IP address, which is also what the server's certificate must be for.
+    Tls(SocketAddr),
+    /// TLS over TCP at a host name, which is also what the server's certificate must be for.
+    TlsName {
+        /// As in [`TcpName`](Self::TcpName).
         host: Box<str>,
         /// Port, 0 only for listening.
         port: u16,
@@ -68,6 +78,8 @@ impl Address {
             Self::Unix(path) => Some(path),
             Self::Tcp(_)
             | Self::TcpName { .. }
+            | Self::Tls(_)
+            | Self::TlsName { .. }
             | Self::Abstract(_)
             | Self::Mem(_)
             | Self::Udp(_)
@@ -78,12 +90,33 @@ impl Address {
     /// The socket address, where no name has to be resolved first.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(address) | Self::Udp(address) => Some(*address),
+            Self::Tcp(address) | Self::Tls(address) | Self::Udp(address) => Some(*address),
             Self::TcpName { .. }
+            | Self::TlsName { .. }
             | Self::Unix(_)
             | Self::Abstract(_)
             | Self::Mem(_)
             | Self::UdpName { .. } => None,
+        }
+    }
+
+    /// The same place with TLS: `tls://` for `tcp://`, and every other address as it is.
+    #[must_use]
+    pub fn with_tls(self) -> Self {
+        match self {
+            Self::Tcp(address) => Self::Tls(address),
+            Self::TcpName { host, port } => Self::TlsName { host, port },
+            other => other,
+        }
+    }
+
+    /// The same place below TLS: `tcp://` for `tls://`, and every other address as it is.
+    #[must_use]
+    pub fn without_tls(self) -> Self {
+        match self {
+            Self::Tls(address) => Self::Tcp(address),
+            Self::TlsName { host, port } => Self::TcpName { host, port },
+            other => other,
         }
     }
 }
@@ -99,6 +132,8 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => write!(f, "tcp://{address}"),
             Self::TcpName { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Tls(address) => write!(f, "tls://{address}"),
+            Self::TlsName { host, port } => write!(f, "tls://{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Abstract(name) => write!(f, "unix:@{name}"),
             Self::Mem(name) => write!(f, "mem:{name}"),
@@ -114,6 +149,8 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let parsed = if let Some(rest) = text.strip_prefix("tcp://") {
             parse_ip(rest, Self::Tcp, |host, port| Self::TcpName { host, port })
+        } else if let Some(rest) = text.strip_prefix("tls://") {
+            parse_ip(rest, Self::Tls, |host, port| Self::TlsName { host, port })
         } else if let Some(rest) = text.strip_prefix("udp://") {
             parse_ip(rest, Self::Udp, |host, port| Self::UdpName { host, port })
         } else if let Some(rest) = text.strip_prefix("unix:") {
@@ -121,7 +158,9 @@ impl FromStr for Address {
         } else if let Some(rest) = text.strip_prefix("mem:") {
             parse_mem(rest)
         } else {
-            Err("expected tcp://host:port, udp://host:port, unix:/path, unix:@name or mem:name")
+            Err(
+                "expected tcp://host:port, tls://host:port, udp://host:port, unix:/path, unix:@name or mem:name",
+            )
         };
         parsed.map_err(|reason| AddressError { text: text.into(), reason })
     }
@@ -186,6 +225,8 @@ mod tests {
             "tcp://127.0.0.1:80",
             "tcp://[::1]:0",
             "tcp://db.internal:5432",
+            "tls://[::1]:443",
+            "tls://db.internal:5432",
             "unix:/run/app.sock",
             "unix:@app",
             "mem:app",
@@ -202,6 +243,7 @@ mod tests {
         for (text, reason) in [
             ("127.0.0.1:80", "expected tcp://"),
             ("tcp://127.0.0.1", "port is missing"),
+            ("tls://127.0.0.1", "port is missing"),
             ("tcp://host:http", "not a number"),
             ("tcp://host:65536", "above 65535"),
             ("tcp://::1:80", "[address]:port"),
@@ -215,6 +257,17 @@ mod tests {
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn tls_is_put_on_and_taken_off_the_same_place() {
+        for (plain, secured) in
+            [("tcp://[::1]:1", "tls://[::1]:1"), ("tcp://a:1", "tls://a:1"), ("mem:a", "mem:a")]
+        {
+            let plain: Address = plain.parse().unwrap();
+            assert_eq!(plain.clone().with_tls().to_string(), secured);
+            assert_eq!(plain.clone().with_tls().without_tls(), plain);
         }
     }
 

@@ -47,6 +47,8 @@ pub enum Protocol {
     Pipe,
     /// Datagrams of one source.
     Udp,
+    /// TLS over a TCP socket.
+    Tls,
 }
 
 impl Protocol {
@@ -57,6 +59,7 @@ impl Protocol {
             Self::Unix => "unix",
             Self::Pipe => "pipe",
             Self::Udp => "udp",
+            Self::Tls => "tls",
         }
     }
 }

@@ -124,6 +124,13 @@ pub enum ConnectionError {
         /// Where.
         at: Place,
     },
+    /// TLS did not come about or ended: certificates, names, versions, keys.
+    Tls {
+        /// Whose fault it is.
+        fault: TlsFault,
+        /// Where.
+        at: Place,
+    },
     /// The peer broke the protocol; the connection that carried it is of no more use.
     Protocol {
         /// What it broke.
@@ -131,6 +138,74 @@ pub enum ConnectionError {
         /// Where.
         at: Place,
     },
+}
+
+/// Whose fault it is that TLS failed. The numbers are part of the ABI and are never reused.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum TlsFault {
+    /// The peer's: its certificate is missing, expired, damaged or not trusted here.
+    PeerCertificate = 1,
+    /// The peer's, or the address: its certificate is good, and for another name.
+    NameMismatch = 2,
+    /// Ours: our certificate is expired, does not go with its key, or is refused by the peer.
+    OwnCertificate = 3,
+    /// The two do not find together, or the peer does not speak TLS or speaks it wrongly.
+    Protocol = 4,
+}
+
+impl TlsFault {
+    /// Lower-case name, as in logs and other languages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PeerCertificate => "peer_certificate",
+            Self::NameMismatch => "name_mismatch",
+            Self::OwnCertificate => "own_certificate",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// The stable number of this fault.
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::PeerCertificate => "the peer's certificate is not acceptable",
+            Self::NameMismatch => "the peer's certificate is for another name",
+            Self::OwnCertificate => "our own certificate is not acceptable",
+            Self::Protocol => "no common TLS with the peer",
+        }
+    }
+}
+
+/// A failure of TLS on its way through [`io::Error`], which [`ConnectionError::from_io`] takes out again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("TLS failed")]
+pub struct TlsFailure {
+    fault: TlsFault,
+    #[source]
+    cause: Arc<dyn Error + Send + Sync>,
+}
+
+impl TlsFailure {
+    /// It is `fault`, because of `cause`.
+    pub fn new(fault: TlsFault, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self { fault, cause: Arc::new(cause) }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> TlsFault {
+        self.fault
+    }
+}
+
+impl From<TlsFailure> for io::Error {
+    fn from(failure: TlsFailure) -> Self {
+        Self::new(io::ErrorKind::InvalidData, failure)
+    }
 }
 
 /// What can go wrong with datagrams alone.
@@ -230,8 +305,26 @@ impl ConnectionError {
         }
     }
 
+    /// TLS failed.
+    pub fn tls(failure: TlsFailure, mut at: Place) -> Self {
+        at.0.cause = Some(failure.cause);
+        Self::Tls { fault: failure.fault, at }
+    }
+
+    /// Whose fault it is that TLS failed, if that is what failed.
+    pub fn tls_fault(&self) -> Option<TlsFault> {
+        match self {
+            Self::Tls { fault, .. } => Some(*fault),
+            _ => None,
+        }
+    }
+
     /// What an I/O error means for a connection that already stood.
     pub fn from_io(cause: io::Error, at: Place) -> Self {
+        let cause = match cause.downcast::<TlsFailure>() {
+            Ok(failure) => return Self::tls(failure, at),
+            Err(cause) => cause,
+        };
         match cause.kind() {
             io::ErrorKind::TimedOut => Self::Timeout { waited: None, at: at.because(cause) },
             io::ErrorKind::NotConnected => Self::Closed { at: at.because(cause) },
@@ -251,6 +344,7 @@ impl ConnectionError {
             | Self::Udp { at, .. }
             | Self::Closed { at }
             | Self::InvalidConfig { at, .. }
+            | Self::Tls { at, .. }
             | Self::Protocol { at, .. } => at,
         }
     }
@@ -287,7 +381,10 @@ impl ConnectionError {
     pub fn is_nothing_sent(&self) -> bool {
         match self {
             Self::Broken { nothing_sent, .. } => *nothing_sent,
-            Self::Timeout { .. } | Self::Closed { .. } | Self::Protocol { .. } => {
+            Self::Timeout { .. }
+            | Self::Closed { .. }
+            | Self::Tls { .. }
+            | Self::Protocol { .. } => {
                 matches!(
                     self.step(),
                     Step::Configure
@@ -319,6 +416,7 @@ impl ConnectionError {
             Self::BindFailed { .. }
             | Self::Closed { .. }
             | Self::InvalidConfig { .. }
+            | Self::Tls { .. }
             | Self::Protocol { .. } => false,
         }
     }
@@ -351,6 +449,7 @@ impl fmt::Display for ConnectionError {
             Self::BindFailed { .. } => f.write_str(": address could not be bound"),
             Self::Udp { case, .. } => write!(f, ": {}", case.name()),
             Self::Closed { .. } => f.write_str(": closed"),
+            Self::Tls { fault, .. } => write!(f, ": {}", fault.reason()),
             Self::Protocol { reason, .. } => write!(f, ": peer broke the protocol: {reason}"),
             Self::InvalidConfig { .. } => Ok(()),
         }
@@ -404,6 +503,16 @@ mod tests {
         assert!(timeout(Step::Connect).is_safe_to_retry());
         assert!(timeout(Step::Acquire).is_safe_to_retry());
         assert!(!timeout(Step::Read).is_safe_to_retry());
+    }
+
+    #[test]
+    fn a_tls_failure_comes_through_an_io_error_with_its_fault_and_cause() {
+        let failure = TlsFailure::new(TlsFault::NameMismatch, io::Error::other("for example.org"));
+        let error = ConnectionError::from_io(failure.into(), Place::at(Step::Connect));
+        assert_eq!(error.tls_fault(), Some(TlsFault::NameMismatch));
+        assert_eq!(error.to_string(), "connect: the peer's certificate is for another name");
+        assert_eq!(error.source().unwrap().to_string(), "for example.org");
+        assert!(error.is_nothing_sent() && !error.is_safe_to_retry());
     }
 
     #[test]

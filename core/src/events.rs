@@ -3,6 +3,7 @@
 use crate::{
     address::Address,
     context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol},
+    error::TlsFault,
 };
 use parking_lot::Mutex;
 use std::{
@@ -71,6 +72,15 @@ pub enum EventKind {
         /// Connections that had not finished by the deadline and were cut.
         cut: u64,
     },
+    /// A client was not let in: its TLS handshake failed.
+    HandshakeFailed {
+        /// Whose fault it was; `None` where the client left, or was too slow.
+        fault: Option<TlsFault>,
+    },
+    /// Certificates were read anew, and are in use.
+    IdentityLoaded,
+    /// Certificates were read anew and cannot be used; those that were read before stay in use.
+    IdentityRefused,
 }
 
 impl EventKind {
@@ -84,6 +94,9 @@ impl EventKind {
             Self::LimitReached { .. } => "limit_reached",
             Self::DrainStarted { .. } => "drain_started",
             Self::DrainEnded { .. } => "drain_ended",
+            Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::IdentityLoaded => "identity_loaded",
+            Self::IdentityRefused => "identity_refused",
         }
     }
 }
@@ -131,6 +144,16 @@ impl Event {
     /// Something happened at `now` to a listener, or with no address, to a manager or pool.
     pub fn of_listener(kind: EventKind, address: Option<Address>, now: Instant) -> Self {
         Self { at: now, kind, connection: None, source: None, destination: address }
+    }
+
+    /// A client of the listener at `destination` was not let in at `now`.
+    pub fn handshake_failed(
+        fault: Option<TlsFault>,
+        (source, destination): (Option<Address>, Option<Address>),
+        now: Instant,
+    ) -> Self {
+        let kind = EventKind::HandshakeFailed { fault };
+        Self { at: now, kind, connection: None, source, destination }
     }
 
     fn of_connection(kind: EventKind, context: &ConnectionContext, at: Instant) -> Self {

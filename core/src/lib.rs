@@ -6,10 +6,11 @@
 //!   relay      copies both ways, counts, half-closes
 //!   probe      TcpProbedProtocol, UdpProbedProtocol: what a peer speaks, from its first bytes
 //!   endpoint   EndpointSet, HealthCheck, OutlierDetector, Breaker, Picker: who is there, works, is next
-//!   transport  Network ─▶ Stream, Listener over tcp, unix, mem; faults on any of them; Datagram
+//!   transport  Network ─▶ Stream, Listener over tcp, tls, unix, mem; faults on any of them; Datagram
+//!   identity   Tls: certificates, keys and roots in use, renewed when their files change
 //!   config · metrics · events · completion
 //!   error · context · backoff · budget · fork
-//!   address · duration
+//!   address · duration · secret
 //! ```
 //!
 //! A module uses those below it, never its own row or above; a test holds it to that.
@@ -28,7 +29,7 @@
 //! 6. Unset, zero and never are three values. Every default is finite.
 //! 7. Time is monotonic and logic takes `now`. Jitter never vanishes at a ceiling.
 //! 8. This crate starts no runtime and no thread, reads no environment except in
-//!    [`ConnectionConfig::from_env`], and has no global state but the source of connection numbers.
+//!    [`ConnectionConfig::from_env`] and to find the roots that the system trusts, and has no global state but the source of connection numbers.
 //! 9. `unsafe` lives in the files that the tests name.
 
 pub mod address;
@@ -42,11 +43,13 @@ pub mod endpoint;
 pub mod error;
 pub mod events;
 pub mod fork;
+pub mod identity;
 pub mod manager;
 pub mod metrics;
 pub mod pool;
 pub mod probe;
 pub mod relay;
+pub mod secret;
 mod sync;
 pub mod transport;
 
@@ -55,8 +58,8 @@ pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
 pub use config::{
     BalanceConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, HealthConfig,
-    OutlierConfig, PipeConfig, PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig, TunerConfig,
-    UdpManagerConfig,
+    OutlierConfig, PipeConfig, PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig, TlsConfig,
+    TunerConfig, UdpManagerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -64,8 +67,9 @@ pub use endpoint::{
     EndpointSet, HealthCheck, OpenFor, Outcome, OutlierDetector, Pass, PeakEwma, Peers, Picker,
     ResolvedName,
 };
-pub use error::{ConnectionError, Place, Step, UdpCase};
+pub use error::{ConnectionError, Place, Step, TlsFailure, TlsFault, UdpCase};
 pub use events::{Event, Events};
+pub use identity::Tls;
 pub use manager::{
     ConnectionManager, DrainReport, LiveUdpConnection, TcpConnection, TcpConnectionInfo,
     TcpConnectionManager, TcpManagerStats, UdpConnection, UdpConnectionInfo, UdpConnectionManager,
@@ -79,8 +83,9 @@ pub use pool::{
 pub use probe::{
     DnsQuery, PostgresRequest, TcpProbedProtocol, TlsHello, UdpProbedProtocol, Verdict,
 };
+pub use secret::Secret;
 pub use transport::{
     CloseHandle, ConnectOptions, Datagram, DatagramCloseHandle, DatagramReady, DatagramStats,
-    ListenOptions, Listener, ListenerReady, Network, Received, Stream, StreamReady, Transport,
-    pipe::Names,
+    ListenOptions, Listener, ListenerReady, Network, Received, Stream, StreamReady, TlsSession,
+    Transport, pipe::Names,
 };

@@ -49,9 +49,20 @@ fn lay_over(
                 return Err(ConnectionError::invalid_config(path, "must be an object"));
             }
             (_, value) => {
-                base.insert(key, value);
+                base.insert(key, without_nulls(value));
             }
         }
     }
     Ok(())
+}
+
+/// What the base does not hold yet has its defaults where the document says `null`, too.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let given = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(given.map(|(key, value)| (key, without_nulls(value))).collect())
+        }
+        other => other,
+    }
 }

@@ -23,6 +23,7 @@ mod outlier;
 mod pool;
 mod resolve;
 mod retry;
+mod tls;
 mod transport;
 mod tuner;
 mod udp;
@@ -38,6 +39,10 @@ pub use outlier::{FailurePercentageConfig, OutlierConfig, SuccessRateConfig};
 pub use pool::{FullPolicy, PoolConfig};
 pub use resolve::ResolveConfig;
 pub use retry::{RetryPolicy, ServiceConfig, StatusCode};
+pub use tls::{
+    ClientAuth, TlsCertificate, TlsChain, TlsClientConfig, TlsConfig, TlsKey, TlsRoots,
+    TlsServerConfig, TlsVersion,
+};
 pub use transport::{PipeConfig, TcpConfig, TcpKeepalive};
 pub use tuner::{TunerConfig, TunerMode};
 pub use udp::UdpManagerConfig;

@@ -36,6 +36,55 @@ fn every_default_and_preset_is_valid_and_survives_json() {
     round_trips(&TunerConfig::default());
 }
 
+/// A document of a server with this certificate.
+fn tls_server(more: &str) -> String {
+    let certificate = r#"{"chain": {"file": "chain.pem"}, "key": {"file": "key.pem"}}"#;
+    format!(r#"{{"server": {{"certificate": {certificate}{more}}}}}"#)
+}
+
+#[test]
+fn a_tls_document_of_a_server_alone_has_no_client_and_the_documented_figures() {
+    round_trips(&TlsConfig::default());
+    let config =
+        TlsConfig::from_json(&tls_server(r#", "alpn": null, "client_roots": null"#)).unwrap();
+    round_trips(&config);
+    assert_eq!(config.client, None);
+    let certificate = TlsCertificate::from_files("chain.pem", "key.pem");
+    assert_eq!(config.server, Some(TlsServerConfig::new(certificate)));
+    let written: Value = serde_json::from_str(&config.to_json()).unwrap();
+    let expected = json!({
+        "client": null,
+        "server": {
+            "certificate": {"chain": {"file": "chain.pem"}, "key": {"file": "key.pem"}},
+            "client_auth": "off", "client_roots": null, "alpn": [],
+            "handshake_timeout": "10s", "max_handshakes": 128,
+        },
+        "min_version": "1.2", "reload_interval": "1m", "close_timeout": "5s",
+    });
+    assert_eq!(written, expected);
+    let both =
+        TlsConfig::from_json(r#"{"client": {"roots": {"pem": "x"}, "alpn": ["h2"]}}"#).unwrap();
+    assert_eq!(both.client.unwrap().roots, TlsRoots::Pem("x".to_owned()));
+}
+
+#[test]
+fn what_is_wrong_with_a_tls_document_is_named() {
+    for (text, field) in [
+        (r#"{"client": {"server_name": "no name"}}"#.to_owned(), "client.server_name"),
+        (r#"{"client": {"alpn": [""]}}"#.to_owned(), "client.alpn"),
+        (r#"{"client": {"verify": false}}"#.to_owned(), "client.verify"),
+        (r#"{"min_version": "1.1"}"#.to_owned(), "min_version"),
+        (r#"{"server": {}}"#.to_owned(), "server"),
+        (tls_server(r#", "client_auth": "required""#), "server.client_roots"),
+        (tls_server(r#", "max_handshakes": 0"#), "server.max_handshakes"),
+        (tls_server(r#", "handshake_timeout": "0s""#), "server.handshake_timeout"),
+        (r#"{"reload_interval": "0s"}"#.to_owned(), "reload_interval"),
+    ] {
+        let (named, reason) = complaint::<TlsConfig>(&text);
+        assert_eq!(named, field, "{text}: {reason}");
+    }
+}
+
 #[test]
 fn production_has_the_documented_figures() {
     let written: Value = serde_json::from_str(&ConnectionConfig::default().to_json()).unwrap();
@@ -228,5 +277,6 @@ proptest! {
     #[test]
     fn reading_json_never_panics(text in r#"[{}\[\]":,a-z_0-9 .-]{0,80}"#) {
         let _ = ConnectionConfig::from_json(&text);
+        let _ = TlsConfig::from_json(&text);
     }
 }

@@ -49,7 +49,7 @@ fn leads_to(to: &Address, listen: &Address) -> bool {
     }
 }
 
-/// What an address of TCP or UDP names, where that is known without a look-up.
+/// What an address of TCP (with TLS or without) or UDP names, where that is known without a look-up.
 struct Named {
     protocol: Protocol,
     ip: IpAddr,
@@ -58,15 +58,18 @@ struct Named {
 
 fn socket(address: &Address) -> Option<Named> {
     let (protocol, ip, port) = match address {
-        Address::Tcp(literal) => (Protocol::Tcp, literal.ip().to_canonical(), literal.port()),
+        Address::Tcp(literal) | Address::Tls(literal) => {
+            (Protocol::Tcp, literal.ip().to_canonical(), literal.port())
+        }
         Address::Udp(literal) => (Protocol::Udp, literal.ip().to_canonical(), literal.port()),
-        Address::TcpName { host, port } if is_localhost(host) => {
+        Address::TcpName { host, port } | Address::TlsName { host, port } if is_localhost(host) => {
             (Protocol::Tcp, Ipv4Addr::LOCALHOST.into(), *port)
         }
         Address::UdpName { host, port } if is_localhost(host) => {
             (Protocol::Udp, Ipv4Addr::LOCALHOST.into(), *port)
         }
         Address::TcpName { .. }
+        | Address::TlsName { .. }
         | Address::UdpName { .. }
         | Address::Unix(_)
         | Address::Abstract(_)
@@ -105,6 +108,8 @@ mod tests {
             ("tcp://127.0.0.1:80", "tcp://0.0.0.0:80"),
             ("tcp://localhost:80", "tcp://127.0.0.1:80"),
             ("tcp://LocalHost:80", "tcp://[::]:80"),
+            ("tls://localhost:80", "tcp://127.0.0.1:80"),
+            ("tcp://127.0.0.1:80", "tls://0.0.0.0:80"),
             ("tcp://0.0.0.0:80", "tcp://127.0.0.1:80"),
             ("tcp://[::ffff:127.0.0.1]:80", "tcp://127.0.0.1:80"),
             ("unix:/run/a", "unix:/run/a"),

@@ -241,8 +241,8 @@ pub(super) async fn finish_by(deadline: Option<Instant>, work: impl Future<Outpu
 
 fn check_destination(to: &Address) -> Result<(), ConnectionError> {
     let port = match to {
-        Address::Tcp(literal) => literal.port(),
-        Address::TcpName { port, .. } => *port,
+        Address::Tcp(literal) | Address::Tls(literal) => literal.port(),
+        Address::TcpName { port, .. } | Address::TlsName { port, .. } => *port,
         Address::Unix(_) | Address::Abstract(_) | Address::Mem(_) => return Ok(()),
         Address::Udp(_) | Address::UdpName { .. } => {
             return Err(ConnectionError::invalid_config("destination", "datagrams are no stream"));

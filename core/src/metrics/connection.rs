@@ -16,7 +16,7 @@ const OPENED: usize = 0;
 const ACTIVE: usize = 1;
 const CLOSED: usize = 2;
 
-const PROTOCOLS: usize = 4;
+const PROTOCOLS: usize = 5;
 const DIRECTIONS: usize = 2;
 
 /// The counts of one live connection; exact also when it is aborted.
@@ -228,6 +228,7 @@ impl ConnectionFamilies {
             Protocol::Unix => &self.0[1],
             Protocol::Pipe => &self.0[2],
             Protocol::Udp => &self.0[3],
+            Protocol::Tls => &self.0[4],
         };
         let family = match direction {
             Direction::Accepted => &by_protocol[0],

@@ -83,7 +83,9 @@ impl From<ConnectionError> for io::Error {
             ConnectionError::BindFailed { .. } => io::ErrorKind::AddrNotAvailable,
             ConnectionError::Closed { .. } => io::ErrorKind::NotConnected,
             ConnectionError::InvalidConfig { .. } => io::ErrorKind::InvalidInput,
-            ConnectionError::Protocol { .. } => io::ErrorKind::InvalidData,
+            ConnectionError::Protocol { .. } | ConnectionError::Tls { .. } => {
+                io::ErrorKind::InvalidData
+            }
             ConnectionError::LimitExceeded { .. }
             | ConnectionError::CircuitOpen { .. }
             | ConnectionError::Udp { .. } => io::ErrorKind::Other,

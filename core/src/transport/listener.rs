@@ -266,7 +266,7 @@ impl Inner {
         };
         let metrics = ConnectionMetrics::open(&self.metrics, &context);
         let stream = Stream::new(accepted.transport, context, metrics, self.events.clone());
-        let stream = match permit {
+        let stream = match accepted.permit.or(permit) {
             Some(permit) => stream.holding(permit),
             None => stream,
         };

@@ -1,8 +1,8 @@
-//! Byte streams and listeners: TCP, Unix sockets, in-memory pipes, and any of them with faults; and datagrams.
+//! Byte streams and listeners: TCP, Unix sockets, in-memory pipes, TLS, and any of them with faults; and datagrams.
 //!
 //! ```text
-//!   Network ── connect ──▶ Stream ──▶ dyn Transport   tcp, unix, pipe, faults
-//!     │└────── listen ───▶ Listener ─▶ dyn Accept     tcp, unix, mem names
+//!   Network ── connect ──▶ Stream ──▶ dyn Transport   tcp, unix, pipe; tls and faults over any of them
+//!     │└────── listen ───▶ Listener ─▶ dyn Accept     tcp, unix, mem names; tls over tcp
 //!     └─────── bind ─────▶ Datagram ─▶ Socket         udp
 //! ```
 //!
@@ -18,6 +18,7 @@ mod network;
 pub mod pipe;
 mod stream;
 mod tcp;
+mod tls;
 pub(crate) mod udp;
 mod unix;
 mod waiters;
@@ -29,10 +30,12 @@ pub use network::{ConnectOptions, ListenOptions, Network};
 pub(crate) use stream::CloseWatcher;
 pub use stream::{CloseHandle, Stream, StreamReady};
 pub(crate) use tcp::resolve;
+pub use tls::TlsSession;
 pub use udp::{Datagram, DatagramCloseHandle, DatagramReady, DatagramStats, Received};
 
 use crate::{
     address::Address,
+    budget::Permit,
     error::{ConnectionError, Place},
 };
 use bytes::{Buf, Bytes};
@@ -40,8 +43,10 @@ use std::{
     fmt, io,
     io::IoSlice,
     net::Shutdown,
+    sync::Arc,
     task::{Context, Poll},
 };
+use tokio::sync::oneshot;
 
 /// The largest buffer that is made before it is known how much there is.
 const RECV_SIZE: usize = 64 << 10;
@@ -128,6 +133,37 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     fn is_quiet(&self) -> bool {
         true
     }
+
+    /// Who the peer is and what was agreed with it, where that is known.
+    fn tls_session(&self) -> Option<Arc<TlsSession>> {
+        None
+    }
+
+    /// Closes the transport as dropping it does; but where something is still to be sent that a drop would lose, it
+    /// may go on in the background for a while, and says so.
+    fn close(self: Box<Self>) -> Option<Lingering> {
+        None
+    }
+}
+
+/// A transport that is closed and still sends, with its descriptor.
+#[derive(Debug)]
+pub struct Lingering {
+    hold: oneshot::Sender<Vec<Permit>>,
+}
+
+impl Lingering {
+    /// With the other end, which is to be dropped, with what it received, when the descriptor is gone.
+    fn new() -> (Self, oneshot::Receiver<Vec<Permit>>) {
+        let (hold, held) = oneshot::channel();
+        (Self { hold }, held)
+    }
+
+    /// Keeps `permits` as long as the descriptor.
+    fn holding(self, permits: Vec<Permit>) {
+        // Where it is gone already, they come back and are dropped here.
+        let _ = self.hold.send(permits);
+    }
 }
 
 /// A listening end in readiness form. Dropping it closes it.
@@ -151,6 +187,8 @@ pub(crate) struct Accepted {
     pub(crate) source: Option<Address>,
     /// The address that the peer asked for: more exact than a wildcard that is listened on.
     pub(crate) destination: Option<Address>,
+    /// The permit that it was accepted under, where the source takes them itself.
+    pub(crate) permit: Option<Permit>,
 }
 
 /// Whether this process, or the whole system, may open no more files.

@@ -2,19 +2,23 @@
 
 use super::{
     Accept, Admission, Datagram, Listener, Stream, Transport, is_out_of_files, out_of_files,
-    pipe::Names, tcp, udp, unix,
+    pipe::Names,
+    tcp,
+    tls::{self, TlsListener},
+    udp, unix,
 };
 use crate::{
     address::Address,
     budget::Budget,
-    config::{PipeConfig, TcpConfig},
+    config::{PipeConfig, TcpConfig, TlsConfig},
     context::{ConnectionContext, ConnectionId, Direction, Protocol},
     error::{ConnectionError, Place, Step},
     events::Events,
+    identity::Tls,
     metrics::{ConnectionMetrics, Metrics},
 };
 use std::{error::Error, future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::OnceCell};
 use tracing::Instrument;
 
 /// What connecting and listening need from the process: the runtime, and where counts, events and
@@ -25,6 +29,15 @@ pub struct Network {
     metrics: Metrics,
     events: Events,
     names: Names,
+    tls: Secured,
+}
+
+/// The TLS of `tls://` addresses.
+#[derive(Clone, Debug)]
+enum Secured {
+    By(Tls),
+    /// Nobody said how: connecting trusts whom the system trusts, who is looked up when first needed.
+    Default(Arc<OnceCell<Tls>>),
 }
 
 /// How to dial: the socket options of TCP and the size of a pipe.
@@ -53,6 +66,7 @@ impl Network {
             metrics: Metrics::new(),
             events: Events::default(),
             names: Names::default(),
+            tls: Secured::Default(Arc::default()),
         }
     }
 
@@ -61,6 +75,49 @@ impl Network {
     pub fn with_names(mut self, names: Names) -> Self {
         self.names = names;
         self
+    }
+
+    /// Puts a TLS configuration to use, for [`with_tls`](Self::with_tls); its files are read in the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tls::new`].
+    pub fn tls(&self, config: TlsConfig) -> Result<Tls, ConnectionError> {
+        Tls::new(config, &self.runtime, self.events.clone())
+    }
+
+    /// The same network, where `tls` secures what goes to and comes from `tls://` addresses. Without it, connecting
+    /// trusts the certificates that the system trusts, and listening on such an address is refused.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Secured::By(tls);
+        self
+    }
+
+    async fn client_tls(&self) -> Result<Tls, ConnectionError> {
+        match &self.tls {
+            Secured::By(tls) => Ok(tls.clone()),
+            Secured::Default(cell) => {
+                let network = self.clone();
+                // Some hundred files, perhaps.
+                let read =
+                    || self.runtime.spawn_blocking(move || network.tls(TlsConfig::default()));
+                let made = cell.get_or_try_init(|| async {
+                    read().await.unwrap_or_else(|_| Err(ConnectionError::closed(Step::Connect)))
+                });
+                made.await.cloned()
+            }
+        }
+    }
+
+    fn server_tls(&self) -> Result<Tls, ConnectionError> {
+        match &self.tls {
+            Secured::By(tls) => Ok(tls.clone()),
+            Secured::Default(_) => Err(ConnectionError::invalid_config(
+                "tls.server",
+                "must be given to listen on a tls:// address",
+            )),
+        }
     }
 
     /// The runtime that everything made here runs on.
@@ -158,6 +215,17 @@ impl Network {
                 let tcp = tcp::connect(found, &options.tcp);
                 Ok(self.tcp_stream(tcp.await.map_err(failed(Step::Connect))?, address))
             }
+            Address::Tls(literal) => {
+                check_port(literal.port())?;
+                let tcp = tcp::connect(vec![*literal], &options.tcp);
+                self.tls_stream(tcp.await.map_err(failed(Step::Connect))?, address).await
+            }
+            Address::TlsName { host, port } => {
+                check_port(*port)?;
+                let found = tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?;
+                let tcp = tcp::connect(found, &options.tcp);
+                self.tls_stream(tcp.await.map_err(failed(Step::Connect))?, address).await
+            }
             Address::Unix(_) | Address::Abstract(_) => {
                 let unix = unix::connect(address).await.map_err(failed(Step::Connect))?;
                 Ok(self.dialled(Protocol::Unix, Box::new(unix), None, address))
@@ -168,6 +236,20 @@ impl Network {
             }
             Address::Udp(_) | Address::UdpName { .. } => Err(no_stream()),
         }
+    }
+
+    async fn tls_stream(
+        &self,
+        tcp: tokio::net::TcpStream,
+        address: &Address,
+    ) -> Result<Stream, ConnectionError> {
+        let source = tcp.local_addr().ok().map(|address| Address::from(address).with_tls());
+        let reached = tcp.peer_addr().map(|address| Address::from(address).with_tls());
+        let tls = self.client_tls().await?;
+        let terms = tls::Terms::new(&tls, &self.runtime);
+        let transport = tls::connect(Box::new(tcp), address, &tls, terms).await?;
+        let reached = reached.unwrap_or_else(|_| address.clone());
+        Ok(self.dialled(Protocol::Tls, transport, source, &reached))
     }
 
     fn tcp_stream(&self, tcp: tokio::net::TcpStream, address: &Address) -> Stream {
@@ -254,7 +336,9 @@ impl Network {
     ) -> Result<Listener, ConnectionError> {
         let listener = |bound, protocol, source: Box<dyn Accept>| {
             let sinks = (self.metrics.clone(), self.events.clone());
-            Listener::new((bound, protocol), source, sinks, options.budget.clone(), admission)
+            // A listener of TLS takes permits itself, before the handshakes.
+            let budget = options.budget.clone().filter(|_| protocol != Protocol::Tls);
+            Listener::new((bound, protocol), source, sinks, budget, admission)
         };
         let failed = |step| {
             move |cause: io::Error| ConnectionError::BindFailed {
@@ -272,6 +356,15 @@ impl Network {
                 let (bound, socket) =
                     self.bind_tcp(found[0], options).map_err(failed(Step::Bind))?;
                 Ok(listener(bound, Protocol::Tcp, Box::new(socket)))
+            }
+            Address::Tls(literal) => {
+                let (bound, source) = self.bind_tls(*literal, address, options)?;
+                Ok(listener(bound, Protocol::Tls, Box::new(source)))
+            }
+            Address::TlsName { host, port } => {
+                let found = tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?;
+                let (bound, source) = self.bind_tls(found[0], address, options)?;
+                Ok(listener(bound, Protocol::Tls, Box::new(source)))
             }
             Address::Unix(_) | Address::Abstract(_) => {
                 let _entered = self.runtime.enter();
@@ -318,6 +411,8 @@ impl Network {
             }
             Address::Tcp(_)
             | Address::TcpName { .. }
+            | Address::Tls(_)
+            | Address::TlsName { .. }
             | Address::Unix(_)
             | Address::Abstract(_)
             | Address::Mem(_) => {
@@ -330,6 +425,27 @@ impl Network {
         let _entered = self.runtime.enter();
         let socket = udp::Socket::bind(literal).map_err(failed(Step::Bind))?;
         Ok(Datagram::new(socket, &self.metrics))
+    }
+
+    fn bind_tls(
+        &self,
+        literal: SocketAddr,
+        address: &Address,
+        options: &ListenOptions,
+    ) -> Result<(Address, TlsListener), ConnectionError> {
+        let tls = self.server_tls()?;
+        let (bound, socket) = self.bind_tcp(literal, options).map_err(|cause| {
+            let at = Place::at(Step::Bind).to(Some(address.clone())).because(cause);
+            ConnectionError::BindFailed { at }
+        })?;
+        let bound = bound.with_tls();
+        let surroundings = tls::Surroundings {
+            address: bound.clone(),
+            budget: options.budget.clone(),
+            events: self.events.clone(),
+            terms: tls::Terms::new(&tls, &self.runtime),
+        };
+        Ok((bound, TlsListener::new(Box::new(socket), tls, surroundings)?))
     }
 
     fn bind_tcp(

@@ -1,7 +1,7 @@
 //! A connection: a transport with its context, its counts, its waiters and one way to end.
 
 use super::{
-    Transport,
+    TlsSession, Transport,
     waiters::{WaiterKey, Waiters},
 };
 use crate::{
@@ -50,6 +50,7 @@ struct Inner {
     events: Events,
     /// `None` once closed. Read-locked for the length of one non-blocking call, never across a wait.
     transport: RwLock<Option<Box<dyn Transport>>>,
+    tls: Option<Arc<TlsSession>>,
     readers: Waiters,
     writers: Waiters,
     progress: Mutex<Progress>,
@@ -118,6 +119,7 @@ impl Stream {
             context,
             metrics: Arc::new(metrics),
             events,
+            tls: transport.tls_session(),
             transport: RwLock::new(Some(transport)),
             readers: Waiters::default(),
             writers: Waiters::default(),
@@ -163,6 +165,11 @@ impl Stream {
     /// The counts of this connection, exact at any moment.
     pub fn metrics(&self) -> &ConnectionMetrics {
         &self.inner.metrics
+    }
+
+    /// Who the peer is and what was agreed with it; `None` unless the stream is one of TLS.
+    pub fn tls(&self) -> Option<&TlsSession> {
+        self.inner.tls.as_deref()
     }
 
     /// A way to end this stream that does not keep it alive.
@@ -365,6 +372,9 @@ impl Stream {
 
     /// Closes the stream; its file descriptor is gone when this returns. Idempotent.
     ///
+    /// A stream of TLS that holds bytes which the peer was too slow to take keeps its descriptor, and its permit,
+    /// until they are sent or the `close_timeout` of its configuration has passed.
+    ///
     /// Whoever waits on it is woken and sees [`ConnectionError::Closed`]. The close reason is
     /// [`Reset`](CloseReason::Reset) after a failure, [`Finished`](CloseReason::Finished) if both
     /// directions had ended, else [`Local`](CloseReason::Local).
@@ -466,10 +476,8 @@ impl Inner {
 
     fn close(&self, reason: Option<CloseReason>) {
         let transport = self.transport.write().take();
-        if transport.is_none() {
-            return;
-        }
-        drop(transport);
+        let Some(transport) = transport else { return };
+        let lingering = transport.close();
         let (reason, permits, watchers) = {
             let mut progress = self.progress.lock();
             let reason = reason.unwrap_or_else(|| progress.close_reason());
@@ -480,7 +488,10 @@ impl Inner {
         for watcher in watchers {
             watcher.on_close(self.context.id, reason);
         }
-        drop(permits);
+        match lingering {
+            Some(lingering) => lingering.holding(permits),
+            None => drop(permits),
+        }
         let (received, sent) = (self.metrics.bytes_received(), self.metrics.bytes_sent());
         self.events.record(Event::closed(&self.context, reason, received, sent, now));
         tracing::debug!(

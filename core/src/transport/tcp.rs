@@ -158,7 +158,12 @@ impl StdListener for StdTcp {
         let stream = TcpStream::from_std(stream)?;
         apply(&SockRef::from(&stream), &self.config)?;
         let destination = stream.local_addr().ok().map(Address::from);
-        Ok(Accepted { transport: Box::new(stream), source: Some(source.into()), destination })
+        Ok(Accepted {
+            transport: Box::new(stream),
+            source: Some(source.into()),
+            destination,
+            permit: None,
+        })
     }
 }
 

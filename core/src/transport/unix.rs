@@ -111,7 +111,7 @@ impl StdListener for StdUnix {
         }
         stream.set_nonblocking(true)?;
         let stream = UnixStream::from_std(stream)?;
-        Ok(Accepted { transport: Box::new(stream), source: None, destination: None })
+        Ok(Accepted { transport: Box::new(stream), source: None, destination: None, permit: None })
     }
 }
 
@@ -172,6 +172,8 @@ fn socket_name(address: &Address) -> io::Result<SockAddr> {
         Address::Abstract(name) => SockAddr::unix(format!("\0{name}")),
         Address::Tcp(_)
         | Address::TcpName { .. }
+        | Address::Tls(_)
+        | Address::TlsName { .. }
         | Address::Mem(_)
         | Address::Udp(_)
         | Address::UdpName { .. } => Err(io::Error::from(io::ErrorKind::InvalidInput)),

@@ -251,9 +251,12 @@ pub(super) fn literal(address: Address, field: &'static str) -> Result<Address, 
     match address {
         Address::Udp(_) | Address::UdpName { .. } => Ok(address),
         Address::Tcp(literal) => Ok(Address::Udp(literal)),
-        Address::TcpName { .. } | Address::Unix(_) | Address::Abstract(_) | Address::Mem(_) => {
-            Err(not_udp(field))
-        }
+        Address::TcpName { .. }
+        | Address::Tls(_)
+        | Address::TlsName { .. }
+        | Address::Unix(_)
+        | Address::Abstract(_)
+        | Address::Mem(_) => Err(not_udp(field)),
     }
 }
 
@@ -267,6 +270,8 @@ fn check_destination(to: Address) -> Result<Address, ConnectionError> {
         Address::UdpName { port, .. } => *port,
         Address::Tcp(_)
         | Address::TcpName { .. }
+        | Address::Tls(_)
+        | Address::TlsName { .. }
         | Address::Unix(_)
         | Address::Abstract(_)
         | Address::Mem(_) => return Err(not_udp("destination")),

@@ -99,6 +99,8 @@ async fn look_up(to: &Address) -> Result<SocketAddr, ConnectionError> {
         }
         Address::Tcp(_)
         | Address::TcpName { .. }
+        | Address::Tls(_)
+        | Address::TlsName { .. }
         | Address::Unix(_)
         | Address::Abstract(_)
         | Address::Mem(_) => Err(super::manager::not_udp("destination")),

@@ -256,7 +256,12 @@ impl Accept for PipeListener {
 
     fn try_accept(&self) -> io::Result<Accepted> {
         match Self::try_accept(self) {
-            Some(end) => Ok(Accepted { transport: Box::new(end), source: None, destination: None }),
+            Some(end) => Ok(Accepted {
+                transport: Box::new(end),
+                source: None,
+                destination: None,
+                permit: None,
+            }),
             None => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
