@@ -39,7 +39,8 @@
 
 /* How option structs and structs for results start: `trunkline_pipe_options_t o = TRUNKLINE_PIPE_OPTIONS_INIT;` */
 #define TRUNKLINE_RUNTIME_OPTIONS_INIT { sizeof(trunkline_runtime_options_t), 0, 0, { NULL, 0 } }
-#define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0 }
+#define TRUNKLINE_CONNECT_OPTIONS_INIT { sizeof(trunkline_connect_options_t), { 0 } }
+#define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0, { 0 } }
 #define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -48,7 +49,7 @@
 #define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * A job: make a connection. The answer's value is its number. `about` says for which endpoint, where there are several.
@@ -502,6 +503,11 @@
 #define TRUNKLINE_PROTOCOL_PIPE 3
 
 /**
+ * TLS over a TCP socket.
+ */
+#define TRUNKLINE_PROTOCOL_TLS 4
+
+/**
  * Both sides had said all they wanted to: an orderly end.
  */
 #define TRUNKLINE_CLOSE_FINISHED 1
@@ -547,6 +553,26 @@
 #define TRUNKLINE_CLOSE_EVICTED 9
 
 /**
+ * The peer's fault: its certificate is missing, expired, damaged or not trusted here.
+ */
+#define TRUNKLINE_TLS_FAULT_PEER_CERTIFICATE 1
+
+/**
+ * The peer's fault, or the address's: its certificate is good, and for another name.
+ */
+#define TRUNKLINE_TLS_FAULT_NAME_MISMATCH 2
+
+/**
+ * Ours: our certificate is expired, does not go with its key, or is refused by the peer.
+ */
+#define TRUNKLINE_TLS_FAULT_OWN_CERTIFICATE 3
+
+/**
+ * The two do not find together, or the peer does not speak TLS or speaks it wrongly.
+ */
+#define TRUNKLINE_TLS_FAULT_PROTOCOL 4
+
+/**
  * Major part of the ABI: equal numbers fit together. While it is 0.x, any release may move it.
  */
 #define TRUNKLINE_ABI_MAJOR 0
@@ -587,6 +613,12 @@ typedef struct trunkline_metrics_t trunkline_metrics_t;
  * What a probe found. Owned by one thread at a time; freed with trunkline_probed_free.
  */
 typedef struct trunkline_probed_t trunkline_probed_t;
+
+/**
+ * Who the peer of a TLS stream is, and what was agreed with it. Owned by one thread at a time; freed with
+ * trunkline_tls_session_free.
+ */
+typedef struct trunkline_tls_session_t trunkline_tls_session_t;
 
 /**
  * A function that gives memory back to the host that lent it.
@@ -766,6 +798,10 @@ typedef struct trunkline_debug_counts_t {
    * UDP managers that were not freed.
    */
   uint64_t udp_managers;
+  /**
+   * TLS configurations that were not freed.
+   */
+  uint64_t tls;
 } trunkline_debug_counts_t;
 
 /**
@@ -963,6 +999,17 @@ typedef struct trunkline_op_t {
 } trunkline_op_t;
 
 /**
+ * A TLS configuration with its files read, for any number of connections and listeners. Any thread may use it at
+ * any time.
+ */
+typedef struct trunkline_tls_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_tls_t;
+
+/**
  * How to listen. Start from TRUNKLINE_LISTEN_OPTIONS_INIT.
  */
 typedef struct trunkline_listen_options_t {
@@ -978,6 +1025,10 @@ typedef struct trunkline_listen_options_t {
    * 0
    */
   uint32_t reserved0;
+  /**
+   * Secures a tls:// address, which needs one with a server's side. May be freed after the call.
+   */
+  struct trunkline_tls_t tls;
 } trunkline_listen_options_t;
 
 /**
@@ -1152,6 +1203,20 @@ typedef struct trunkline_pool_t {
    */
   uint64_t h;
 } trunkline_pool_t;
+
+/**
+ * How to connect. Start from TRUNKLINE_CONNECT_OPTIONS_INIT.
+ */
+typedef struct trunkline_connect_options_t {
+  /**
+   * sizeof(trunkline_connect_options_t)
+   */
+  size_t size;
+  /**
+   * Secures tls:// addresses; {0} trusts whom the system trusts, and shows nothing. May be freed after the call.
+   */
+  struct trunkline_tls_t tls;
+} trunkline_connect_options_t;
 
 /**
  * A connection that is lent: a number of its pool. {0} is never one, and after its release it is none for ever.
@@ -1960,6 +2025,13 @@ int32_t trunkline_error_os_code(const struct trunkline_error_t *error);
 int32_t trunkline_error_rpc_code(const struct trunkline_error_t *error);
 
 /**
+ * Whose fault it is that TLS failed, one of TRUNKLINE_TLS_FAULT_*; 0 if it did not.
+ *
+ * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+int32_t trunkline_error_tls_fault(const struct trunkline_error_t *error);
+
+/**
  * TRUNKLINE_ERR_RETRYABLE and TRUNKLINE_ERR_NOT_SENT, as far as they are true.
  *
  * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
@@ -2269,14 +2341,15 @@ trunkline_status_t trunkline_keyed_pool_insert_async(struct trunkline_keyed_pool
                                                      struct trunkline_error_t **err);
 
 /**
- * Listens on `address`, such as "tcp://127.0.0.1:0", "unix:/run/app.sock" or "mem:app".
+ * Listens on `address`, such as "tcp://127.0.0.1:0", "tls://0.0.0.0:443", "unix:/run/app.sock" or "mem:app".
  *
  * Port 0 means a free port; trunkline_listener_address tells it. A Unix socket file gets mode 0600 and goes
- * away with the listener; on an abstract name only processes of the same user are let in.
+ * away with the listener; on an abstract name only processes of the same user are let in. On a tls:// address
+ * handshakes are taken as connections come, beside each other, and an accept gives those that went well.
  *
  * Ownership: the listener is the caller's, to be freed once with trunkline_listener_free. Blocks: for the
- * look-up of a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, VERSION, BIND_FAILED,
- * LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ * look-up of a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION,
+ * BIND_FAILED, LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
  *
  * # Safety
  *
@@ -2473,12 +2546,9 @@ trunkline_status_t trunkline_pool_new(struct trunkline_runtime_t rt,
                                       struct trunkline_error_t **err);
 
 /**
- * Makes a pool of streams to the given addresses: each connection goes to the one with the fewest, of those that work.
- * A stream on which the peer has ended, or has sent what nobody asked for, is not lent.
+ * As trunkline_pool_open_with, with the default options.
  *
- * Ownership: the pool is the caller's, to be freed once with trunkline_pool_free; its streams are its own, and must
- * neither be closed nor freed by those who have leases of them. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names
- * the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ * Ownership: as trunkline_pool_open_with. Blocks: no. Threads: any. Errors: as trunkline_pool_open_with. Since 0.1.
  *
  * # Safety
  *
@@ -2491,6 +2561,28 @@ trunkline_status_t trunkline_pool_open(struct trunkline_runtime_t rt,
                                        size_t addresses_len,
                                        struct trunkline_pool_t *out,
                                        struct trunkline_error_t **err);
+
+/**
+ * Makes a pool of streams to the given addresses: each connection goes to the one with the fewest, of those that work.
+ * A stream on which the peer has ended, or has sent what nobody asked for, is not lent.
+ *
+ * Ownership: the pool is the caller's, to be freed once with trunkline_pool_free; its streams are its own, and must
+ * neither be closed nor freed by those who have leases of them. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names
+ * the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes, `addresses` for `addresses_len` texts; `opts` is NULL or points to a struct
+ * made by its INIT macro.
+ */
+trunkline_status_t trunkline_pool_open_with(struct trunkline_runtime_t rt,
+                                            const char *json,
+                                            size_t json_len,
+                                            const struct trunkline_str_t *addresses,
+                                            size_t addresses_len,
+                                            const struct trunkline_connect_options_t *opts,
+                                            struct trunkline_pool_t *out,
+                                            struct trunkline_error_t **err);
 
 /**
  * Takes a connection, waiting for one until the deadline, or with TRUNKLINE_DEADLINE_DEFAULT for the pool's
@@ -2942,13 +3034,10 @@ int32_t trunkline_in_callback(void);
 const char *trunkline_status_name(trunkline_status_t status);
 
 /**
- * Connects to `address`, such as "tcp://localhost:80", "unix:/run/app.sock" or "mem:app".
- *
- * With TRUNKLINE_DEADLINE_NONE the default connect timeout of 5 s holds.
+ * As trunkline_connect_with, with the default options.
  *
  * Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until
- * the deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT, CONNECTION_FAILED, TIMEOUT,
- * LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ * the deadline. Threads: any but the library's. Errors: as trunkline_connect_with. Since 0.1.
  *
  * # Safety
  *
@@ -2962,11 +3051,32 @@ trunkline_status_t trunkline_connect(struct trunkline_runtime_t rt,
                                      struct trunkline_error_t **err);
 
 /**
- * As trunkline_connect; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in `handle`.
+ * Connects to `address`, such as "tcp://localhost:80", "tls://db.internal:5432", "unix:/run/app.sock" or "mem:app".
  *
- * Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
- * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; the others come with the event, also
- * CANCELLED. Since 0.1.
+ * With TRUNKLINE_DEADLINE_NONE the default connect timeout of 5 s holds. To a tls:// address it includes the
+ * handshake; the server's certificate must be for the address's host.
+ *
+ * Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until
+ * the deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, CONNECTION_FAILED,
+ * TLS, TIMEOUT, LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_connect_with(struct trunkline_runtime_t rt,
+                                          const char *address,
+                                          size_t address_len,
+                                          const struct trunkline_connect_options_t *opts,
+                                          int64_t deadline_ns,
+                                          struct trunkline_stream_t *out,
+                                          struct trunkline_error_t **err);
+
+/**
+ * As trunkline_connect_with_async, with the default options.
+ *
+ * Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: as
+ * trunkline_connect_with_async. Since 0.1.
  *
  * # Safety
  *
@@ -2979,6 +3089,26 @@ trunkline_status_t trunkline_connect_async(struct trunkline_runtime_t rt,
                                            const struct trunkline_completion_t *completion,
                                            struct trunkline_op_t *op,
                                            struct trunkline_error_t **err);
+
+/**
+ * As trunkline_connect_with; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in `handle`.
+ *
+ * Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
+ * INVALID_ARGUMENT, INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED; the others come with the event, also
+ * CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_connect_with_async(struct trunkline_runtime_t rt,
+                                                const char *address,
+                                                size_t address_len,
+                                                const struct trunkline_connect_options_t *opts,
+                                                int64_t deadline_ns,
+                                                const struct trunkline_completion_t *completion,
+                                                struct trunkline_op_t *op,
+                                                struct trunkline_error_t **err);
 
 /**
  * Reads what is there, at most `cap` bytes. OK with `*n` 0 and a `cap` above 0 is the end of the stream.
@@ -3134,11 +3264,10 @@ trunkline_status_t trunkline_stream_close(struct trunkline_stream_t stream);
 trunkline_status_t trunkline_stream_free(struct trunkline_stream_t stream);
 
 /**
- * Makes a TCP manager. `json` is a document such as {"max_connections": 100, "idle_timeout": "10m",
- * "tcp": {"connect_timeout": "2s"}}; empty means the defaults: 1024 connections, 1 h idle, 60 s half-closed.
+ * As trunkline_tcp_manager_new_with, with the default options.
  *
  * Ownership: the manager is the caller's, to be freed once with trunkline_tcp_manager_free. Blocks: no. Threads:
- * any. Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ * any. Errors: as trunkline_tcp_manager_new_with. Since 0.1.
  *
  * # Safety
  *
@@ -3149,6 +3278,25 @@ trunkline_status_t trunkline_tcp_manager_new(struct trunkline_runtime_t rt,
                                              size_t json_len,
                                              struct trunkline_tcp_manager_t *out,
                                              struct trunkline_error_t **err);
+
+/**
+ * Makes a TCP manager. `json` is a document such as {"max_connections": 100, "idle_timeout": "10m",
+ * "tcp": {"connect_timeout": "2s"}}; empty means the defaults: 1024 connections, 1 h idle, 60 s half-closed. The options
+ * hold for all that it connects to, listens on and relays.
+ *
+ * Ownership: the manager is the caller's, to be freed once with trunkline_tcp_manager_free. Blocks: no. Threads:
+ * any. Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_tcp_manager_new_with(struct trunkline_runtime_t rt,
+                                                  const char *json,
+                                                  size_t json_len,
+                                                  const struct trunkline_connect_options_t *opts,
+                                                  struct trunkline_tcp_manager_t *out,
+                                                  struct trunkline_error_t **err);
 
 /**
  * Connects as trunkline_connect does, under the manager's limit: the stream is counted until it is closed.
@@ -3288,6 +3436,107 @@ trunkline_status_t trunkline_tcp_manager_close(struct trunkline_tcp_manager_t ma
  * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
  */
 trunkline_status_t trunkline_tcp_manager_free(struct trunkline_tcp_manager_t manager);
+
+/**
+ * Reads a TLS configuration and the files that it names. `json` is a document such as {"client": {"roots":
+ * {"file": "ca.pem"}}, "server": {"certificate": {"chain": {"file": "chain.pem"}, "key": {"file": "key.pem"}}}}; empty
+ * means a client that trusts whom the system trusts.
+ *
+ * The files are looked at every `reload_interval` (1 min by default) and read anew when they changed; a bad or
+ * expired one replaces nothing. New handshakes use what was read last.
+ *
+ * Ownership: the handle is the caller's, to be freed once with trunkline_tls_free; what was made with it keeps its
+ * own share. Blocks: for the files. Threads: any. Errors: INVALID_ARGUMENT (names the field), TLS (a certificate that has
+ * expired or does not go with its key), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_tls_new(struct trunkline_runtime_t rt,
+                                     const char *json,
+                                     size_t json_len,
+                                     struct trunkline_tls_t *out,
+                                     struct trunkline_error_t **err);
+
+/**
+ * Reads the files now; new handshakes use what they hold. After an error, what was in use stays in use.
+ *
+ * Ownership: none. Blocks: for the files. Threads: any. Errors: as trunkline_tls_new. Since 0.1.
+ */
+trunkline_status_t trunkline_tls_reload(struct trunkline_tls_t tls, struct trunkline_error_t **err);
+
+/**
+ * Nanoseconds until the first of our own certificates expires: 0 once it has, TRUNKLINE_NEVER if there is none.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_tls_expires_in(struct trunkline_tls_t tls,
+                                            int64_t *ns);
+
+/**
+ * Frees a handle of TLS. Connections, listeners, managers and pools that were made with it go on using what it names.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_tls_free(struct trunkline_tls_t tls);
+
+/**
+ * What the handshake of a stream has shown; OK and NULL for a stream without TLS.
+ *
+ * Ownership: the session is the caller's, to be freed with trunkline_tls_session_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_tls(struct trunkline_stream_t stream,
+                                        struct trunkline_tls_session_t **out);
+
+/**
+ * "TLSv1.3" or "TLSv1.2"; NULL for NULL.
+ *
+ * Ownership: borrowed until trunkline_tls_session_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_tls_session_version(const struct trunkline_tls_session_t *session,
+                                          size_t *len);
+
+/**
+ * The application protocol that both agreed on; NULL if there is none.
+ *
+ * Ownership: borrowed until trunkline_tls_session_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_tls_session_alpn(const struct trunkline_tls_session_t *session,
+                                       size_t *len);
+
+/**
+ * The name that the client asked for (SNI); NULL if it asked for none, as with an IP address.
+ *
+ * Ownership: borrowed until trunkline_tls_session_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_tls_session_server_name(const struct trunkline_tls_session_t *session,
+                                              size_t *len);
+
+/**
+ * The first URI that the peer's certificate is for, such as a SPIFFE id; NULL if there is none.
+ *
+ * Ownership: borrowed until trunkline_tls_session_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_tls_session_peer_uri(const struct trunkline_tls_session_t *session,
+                                           size_t *len);
+
+/**
+ * Certificate number `i` of those that the peer showed, in DER, its own first; NULL past the last.
+ *
+ * Ownership: borrowed until trunkline_tls_session_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const uint8_t *trunkline_tls_session_peer_certificate(const struct trunkline_tls_session_t *session,
+                                                      size_t i,
+                                                      size_t *len);
+
+/**
+ * Frees a session; NULL does nothing.
+ *
+ * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+void trunkline_tls_session_free(struct trunkline_tls_session_t *session);
 
 /**
  * Makes a UDP manager. `json` is a document such as {"max_sessions": 100, "idle_timeout": "30s",

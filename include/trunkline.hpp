@@ -37,6 +37,7 @@ class Error : public std::runtime_error {
         step_(trunkline_error_step(error)),
         os_code_(trunkline_error_os_code(error)),
         rpc_code_(trunkline_error_rpc_code(error)),
+        tls_fault_(trunkline_error_tls_fault(error)),
         flags_(trunkline_error_flags(error)),
         source_(optional(trunkline_error_source(error, nullptr))),
         destination_(optional(trunkline_error_destination(error, nullptr))) {
@@ -56,6 +57,8 @@ class Error : public std::runtime_error {
   int32_t os_code() const noexcept { return os_code_; }
   /** The gRPC status behind it, -1 if there is none. */
   int32_t rpc_code() const noexcept { return rpc_code_; }
+  /** Whose fault it is that TLS failed, one of TRUNKLINE_TLS_FAULT_*; 0 if it did not. */
+  int32_t tls_fault() const noexcept { return tls_fault_; }
   /** Whether the same operation may be tried again without risk of being applied twice. */
   bool is_safe_to_retry() const noexcept { return (flags_ & TRUNKLINE_ERR_RETRYABLE) != 0; }
   /** Whether it is certain that no byte of the operation left this process. */
@@ -83,6 +86,7 @@ class Error : public std::runtime_error {
   int32_t step_;
   int32_t os_code_;
   int32_t rpc_code_;
+  int32_t tls_fault_;
   uint32_t flags_;
   std::string source_, destination_;
   std::vector<std::string> chain_;
@@ -276,7 +280,63 @@ class Buffer {
   detail::Value<trunkline_buf_t, trunkline_buf_free> buffer_;
 };
 
-/** A byte stream over TCP, a Unix socket or a pipe. Destroying it closes it. */
+/** A TLS configuration with its files read, for any number of connections, listeners, managers and pools. */
+class Tls : public detail::Owned<trunkline_tls_t, trunkline_tls_free> {
+ public:
+  /**
+   * `json` is a document such as {"client": {"roots": {"file": "ca.pem"}}, "server": {"certificate": {"chain": {"file":
+   * "chain.pem"}, "key": {"file": "key.pem"}}}}; empty means a client that trusts whom the system trusts.
+   */
+  explicit Tls(const std::string &json = std::string(), trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    trunkline_tls_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_tls_new(runtime, json.data(), json.size(), &made, &error), error);
+    reset(made);
+  }
+
+  /** Passes wherever a TLS configuration is asked for. */
+  operator trunkline_tls_t() const noexcept { return get(); }
+
+  /** Reads the files now; new handshakes use what they hold. */
+  void reload() {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_tls_reload(get(), &error), error);
+  }
+
+  /** Time until the first of our own certificates expires; nanoseconds::max() if there is none. */
+  std::chrono::nanoseconds expires_in() const {
+    int64_t ns = 0;
+    check(trunkline_tls_expires_in(get(), &ns));
+    return ns == TRUNKLINE_NEVER ? std::chrono::nanoseconds::max() : std::chrono::nanoseconds(ns);
+  }
+};
+
+namespace detail {
+
+/** Options with this TLS; {} is none. */
+inline trunkline_connect_options_t secured_by(trunkline_tls_t tls) noexcept {
+  trunkline_connect_options_t options = TRUNKLINE_CONNECT_OPTIONS_INIT;
+  options.tls = tls;
+  return options;
+}
+
+}  // namespace detail
+
+/** Who the peer of a TLS stream is, and what was agreed with it. */
+struct TlsSession {
+  /** "TLSv1.3" or "TLSv1.2"; empty for a stream without TLS. */
+  std::string version;
+  /** The application protocol that both agreed on; empty if there is none. */
+  std::string alpn;
+  /** The name that the client asked for; empty if it asked for none. */
+  std::string server_name;
+  /** The first URI that the peer's certificate is for; empty if there is none. */
+  std::string peer_uri;
+  /** The certificates that the peer showed, in DER, its own first. */
+  std::vector<std::vector<uint8_t>> peer_certificates;
+};
+
+/** A byte stream over TCP, TLS, a Unix socket or a pipe. Destroying it closes it. */
 class Stream : public detail::Owned<trunkline_stream_t, trunkline_stream_free> {
  public:
   /** No stream. */
@@ -284,13 +344,21 @@ class Stream : public detail::Owned<trunkline_stream_t, trunkline_stream_free> {
   /** Takes the handle over. */
   explicit Stream(trunkline_stream_t handle) noexcept : Owned(handle) {}
 
-  /** Connects to "tcp://host:port", "unix:/path" or "mem:name"; without a deadline for 5 s. */
+  /** Connects to "tcp://host:port", "tls://host:port", "unix:/path" or "mem:name"; without a deadline for 5 s. */
   static Stream connect(const std::string &address, Deadline deadline = Deadline(),
-                        trunkline_runtime_t runtime = trunkline_runtime_t()) {
+                        trunkline_runtime_t runtime = trunkline_runtime_t(),
+                        trunkline_tls_t tls = trunkline_tls_t()) {
+    trunkline_connect_options_t options = detail::secured_by(tls);
     trunkline_stream_t made;
     trunkline_error_t *error = nullptr;
-    check(trunkline_connect(runtime, address.data(), address.size(), deadline.ns(), &made, &error), error);
+    check(trunkline_connect_with(runtime, address.data(), address.size(), &options, deadline.ns(), &made, &error),
+          error);
     return Stream(made);
+  }
+
+  /** Connects to a tls:// address, secured by `tls`. */
+  static Stream connect(const std::string &address, const Tls &tls, Deadline deadline = Deadline()) {
+    return connect(address, deadline, trunkline_runtime_t(), tls);
   }
 
   /** Reads at least one byte and at most `size`; 0 is the end of the stream. */
@@ -388,6 +456,28 @@ class Stream : public detail::Owned<trunkline_stream_t, trunkline_stream_free> {
   /** Closes it with a reset. */
   void abort() { check(trunkline_stream_abort(get())); }
 
+  /** What the handshake has shown; all empty for a stream without TLS. */
+  TlsSession tls() const {
+    trunkline_tls_session_t *found = nullptr;
+    check(trunkline_stream_tls(get(), &found));
+    detail::Value<trunkline_tls_session_t, trunkline_tls_session_free> owned(found);
+    TlsSession session;
+    std::size_t length = 0;
+    const char *text = trunkline_tls_session_version(found, &length);
+    session.version = detail::text(text, length);
+    text = trunkline_tls_session_alpn(found, &length);
+    session.alpn = detail::text(text, length);
+    text = trunkline_tls_session_server_name(found, &length);
+    session.server_name = detail::text(text, length);
+    text = trunkline_tls_session_peer_uri(found, &length);
+    session.peer_uri = detail::text(text, length);
+    const uint8_t *der;
+    for (std::size_t i = 0; (der = trunkline_tls_session_peer_certificate(found, i, &length)) != nullptr; i++) {
+      session.peer_certificates.push_back(std::vector<uint8_t>(der, der + length));
+    }
+    return session;
+  }
+
   /** The near address; empty for an end without a name. */
   std::string local() const { return address(TRUNKLINE_LOCAL); }
   /** The far address; empty for an end without a name. */
@@ -412,7 +502,7 @@ class Stream : public detail::Owned<trunkline_stream_t, trunkline_stream_free> {
   void settle(trunkline_status_t status) const {
     if (status == TRUNKLINE_OK) return;
     trunkline_error_t *error = nullptr;
-    if (status == TRUNKLINE_E_BROKEN) trunkline_stream_error(get(), &error);
+    if (status == TRUNKLINE_E_BROKEN || status == TRUNKLINE_E_TLS) trunkline_stream_error(get(), &error);
     throw Error(status, error);
   }
 };
@@ -435,14 +525,18 @@ class Listener : public detail::Owned<trunkline_listener_t, trunkline_listener_f
 
   /** Listens on `address`; port 0 means a free port. A backlog of 0 means 1024. */
   explicit Listener(const std::string &address, uint32_t backlog = 0,
-                    trunkline_runtime_t runtime = trunkline_runtime_t()) {
+                    trunkline_runtime_t runtime = trunkline_runtime_t(), trunkline_tls_t tls = trunkline_tls_t()) {
     trunkline_listen_options_t options = TRUNKLINE_LISTEN_OPTIONS_INIT;
     options.backlog = backlog;
+    options.tls = tls;
     trunkline_listener_t made;
     trunkline_error_t *error = nullptr;
     check(trunkline_listen(runtime, address.data(), address.size(), &options, &made, &error), error);
     reset(made);
   }
+
+  /** Listens on a tls:// address, secured by `tls`. */
+  Listener(const std::string &address, const Tls &tls) : Listener(address, 0, trunkline_runtime_t(), tls) {}
 
   /** The next connection. */
   Stream accept(Deadline deadline = Deadline()) {
@@ -848,10 +942,12 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
  public:
   /** `json` is a document such as {"max_connections": 100}; empty means the defaults. */
   explicit TcpConnectionManager(const std::string &json = std::string(),
-                                trunkline_runtime_t runtime = trunkline_runtime_t()) {
+                                trunkline_runtime_t runtime = trunkline_runtime_t(),
+                                trunkline_tls_t tls = trunkline_tls_t()) {
+    trunkline_connect_options_t options = detail::secured_by(tls);
     trunkline_tcp_manager_t made;
     trunkline_error_t *error = nullptr;
-    check(trunkline_tcp_manager_new(runtime, json.data(), json.size(), &made, &error), error);
+    check(trunkline_tcp_manager_new_with(runtime, json.data(), json.size(), &options, &made, &error), error);
     reset(made);
   }
 
@@ -1195,13 +1291,15 @@ class Pool : public detail::Owned<trunkline_pool_t, trunkline_pool_free> {
 
   /** A pool of streams to these addresses: each goes to the one with the fewest, of those that work. */
   explicit Pool(const std::vector<std::string> &addresses, const std::string &json = std::string(),
-                trunkline_runtime_t runtime = trunkline_runtime_t()) {
+                trunkline_runtime_t runtime = trunkline_runtime_t(), trunkline_tls_t tls = trunkline_tls_t()) {
+    trunkline_connect_options_t options = detail::secured_by(tls);
     std::vector<trunkline_str_t> texts;
     for (const std::string &address : addresses) texts.push_back({address.data(), address.size()});
     trunkline_pool_t made;
     trunkline_error_t *error = nullptr;
-    trunkline::check(
-        trunkline_pool_open(runtime, json.data(), json.size(), texts.data(), texts.size(), &made, &error), error);
+    trunkline::check(trunkline_pool_open_with(runtime, json.data(), json.size(), texts.data(), texts.size(), &options,
+                                              &made, &error),
+                     error);
     Owned::reset(made);
   }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
 mod built;
+mod certificates;
 
 use built::{compiler, root, succeed};
 use std::{
@@ -35,7 +36,8 @@ macro_rules! programs {
 programs! {
     version.c, errors.c, handles.c, outputs.c, runtime.c, queue.c, streams.c, readiness.c, cancel.c,
     callbacks.c, buffers.c, fork.c, unload.c, pipe.c, tcp_manager.c, datagrams.c, udp_manager.c, keyed_pool.c,
-    keyed_make.c, pool.c, config.c, metrics.c, log.c, probe.c, throw.cpp, face.cpp, objects.cpp, pool_scripts.cpp,
+    keyed_make.c, pool.c, config.c, metrics.c, log.c, probe.c, tls.c, throw.cpp, face.cpp, objects.cpp,
+    pool_scripts.cpp, secured.cpp,
 }
 
 #[test]
@@ -106,6 +108,7 @@ fn run(program: &str) {
             .arg(binary);
     }
     command.arg(library());
+    command.env("TRUNKLINE_TEST_CERTIFICATES", certificates_for_programs());
     // cargo's own would lead to the library of an earlier `make library`.
     command.env_remove("LD_LIBRARY_PATH");
     command.env("ASAN_OPTIONS", "detect_leaks=1:handle_abort=1:detect_stack_use_after_return=1");
@@ -146,6 +149,28 @@ fn library() -> &'static Path {
             symlink(&built, &link).unwrap();
         }
         workshop().join("libtrunkline.so")
+    })
+}
+
+/// A folder with ca.pem, chain.pem and key.pem for localhost, and client.pem and client-key.pem for a client.
+fn certificates_for_programs() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = workshop().join("certificates");
+        fs::create_dir_all(&folder).unwrap();
+        let authority = certificates::Authority::new("C programs");
+        let server = authority.issue(&["localhost", "127.0.0.1"]);
+        let client = authority.issue_uri(&["client"], "spiffe://example.test/client");
+        for (name, pem) in [
+            ("ca.pem", &authority.pem()),
+            ("chain.pem", &server.chain),
+            ("key.pem", &server.key),
+            ("client.pem", &client.chain),
+            ("client-key.pem", &client.key),
+        ] {
+            fs::write(folder.join(name), pem).unwrap();
+        }
+        folder
     })
 }
 

@@ -47,11 +47,13 @@ fn in_rust() -> Layout {
             size, max_size, min_idle, idle, used, validating, connecting, closing, waiting, created, create_failed, closed, acquired, hits, handed_over, timeouts, cancelled, refused, invalid, relieved, leaks, epoch, peak_used, use_time_ns, wait_time_ns, closed_idle_timeout, closed_lifetime, closed_discarded, closed_cleared, closed_pool_closed, closed_broken, closed_invalid, closed_shrunk, closed_detached,
         }
         trunkline_job_t { h }
+        trunkline_tls_t { h }
         trunkline_job_host_t { queue, tag, r#fn, user_data, release }
         trunkline_bytes_t { ptr, len }
         trunkline_str_t { ptr, len }
         trunkline_runtime_options_t { size, worker_threads, max_handles, thread_name }
-        trunkline_listen_options_t { size, backlog, reserved0 }
+        trunkline_listen_options_t { size, backlog, reserved0, tls }
+        trunkline_connect_options_t { size, tls }
         trunkline_pipe_options_t { size, capacity }
         trunkline_event_t { tag, op, status, kind, handle, value, object, error, about }
         trunkline_completion_t { queue, tag, r#fn, user_data }
@@ -89,7 +91,7 @@ fn in_rust() -> Layout {
         trunkline_log_record_t { size, level, line, unix_ns, target, message, file, fields }
         trunkline_debug_counts_t {
             size, runtimes, queues, operations, streams, listeners, keyed_pools, tcp_managers,
-            jobs, pools, datagrams, udp_managers,
+            jobs, pools, datagrams, udp_managers, tls,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     handle::{
         Handle, trunkline_cq_t, trunkline_datagram_t, trunkline_job_t, trunkline_keyed_pool_t,
         trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
-        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
+        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t, trunkline_udp_manager_t,
     },
     input::{Deadline, trunkline_str_t},
     metrics::trunkline_metric_t,
@@ -70,6 +70,7 @@ blank!(
     trunkline_leased_t = Self { lease: trunkline_lease_t { h: 0 }, value: 0 },
     trunkline_listener_t = Self { h: 0 },
     trunkline_job_t = Self { h: 0 },
+    trunkline_tls_t = Self { h: 0 },
     [trunkline_stream_t; 2] = [trunkline_stream_t { h: 0 }; 2],
 );
 

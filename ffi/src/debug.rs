@@ -7,7 +7,7 @@ use crate::{
     handle::{
         Handle, trunkline_cq_t, trunkline_datagram_t, trunkline_job_t, trunkline_keyed_pool_t,
         trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
-        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
+        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t, trunkline_udp_manager_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -43,6 +43,8 @@ pub struct trunkline_debug_counts_t {
     pub datagrams: u64,
     /// UDP managers that were not freed.
     pub udp_managers: u64,
+    /// TLS configurations that were not freed.
+    pub tls: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -74,6 +76,7 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             pools: table.count(trunkline_pool_t::TAG) as u64,
             datagrams: table.count(trunkline_datagram_t::TAG) as u64,
             udp_managers: table.count(trunkline_udp_manager_t::TAG) as u64,
+            tls: table.count(trunkline_tls_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }

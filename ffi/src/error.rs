@@ -10,7 +10,7 @@ use std::{
     ffi::{CString, c_char},
     fmt, ptr,
 };
-use trunkline_core::ConnectionError;
+use trunkline_core::{ConnectionError, TlsFault};
 
 /// Why a call failed, in full. Owned by one thread at a time; freed with trunkline_error_free.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub struct trunkline_error_t {
     step: i32,
     os_code: i32,
     rpc_code: i32,
+    tls_fault: i32,
     flags: u32,
     message: CString,
     source: Option<CString>,
@@ -90,6 +91,7 @@ impl trunkline_error_t {
             step: 0,
             os_code: 0,
             rpc_code: -1,
+            tls_fault: 0,
             flags: plain_flags(status),
             message: c_text(message),
             source: None,
@@ -114,6 +116,7 @@ impl trunkline_error_t {
             step: error.step().code(),
             os_code: error.os_code().unwrap_or(0),
             rpc_code: -1,
+            tls_fault: error.tls_fault().map_or(0, TlsFault::code),
             flags,
             message: c_text(error.to_string()),
             source: error.source_address().map(|address| c_text(address.to_string())),
@@ -215,6 +218,14 @@ pub extern "C" fn trunkline_error_os_code(error: Option<&trunkline_error_t>) -> 
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_error_rpc_code(error: Option<&trunkline_error_t>) -> i32 {
     error.map_or(-1, |error| error.rpc_code)
+}
+
+/// Whose fault it is that TLS failed, one of TRUNKLINE_TLS_FAULT_*; 0 if it did not.
+///
+/// Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_error_tls_fault(error: Option<&trunkline_error_t>) -> i32 {
+    error.map_or(0, |error| error.tls_fault)
 }
 
 /// TRUNKLINE_ERR_RETRYABLE and TRUNKLINE_ERR_NOT_SENT, as far as they are true.

@@ -4,7 +4,7 @@ use crate::{
     datagram::DatagramObject, error::Failure, job::Job, keyed_pool::KeyedPoolObject,
     listener::ListenerObject, op::Operation, pool::PoolObject, process::Process, queue::Queue,
     runtime::Runtime, status::*, stream::StreamObject, tcp_manager::TcpManagerObject,
-    udp_manager::UdpManagerObject,
+    tls::TlsObject, udp_manager::UdpManagerObject,
 };
 use parking_lot::RwLock;
 use std::sync::{
@@ -103,6 +103,15 @@ pub struct trunkline_job_t {
     pub h: u64,
 }
 
+/// A TLS configuration with its files read, for any number of connections and listeners. Any thread may use it at
+/// any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_tls_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A typed handle and the object that it names.
 pub(crate) trait Handle: Copy {
     /// The upper 8 bits: a handle of another type is refused by them.
@@ -131,6 +140,7 @@ pub(crate) enum Object {
     KeyedPool(Arc<KeyedPoolObject>),
     Pool(Arc<PoolObject>),
     Job(Arc<Job>),
+    Tls(Arc<TlsObject>),
 }
 
 macro_rules! handle {
@@ -173,6 +183,7 @@ handle!(trunkline_pool_t, Pool, PoolObject, 8, "pool");
 handle!(trunkline_job_t, Job, Job, 9, "job");
 handle!(trunkline_datagram_t, Datagram, DatagramObject, 10, "datagram socket");
 handle!(trunkline_udp_manager_t, UdpManager, UdpManagerObject, 11, "UDP manager");
+handle!(trunkline_tls_t, Tls, TlsObject, 12, "TLS configuration");
 
 /// ```text
 ///  63      56 55          32 31            0
@@ -335,6 +346,7 @@ impl Object {
             Self::KeyedPool(_) => trunkline_keyed_pool_t::TAG,
             Self::Pool(_) => trunkline_pool_t::TAG,
             Self::Job(_) => trunkline_job_t::TAG,
+            Self::Tls(_) => trunkline_tls_t::TAG,
         }
     }
 }

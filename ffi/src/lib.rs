@@ -38,6 +38,7 @@ mod socket_address;
 mod status;
 mod stream;
 mod tcp_manager;
+mod tls;
 mod udp_manager;
 mod version;
 
@@ -65,5 +66,6 @@ pub use socket_address::*;
 pub use status::*;
 pub use stream::*;
 pub use tcp_manager::*;
+pub use tls::*;
 pub use udp_manager::*;
 pub use version::*;

@@ -6,7 +6,8 @@ use crate::{
     call::{enter, enter_plain},
     error::{Failure, trunkline_error_t},
     handle::{
-        end_and_free, trunkline_cq_t, trunkline_listener_t, trunkline_runtime_t, trunkline_stream_t,
+        end_and_free, trunkline_cq_t, trunkline_listener_t, trunkline_runtime_t,
+        trunkline_stream_t, trunkline_tls_t,
     },
     input::{self, Deadline, Sized_, options, write_text},
     process::Process,
@@ -14,6 +15,7 @@ use crate::{
     runtime::Runtime,
     status::*,
     stream::StreamObject,
+    tls::secured,
 };
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc, task::Poll};
 use trunkline_core::{ConnectionError, ListenOptions, Listener, Permit, Place, Step};
@@ -28,6 +30,8 @@ pub struct trunkline_listen_options_t {
     pub backlog: u32,
     /// 0
     pub reserved0: u32,
+    /// Secures a tls:// address, which needs one with a server's side. May be freed after the call.
+    pub tls: trunkline_tls_t,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -60,14 +64,15 @@ impl ListenerObject {
     }
 }
 
-/// Listens on `address`, such as "tcp://127.0.0.1:0", "unix:/run/app.sock" or "mem:app".
+/// Listens on `address`, such as "tcp://127.0.0.1:0", "tls://0.0.0.0:443", "unix:/run/app.sock" or "mem:app".
 ///
 /// Port 0 means a free port; trunkline_listener_address tells it. A Unix socket file gets mode 0600 and goes
-/// away with the listener; on an abstract name only processes of the same user are let in.
+/// away with the listener; on an abstract name only processes of the same user are let in. On a tls:// address
+/// handshakes are taken as connections come, beside each other, and an accept gives those that went well.
 ///
 /// Ownership: the listener is the caller's, to be freed once with trunkline_listener_free. Blocks: for the
-/// look-up of a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, VERSION, BIND_FAILED,
-/// LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+/// look-up of a host name. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION,
+/// BIND_FAILED, LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
 ///
 /// # Safety
 ///
@@ -90,7 +95,9 @@ pub unsafe extern "C" fn trunkline_listen(
         if let Some(given) = given.filter(|given| given.backlog > 0) {
             options.tcp.backlog = given.backlog;
         }
-        let listen = async { Ok(runtime.network().listen_with(&address, &options).await?) };
+        let tls = given.map_or(trunkline_tls_t { h: 0 }, |given| given.tls);
+        let network = secured(call, runtime.network(), tls)?;
+        let listen = async { Ok(network.listen_with(&address, &options).await?) };
         let listener = call.block_on(&runtime, Deadline::Never, listen, Failure::would_block)?;
         Ok(ListenerObject::register(&runtime, listener, place))
     })

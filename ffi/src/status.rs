@@ -108,6 +108,7 @@ pub(crate) fn of(error: &ConnectionError) -> trunkline_status_t {
         ConnectionError::ConnectionFailed { .. } => TRUNKLINE_E_CONNECTION_FAILED,
         ConnectionError::BindFailed { .. } => TRUNKLINE_E_BIND_FAILED,
         ConnectionError::Broken { .. } => TRUNKLINE_E_BROKEN,
+        ConnectionError::Tls { .. } => TRUNKLINE_E_TLS,
         ConnectionError::Protocol { .. } => TRUNKLINE_E_PROTOCOL,
         ConnectionError::Udp { .. } => TRUNKLINE_E_UDP,
         // The enum may grow in core before it does here: a new case is still an error.

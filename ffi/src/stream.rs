@@ -16,6 +16,7 @@ use crate::{
     queue::{TRUNKLINE_EV_CONNECTED, TRUNKLINE_EV_READABLE, TRUNKLINE_EV_WRITABLE},
     runtime::Runtime,
     status::*,
+    tls::{secured_by, trunkline_connect_options_t, trunkline_tls_session_t},
 };
 use std::{
     ffi::c_char, future::Future, io::IoSlice, mem::MaybeUninit, net::Shutdown, sync::Arc,
@@ -39,6 +40,8 @@ pub const TRUNKLINE_PROTOCOL_TCP: u32 = 1;
 pub const TRUNKLINE_PROTOCOL_UNIX: u32 = 2;
 /// An in-memory pipe.
 pub const TRUNKLINE_PROTOCOL_PIPE: u32 = 3;
+/// TLS over a TCP socket.
+pub const TRUNKLINE_PROTOCOL_TLS: u32 = 4;
 
 /// The counts of one stream. Start from TRUNKLINE_STREAM_STATS_INIT.
 #[repr(C)]
@@ -118,6 +121,11 @@ impl StreamObject {
         self.stream.is_quiet()
     }
 
+    /// What its handshake has shown, if it had one.
+    pub(crate) fn tls_session(&self) -> Option<trunkline_tls_session_t> {
+        self.stream.tls().map(trunkline_tls_session_t::from)
+    }
+
     /// Ends the stream, for everybody who uses it.
     pub(crate) fn close(&self) {
         self.stream.close();
@@ -159,13 +167,10 @@ impl StreamObject {
     }
 }
 
-/// Connects to `address`, such as "tcp://localhost:80", "unix:/run/app.sock" or "mem:app".
-///
-/// With TRUNKLINE_DEADLINE_NONE the default connect timeout of 5 s holds.
+/// As trunkline_connect_with, with the default options.
 ///
 /// Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until
-/// the deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT, CONNECTION_FAILED, TIMEOUT,
-/// LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+/// the deadline. Threads: any but the library's. Errors: as trunkline_connect_with. Since 0.1.
 ///
 /// # Safety
 ///
@@ -179,24 +184,53 @@ pub unsafe extern "C" fn trunkline_connect(
     out: Option<&mut MaybeUninit<trunkline_stream_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
+    // SAFETY: the caller's promise is the same; options may be NULL.
+    unsafe {
+        trunkline_connect_with(rt, address, address_len, std::ptr::null(), deadline_ns, out, err)
+    }
+}
+
+/// Connects to `address`, such as "tcp://localhost:80", "tls://db.internal:5432", "unix:/run/app.sock" or "mem:app".
+///
+/// With TRUNKLINE_DEADLINE_NONE the default connect timeout of 5 s holds. To a tls:// address it includes the
+/// handshake; the server's certificate must be for the address's host.
+///
+/// Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until
+/// the deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, CONNECTION_FAILED,
+/// TLS, TIMEOUT, LIMIT_EXCEEDED, CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is good for `address_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_connect_with(
+    rt: trunkline_runtime_t,
+    address: *const c_char,
+    address_len: usize,
+    opts: *const trunkline_connect_options_t,
+    deadline_ns: i64,
+    out: Option<&mut MaybeUninit<trunkline_stream_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
     enter(out, err, |call| {
         // SAFETY: the caller's promise is the same.
         let address = unsafe { input::address(address, address_len)? };
         call.check_may_block()?;
         let runtime = call.runtime(rt)?;
+        // SAFETY: as above.
+        let network = unsafe { secured_by(call, runtime.network(), opts)? };
         let place = call.place(&runtime)?;
         let deadline = Deadline::from_ns(deadline_ns).instant();
-        let connect = async { Ok(runtime.network().connect(&address, deadline).await?) };
+        let connect = async { Ok(network.connect(&address, deadline).await?) };
         let stream = call.block_on(&runtime, Deadline::Never, connect, Failure::would_block)?;
         Ok(StreamObject::register(&runtime, stream, place))
     })
 }
 
-/// As trunkline_connect; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in `handle`.
+/// As trunkline_connect_with_async, with the default options.
 ///
-/// Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
-/// INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; the others come with the event, also
-/// CANCELLED. Since 0.1.
+/// Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: as
+/// trunkline_connect_with_async. Since 0.1.
 ///
 /// # Safety
 ///
@@ -211,13 +245,50 @@ pub unsafe extern "C" fn trunkline_connect_async(
     op: Option<&mut MaybeUninit<trunkline_op_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
+    let opts = std::ptr::null();
+    // SAFETY: the caller's promise is the same; options may be NULL.
+    unsafe {
+        trunkline_connect_with_async(
+            rt,
+            address,
+            address_len,
+            opts,
+            deadline_ns,
+            completion,
+            op,
+            err,
+        )
+    }
+}
+
+/// As trunkline_connect_with; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in `handle`.
+///
+/// Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
+/// INVALID_ARGUMENT, INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED; the others come with the event, also
+/// CANCELLED. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is good for `address_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_connect_with_async(
+    rt: trunkline_runtime_t,
+    address: *const c_char,
+    address_len: usize,
+    opts: *const trunkline_connect_options_t,
+    deadline_ns: i64,
+    completion: Option<&trunkline_completion_t>,
+    op: Option<&mut MaybeUninit<trunkline_op_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
     enter(op, err, |call| {
         // SAFETY: the caller's promise is the same.
         let address = unsafe { input::address(address, address_len)? };
         let runtime = call.runtime(rt)?;
+        // SAFETY: as above.
+        let network = unsafe { secured_by(call, runtime.network(), opts)? };
         let place = call.place(&runtime)?;
         let deadline = Deadline::from_ns(deadline_ns).instant();
-        let network = runtime.network().clone();
         let owner = Arc::downgrade(&runtime);
         submit(call, &runtime, completion, TRUNKLINE_EV_CONNECTED, async move {
             let stream = network.connect(&address, deadline).await?;
@@ -463,6 +534,7 @@ pub unsafe extern "C" fn trunkline_stream_stats(
                 Protocol::Tcp => TRUNKLINE_PROTOCOL_TCP,
                 Protocol::Unix => TRUNKLINE_PROTOCOL_UNIX,
                 Protocol::Pipe => TRUNKLINE_PROTOCOL_PIPE,
+                Protocol::Tls => TRUNKLINE_PROTOCOL_TLS,
                 _ => 0,
             },
             close_reason: metrics.close_reason().map_or(0, CloseReason::code),

@@ -16,6 +16,7 @@ use crate::{
     runtime::Runtime,
     status::*,
     stream::StreamObject,
+    tls::{secured_by, trunkline_connect_options_t},
 };
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
 use trunkline_core::{
@@ -95,11 +96,10 @@ impl TcpManagerObject {
     }
 }
 
-/// Makes a TCP manager. `json` is a document such as {"max_connections": 100, "idle_timeout": "10m",
-/// "tcp": {"connect_timeout": "2s"}}; empty means the defaults: 1024 connections, 1 h idle, 60 s half-closed.
+/// As trunkline_tcp_manager_new_with, with the default options.
 ///
 /// Ownership: the manager is the caller's, to be freed once with trunkline_tcp_manager_free. Blocks: no. Threads:
-/// any. Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+/// any. Errors: as trunkline_tcp_manager_new_with. Since 0.1.
 ///
 /// # Safety
 ///
@@ -112,6 +112,29 @@ pub unsafe extern "C" fn trunkline_tcp_manager_new(
     out: Option<&mut MaybeUninit<trunkline_tcp_manager_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
+    // SAFETY: the caller's promise is the same; options may be NULL.
+    unsafe { trunkline_tcp_manager_new_with(rt, json, json_len, std::ptr::null(), out, err) }
+}
+
+/// Makes a TCP manager. `json` is a document such as {"max_connections": 100, "idle_timeout": "10m",
+/// "tcp": {"connect_timeout": "2s"}}; empty means the defaults: 1024 connections, 1 h idle, 60 s half-closed. The options
+/// hold for all that it connects to, listens on and relays.
+///
+/// Ownership: the manager is the caller's, to be freed once with trunkline_tcp_manager_free. Blocks: no. Threads:
+/// any. Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `json` is good for `json_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_new_with(
+    rt: trunkline_runtime_t,
+    json: *const c_char,
+    json_len: usize,
+    opts: *const trunkline_connect_options_t,
+    out: Option<&mut MaybeUninit<trunkline_tcp_manager_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
     enter(out, err, |call| {
         // SAFETY: the caller's promise is the same.
         let json = unsafe { text(json, json_len, "json")? };
@@ -121,7 +144,9 @@ pub unsafe extern "C" fn trunkline_tcp_manager_new(
         };
         let runtime = call.runtime(rt)?;
         let place = call.place(&runtime)?;
-        let manager = TcpConnectionManager::new(runtime.network().clone(), config)?;
+        // SAFETY: as above.
+        let network = unsafe { secured_by(call, runtime.network(), opts)? };
+        let manager = TcpConnectionManager::new(network, config)?;
         Ok(call.register(Arc::new(TcpManagerObject { manager, runtime }), place))
     })
 }

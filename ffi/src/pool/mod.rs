@@ -24,6 +24,7 @@ use crate::{
     queue::trunkline_event_t,
     runtime::Runtime,
     status::*,
+    tls::{secured_by, trunkline_connect_options_t},
 };
 use connector::Maker;
 use line::Waiter;
@@ -96,12 +97,9 @@ pub unsafe extern "C" fn trunkline_pool_new(
     })
 }
 
-/// Makes a pool of streams to the given addresses: each connection goes to the one with the fewest, of those that work.
-/// A stream on which the peer has ended, or has sent what nobody asked for, is not lent.
+/// As trunkline_pool_open_with, with the default options.
 ///
-/// Ownership: the pool is the caller's, to be freed once with trunkline_pool_free; its streams are its own, and must
-/// neither be closed nor freed by those who have leases of them. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names
-/// the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+/// Ownership: as trunkline_pool_open_with. Blocks: no. Threads: any. Errors: as trunkline_pool_open_with. Since 0.1.
 ///
 /// # Safety
 ///
@@ -116,16 +114,44 @@ pub unsafe extern "C" fn trunkline_pool_open(
     out: Option<&mut MaybeUninit<trunkline_pool_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
+    let opts = std::ptr::null();
+    // SAFETY: the caller's promise is the same; options may be NULL.
+    unsafe {
+        trunkline_pool_open_with(rt, json, json_len, addresses, addresses_len, opts, out, err)
+    }
+}
+
+/// Makes a pool of streams to the given addresses: each connection goes to the one with the fewest, of those that work.
+/// A stream on which the peer has ended, or has sent what nobody asked for, is not lent.
+///
+/// Ownership: the pool is the caller's, to be freed once with trunkline_pool_free; its streams are its own, and must
+/// neither be closed nor freed by those who have leases of them. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names
+/// the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `json` is good for `json_len` bytes, `addresses` for `addresses_len` texts; `opts` is NULL or points to a struct
+/// made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_pool_open_with(
+    rt: trunkline_runtime_t,
+    json: *const c_char,
+    json_len: usize,
+    addresses: *const trunkline_str_t,
+    addresses_len: usize,
+    opts: *const trunkline_connect_options_t,
+    out: Option<&mut MaybeUninit<trunkline_pool_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
     enter(out, err, |call| {
         // SAFETY: the caller's promise is the same.
         let config = unsafe { config(json, json_len)? };
         // SAFETY: as above.
         let addresses = unsafe { endpoints(addresses, addresses_len)? };
         let (runtime, place) = room(call, rt)?;
-        let maker = Maker::Network {
-            network: runtime.network().clone(),
-            runtime: Arc::downgrade(&runtime),
-        };
+        // SAFETY: as above.
+        let network = unsafe { secured_by(call, runtime.network(), opts)? };
+        let maker = Maker::Network { network, runtime: Arc::downgrade(&runtime) };
         open(call, config, maker, addresses, runtime, place)
     })
 }

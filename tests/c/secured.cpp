@@ -1,0 +1,73 @@
+// TLS from C++: the objects own what they name, and tell who the peer is and whose fault a failure is.
+#include "trunkline.hpp"
+
+#include "check.h"
+
+namespace {
+
+using trunkline::Error;
+using trunkline::Listener;
+using trunkline::Stream;
+using trunkline::Tls;
+
+std::string document(const std::string &folder, const std::string &more = std::string()) {
+  return "{\"client\": {\"roots\": {\"file\": \"" + folder + "/ca.pem\"}" + more +
+         "}, \"server\": {\"certificate\": {\"chain\": {\"file\": \"" + folder + "/chain.pem\"}, \"key\": {\"file\": \"" +
+         folder + "/key.pem\"}}}}";
+}
+
+void streams_are_secured(const std::string &folder) {
+  Tls tls(document(folder));
+  tls.reload();
+  CHECK(tls.expires_in() > std::chrono::hours(24), "there is time left");
+  Listener listener("tls://127.0.0.1:0", tls);
+  Stream near = Stream::connect(listener.address(), tls);
+  Stream far = listener.accept();
+  near.write_all("question");
+  near.finish();
+  CHECK(far.read_to_end(100) == "question", "what was written, and the end");
+  trunkline::TlsSession session = near.tls();
+  CHECK(session.version == "TLSv1.3" && session.peer_certificates.size() == 1, "the server is known");
+  CHECK(session.alpn.empty() && session.peer_uri.empty(), "what is not there is empty");
+  CHECK(trunkline::pipe().first.tls().version.empty(), "a pipe has no TLS");
+}
+
+void failures_tell_whose_fault_it_is(const std::string &folder) {
+  Tls tls(document(folder)), other(document(folder, ", \"server_name\": \"other.test\""));
+  Listener listener("tls://127.0.0.1:0", tls);
+  try {
+    Stream::connect(listener.address(), other);
+    CHECK(false, "it throws");
+  } catch (const Error &error) {
+    GIVES(TRUNKLINE_E_TLS, error.status());
+    CHECK(error.tls_fault() == TRUNKLINE_TLS_FAULT_NAME_MISMATCH, "the name");
+  }
+}
+
+void managers_and_pools_are_secured(const std::string &folder) {
+  Tls tls(document(folder));
+  Listener plain("mem:secured-cpp");
+  trunkline::TcpConnectionManager manager(std::string(), trunkline_runtime_t(), tls);
+  std::vector<std::string> addresses(1, manager.relay("tls://127.0.0.1:0", "mem:secured-cpp"));
+  trunkline::Pool pool(addresses, std::string(), trunkline_runtime_t(), tls);
+  trunkline::Lease lease = pool.acquire();
+  Stream far = plain.accept();
+  far.write_all("x");
+  trunkline_stream_t lent = {lease.value()};
+  uint8_t byte = 0;
+  size_t n = 0;
+  OK(trunkline_stream_read(lent, &byte, 1, in_ms(10000), &n));
+  CHECK(n == 1 && byte == 'x', "from the plain end through TLS to who holds the lease");
+}
+
+}  // namespace
+
+int main() {
+  begin();
+  const char *folder = std::getenv("TRUNKLINE_TEST_CERTIFICATES");
+  CHECK(folder != nullptr, "there is a folder of certificates");
+  streams_are_secured(folder);
+  failures_tell_whose_fault_it_is(folder);
+  managers_and_pools_are_secured(folder);
+  return 0;
+}
