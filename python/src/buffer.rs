@@ -255,11 +255,58 @@ pub(crate) fn manager_stats(
     filled(|stats| unsafe { trunkline_tcp_manager_stats(manager, stats) })
 }
 
-pub(crate) fn tcp_manager(json: &str) -> Result<trunkline_tcp_manager_t, Failed> {
-    // SAFETY: pointer and length are those of a live text.
+pub(crate) fn tcp_manager(
+    json: &str,
+    tls: trunkline_tls_t,
+) -> Result<trunkline_tcp_manager_t, Failed> {
+    let (text, length) = (json.as_ptr().cast(), json.len());
+    let options = connect_options(tls);
+    // SAFETY: pointer and length are those of a live text; the options say how long they are.
     call(trunkline_tcp_manager_t { h: 0 }, |out, err| unsafe {
-        trunkline_tcp_manager_new(DEFAULT, json.as_ptr().cast(), json.len(), out, err)
+        trunkline_tcp_manager_new_with(DEFAULT, text, length, &raw const options, out, err)
     })
+}
+
+fn connect_options(tls: trunkline_tls_t) -> trunkline_connect_options_t {
+    trunkline_connect_options_t { size: size_of::<trunkline_connect_options_t>(), tls }
+}
+
+pub(crate) fn tls(json: &str) -> Result<trunkline_tls_t, Failed> {
+    let (text, length) = (json.as_ptr().cast(), json.len());
+    // SAFETY: pointer and length are those of a live text.
+    call(trunkline_tls_t { h: 0 }, |out, err| unsafe {
+        trunkline_tls_new(DEFAULT, text, length, out, err)
+    })
+}
+
+/// What a handshake has shown, owned.
+#[derive(Debug)]
+pub(crate) struct TlsTold {
+    pub(crate) version: String,
+    pub(crate) alpn: Option<String>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) peer_uri: Option<String>,
+    pub(crate) peer_certificates: Vec<Vec<u8>>,
+}
+
+pub(crate) fn tls_session(session: &trunkline_tls_session_t) -> TlsTold {
+    let mut peer_certificates = Vec::new();
+    loop {
+        let (place, mut length) = (peer_certificates.len(), 0);
+        let der = trunkline_tls_session_peer_certificate(Some(session), place, Some(&mut length));
+        if der.is_null() {
+            break;
+        }
+        // SAFETY: not NULL, good for that length, and borrowed from the session that the caller holds.
+        peer_certificates.push(unsafe { slice::from_raw_parts(der, length) }.to_vec());
+    }
+    TlsTold {
+        version: text(trunkline_tls_session_version(Some(session), None)).unwrap_or_default(),
+        alpn: text(trunkline_tls_session_alpn(Some(session), None)),
+        server_name: text(trunkline_tls_session_server_name(Some(session), None)),
+        peer_uri: text(trunkline_tls_session_peer_uri(Some(session), None)),
+        peer_certificates,
+    }
 }
 
 pub(crate) fn manager_connect(
@@ -541,19 +588,26 @@ pub(crate) fn completion(queue: trunkline_cq_t, tag: u64) -> trunkline_completio
 
 pub(crate) fn connect(
     address: &str,
+    tls: trunkline_tls_t,
     deadline_ns: i64,
-    completion: &trunkline_completion_t,
+    to: &trunkline_completion_t,
 ) -> Result<trunkline_op_t, Failed> {
     let (text, length) = (address.as_ptr().cast(), address.len());
-    // SAFETY: pointer and length are those of a live text.
+    let options = connect_options(tls);
+    let opts = &raw const options;
+    // SAFETY: pointer and length are those of a live text; the options say how long they are.
     call(trunkline_op_t { h: 0 }, |op, err| unsafe {
-        trunkline_connect_async(DEFAULT, text, length, deadline_ns, Some(completion), op, err)
+        trunkline_connect_with_async(DEFAULT, text, length, opts, deadline_ns, Some(to), op, err)
     })
 }
 
-pub(crate) fn listen(address: &str, backlog: u32) -> Result<trunkline_listener_t, Failed> {
+pub(crate) fn listen(
+    address: &str,
+    backlog: u32,
+    tls: trunkline_tls_t,
+) -> Result<trunkline_listener_t, Failed> {
     let size = size_of::<trunkline_listen_options_t>();
-    let options = trunkline_listen_options_t { size, backlog, reserved0: 0 };
+    let options = trunkline_listen_options_t { size, backlog, reserved0: 0, tls };
     let (text, length) = (address.as_ptr().cast(), address.len());
     // SAFETY: pointer and length are those of a live text; the options say how long they are.
     call(trunkline_listener_t { h: 0 }, |out, err| unsafe {

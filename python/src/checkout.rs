@@ -7,6 +7,7 @@ use crate::{
     queue::{Queue, Told, told},
     runtime::{self, detached},
     stream::Stream,
+    tls::{Tls, handle_of},
 };
 use pyo3::prelude::*;
 use std::{
@@ -85,8 +86,9 @@ impl Pool {
         json: &str,
         addresses: Vec<String>,
         queue: &Queue,
+        tls: Option<&Tls>,
     ) -> PyResult<Self> {
-        Self::made(py, checkout::pool_of_streams(json, &addresses), queue)
+        Self::made(py, checkout::pool_of_streams(json, &addresses, handle_of(tls)), queue)
     }
 
     /// A connection if one is ready.

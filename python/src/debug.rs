@@ -21,6 +21,7 @@ pub(crate) fn debug_counts(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u6
         ("pools", counts.pools),
         ("datagrams", counts.datagrams),
         ("udp_managers", counts.udp_managers),
+        ("tls", counts.tls),
     ]))
 }
 

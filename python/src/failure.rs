@@ -42,6 +42,7 @@ struct Told {
     step: i32,
     errno: i32,
     rpc_code: i32,
+    tls_fault: i32,
     flags: u32,
     local_address: Option<String>,
     address: Option<String>,
@@ -63,6 +64,7 @@ impl Told {
             step: if step == 0 { doing.step } else { step },
             errno: trunkline_error_os_code(Some(error)),
             rpc_code: trunkline_error_rpc_code(Some(error)),
+            tls_fault: trunkline_error_tls_fault(Some(error)),
             flags: trunkline_error_flags(Some(error)),
             local_address: buffer::source(error),
             address: buffer::destination(error).or(doing.address),
@@ -82,6 +84,7 @@ impl Told {
             step: doing.step,
             errno: 0,
             rpc_code: -1,
+            tls_fault: 0,
             flags: 0,
             local_address: None,
             address,
@@ -109,6 +112,9 @@ impl Told {
         made.setattr(intern!(py, "nothing_sent"), self.flags & TRUNKLINE_ERR_NOT_SENT != 0)?;
         made.setattr(intern!(py, "errno"), (self.errno != 0).then_some(self.errno))?;
         made.setattr(intern!(py, "elapsed"), None::<f64>)?;
+        if self.status == TRUNKLINE_E_TLS {
+            made.setattr(intern!(py, "fault"), fault_name(self.tls_fault))?;
+        }
         if self.status == TRUNKLINE_E_RPC {
             made.setattr(intern!(py, "status"), self.rpc_code)?;
             made.setattr(intern!(py, "details"), &self.message)?;
@@ -134,6 +140,16 @@ fn class<'py>(py: Python<'py>, status: i32, step: i32) -> PyResult<Bound<'py, Py
 /// The stable name of a status, such as "timeout".
 fn kind(status: i32) -> String {
     buffer::status_name(status).to_ascii_lowercase()
+}
+
+fn fault_name(fault: i32) -> Option<&'static str> {
+    Some(match fault {
+        TRUNKLINE_TLS_FAULT_PEER_CERTIFICATE => "peer_certificate",
+        TRUNKLINE_TLS_FAULT_NAME_MISMATCH => "name_mismatch",
+        TRUNKLINE_TLS_FAULT_OWN_CERTIFICATE => "own_certificate",
+        TRUNKLINE_TLS_FAULT_PROTOCOL => "protocol",
+        _ => return None,
+    })
 }
 
 fn step_name(step: i32) -> Option<&'static str> {

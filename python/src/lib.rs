@@ -28,6 +28,7 @@ mod probe;
 mod queue;
 mod runtime;
 mod stream;
+mod tls;
 mod udp_manager;
 
 #[pymodule]
@@ -53,6 +54,7 @@ mod _native {
             threads_waiting, version,
         },
         stream::Stream,
+        tls::Tls,
         udp_manager::UdpManager,
     };
     #[pymodule_export]

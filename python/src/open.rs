@@ -7,6 +7,7 @@ use crate::{
     queue::Queue,
     runtime::{self, detached},
     stream::Stream,
+    tls::{Tls, handle_of},
 };
 use pyo3::prelude::*;
 use trunkline::*;
@@ -40,8 +41,10 @@ pub(crate) fn connect(
     deadline_ns: i64,
     queue: &Queue,
     tag: u64,
+    tls: Option<&Tls>,
 ) -> PyResult<Operation> {
-    let op = buffer::connect(address, deadline_ns, &completion(queue.handle, tag));
+    let to = completion(queue.handle, tag);
+    let op = buffer::connect(address, handle_of(tls), deadline_ns, &to);
     let doing = Doing { step: TRUNKLINE_STEP_CONNECT, address: Some(address.to_owned()) };
     let handle = op.map_err(|failed| failed.raise_while(py, doing))?;
     runtime::in_use();
@@ -50,9 +53,14 @@ pub(crate) fn connect(
 
 /// Listens on an address; looks a host name up.
 #[pyfunction]
-pub(crate) fn listen(py: Python<'_>, address: &str, backlog: u32) -> PyResult<Listener> {
+pub(crate) fn listen(
+    py: Python<'_>,
+    address: &str,
+    backlog: u32,
+    tls: Option<&Tls>,
+) -> PyResult<Listener> {
     let doing = Doing { step: TRUNKLINE_STEP_BIND, address: Some(address.to_owned()) };
-    let listener = detached(py, || buffer::listen(address, backlog));
+    let listener = detached(py, || buffer::listen(address, backlog, handle_of(tls)));
     let handle = listener.map_err(|failed| failed.raise_while(py, doing))?;
     runtime::in_use();
     Ok(Listener::of(handle))

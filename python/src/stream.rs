@@ -5,6 +5,7 @@ use crate::{
     failure::Doing,
     queue::{Queue, arm},
     runtime::detached,
+    tls,
 };
 use pyo3::{prelude::*, types::PyBytes};
 use std::cell::RefCell;
@@ -169,6 +170,11 @@ impl Stream {
         let stats = buffer::stream_stats(self.handle).map_err(|failed| failed.raise(py))?;
         let bytes = (stats.bytes_received, stats.bytes_sent);
         Ok((stats.id, stats.protocol, bytes.0, bytes.1, stats.age_ns, stats.close_reason))
+    }
+
+    /// Version, application protocol, server name, URI and certificates of the peer; `None` without TLS.
+    fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<tls::Session<'py>>> {
+        tls::session(py, self.handle)
     }
 
     /// Whether it was inherited over a fork.

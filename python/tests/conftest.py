@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from support import PATIENCE, eventually, live
 
 import trunkline
 
-KINDS = ("pipe", "tcp", "unix", "mem")
+KINDS = ("pipe", "tcp", "tls", "unix", "mem")
 
 _names = itertools.count()
 
@@ -40,6 +41,7 @@ def address_of(tmp_path: Path) -> Callable[[str], str]:
         number = next(_names)
         return {
             "tcp": "tcp://127.0.0.1:0",
+            "tls": "tls://127.0.0.1:0",
             "unix": f"unix:{tmp_path}/{number}.sock",
             "mem": f"mem:test-{os.getpid()}-{number}",
         }[kind]
@@ -74,8 +76,9 @@ def pair(kind: str, address_of: Callable[[str], str]) -> Iterator[tuple[trunklin
         if kind == "pipe":
             near, far = trunkline.pipe()
         else:
-            listener = stack.enter_context(trunkline.listen(address_of(kind)))
-            near = trunkline.connect(listener.getsockname())
+            tls = Authority().both_sides() if kind == "tls" else None
+            listener = stack.enter_context(trunkline.listen(address_of(kind), tls=tls))
+            near = trunkline.connect(listener.getsockname(), tls=tls)
             far = listener.accept()
         for stream in (near, far):
             stream.settimeout(PATIENCE)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from certificates import Authority
 from support import Thread, eventually
 
 import trunkline
@@ -25,9 +26,10 @@ async def async_pair(kind: str, address_of: Callable[[str], str]) -> AsyncIterat
         if kind == "pipe":
             near, far = trunkline.async_pipe()
         else:
-            listener = await trunkline.async_listen(address_of(kind))
+            tls = Authority().both_sides() if kind == "tls" else None
+            listener = await trunkline.async_listen(address_of(kind), tls=tls)
             await stack.enter_async_context(listener)
-            near = await trunkline.async_connect(listener.getsockname())
+            near = await trunkline.async_connect(listener.getsockname(), tls=tls)
             far = await listener.accept()
         await stack.enter_async_context(near)
         await stack.enter_async_context(far)
@@ -59,7 +61,7 @@ async def test_bytes_cross_both_ways_and_a_half_close_lets_the_answer_through(
 
 async def test_a_slow_reader_stalls_the_writer_and_loses_nothing(async_pair: Pair) -> None:
     near, far = async_pair
-    data = bytes(range(256)) * (4 << 12)
+    data = bytes(range(256)) * (4 << 14)
 
     async def write() -> None:
         await near.send(data)

@@ -35,7 +35,7 @@ def test_bytes_cross_both_ways_and_a_half_close_lets_the_answer_through(pair: Pa
 
 def test_a_slow_reader_stalls_the_writer_and_loses_nothing(pair: Pair) -> None:
     near, far = pair
-    data = bytes(range(256)) * (4 << 12)
+    data = bytes(range(256)) * (4 << 14)
 
     def write() -> None:
         near.sendall(data)

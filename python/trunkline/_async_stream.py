@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from . import _hub, _native
 from ._stream import check_size, close_native, describe, warn_leak
+from ._tls import TlsSession, session_of
 from ._transport import open_streams
 from ._types import StreamStats, stream_stats
 
@@ -20,7 +21,7 @@ __all__ = ["AsyncStream"]
 
 
 class AsyncStream:
-    """A TCP connection, a Unix socket or an end of a pipe, for asyncio.
+    """A TCP or TLS connection, a Unix socket or an end of a pipe, for asyncio.
 
     Several tasks may use it; those of several loops may, as long as only one loop sends. A call that need
     not wait returns without a turn of the loop.
@@ -91,6 +92,10 @@ class AsyncStream:
     def getsockname(self) -> str:
         """The address of the near end; empty for a pipe."""
         return self._native.local_address()
+
+    def tls(self) -> TlsSession | None:
+        """Who the peer is and what was agreed with it; ``None`` for a stream without TLS."""
+        return session_of(self._native)
 
     def stats(self) -> StreamStats:
         """What has gone over it, also once it is closed."""

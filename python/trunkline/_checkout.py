@@ -24,11 +24,13 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from . import _errors, _native, _process
+from ._tls import native_of
 from ._types import Never
 from ._wait import NO_DEADLINE, deadline_after
 
 if TYPE_CHECKING:
     from ._checkout_config import Figures
+    from ._tls import Tls
     from ._types import Event
 
 C = TypeVar("C")
@@ -96,21 +98,32 @@ class Hooks:
         return checks | resets
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Addresses that Trunkline connects to, and what secures them."""
+
+    addresses: list[str]
+    tls: _native.Tls | None
+
+
 def supply(
     connect: object,
     check: Callable[[Any], Any] | None,
     reset: Callable[[Any], Any] | None,
     close: Callable[[Any], Any] | None,
-) -> Hooks | list[str]:
+    tls: Tls | None,
+) -> Hooks | Targets:
     """Who makes the connections: hooks, or Trunkline, to addresses."""
     if callable(connect):
+        if tls is not None:
+            raise _errors.invalid("tls: is for addresses; a function secures its connections by itself")
         return Hooks(connect, check, reset, close)
     addresses = [connect] if isinstance(connect, str) else connect
     if not isinstance(addresses, Sequence) or not all(isinstance(address, str) for address in addresses):
         raise _errors.invalid("connect: must be callable, an address or a list of addresses")
     if check is not None or reset is not None or close is not None:
         raise _errors.invalid("check, reset and close are for connections that connect() makes")
-    return list(addresses)
+    return Targets(list(addresses), native_of(tls))
 
 
 class Core(Generic[C]):
@@ -120,7 +133,7 @@ class Core(Generic[C]):
     lent_stream: Callable[[_native.Stream], Any]
     own_stream: Callable[[_native.Stream], Any]
 
-    def __init__(self, figures: Figures, supply: Hooks | list[str]) -> None:
+    def __init__(self, figures: Figures, supply: Hooks | Targets) -> None:
         self.figures = figures
         self.hooks = supply if isinstance(supply, Hooks) else None
         # A connection that holds a close job and another has two places; a caller in line has one.
@@ -128,7 +141,7 @@ class Core(Generic[C]):
         if isinstance(supply, Hooks):
             self.native = _native.Pool(figures.document, self.queue, 0, supply.abilities())
         else:
-            self.native = _native.Pool.of_streams(figures.document, supply, self.queue)
+            self.native = _native.Pool.of_streams(figures.document, supply.addresses, self.queue, supply.tls)
         self.try_acquire = self.native.try_acquire
         self.is_over = False
         self.connections: dict[int, C] = {}
@@ -289,9 +302,9 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def check_hooks(hooks: Hooks | list[str], *, for_loop: bool) -> None:
+def check_hooks(hooks: Hooks | Targets, *, for_loop: bool) -> None:
     """A coroutine function is of no use to a pool of threads."""
-    if for_loop or isinstance(hooks, list):
+    if for_loop or isinstance(hooks, Targets):
         return
     for name in ("connect", "check", "reset", "close"):
         if inspect.iscoroutinefunction(getattr(hooks, name)):

@@ -21,6 +21,8 @@ from ._lease import Lease, is_torn
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
+    from ._tls import Tls
+
 __all__ = ["AsyncPool"]
 
 C = TypeVar("C")
@@ -45,6 +47,7 @@ class AsyncPool(PoolBase[C]):
         self: AsyncPool[AsyncStream],
         connect: str | Sequence[str],
         *,
+        tls: Tls | None = None,
         open: bool = True,
         **figures: Unpack[PoolFigures],
     ) -> None: ...
@@ -66,10 +69,11 @@ class AsyncPool(PoolBase[C]):
         check: Any = None,
         reset: Any = None,
         close: Any = None,
+        tls: Tls | None = None,
         open: bool = True,
         **figures: Any,
     ) -> None:
-        self._prepare(connect, (check, reset, close), figures)
+        self._prepare(connect, (check, reset, close), tls, figures)
         if open:
             if _get_running_loop() is None:
                 raise _errors.invalid("open: there is no running loop; pass open=False, and open it in one")

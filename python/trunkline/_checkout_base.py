@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from . import _errors, _native, _process
-from ._checkout import Core, Hooks, check_hooks, supply
+from ._checkout import Core, Hooks, Targets, check_hooks, supply
 from ._checkout_config import PoolFigures, figures
 from ._checkout_stats import (
     CheckoutPoolStats,
@@ -20,6 +20,7 @@ from ._checkout_stats import (
 from ._lease import Lease, over
 
 if TYPE_CHECKING:
+    from ._tls import Tls
     from ._types import Event
 
 C = TypeVar("C")
@@ -34,12 +35,14 @@ class PoolBase(Generic[C]):
     _core: Core[C] | None = None
     _is_closed = False
 
-    def _prepare(self, connect: Any, hooks: tuple[Any, Any, Any], given: dict[str, Any]) -> None:
+    def _prepare(
+        self, connect: Any, hooks: tuple[Any, Any, Any], tls: Tls | None, given: dict[str, Any]
+    ) -> None:
         unknown = given.keys() - PoolFigures.__optional_keys__
         if unknown:
             names = ", ".join(sorted(unknown))
             raise TypeError(f"{type(self).__name__}() got unexpected keyword arguments: {names}")
-        self._supply: Hooks | list[str] = supply(connect, *hooks)
+        self._supply: Hooks | Targets = supply(connect, *hooks, tls)
         check_hooks(self._supply, for_loop=self._awaits)
         self._figures = figures(given)
         self._popped: dict[str, int] = {}

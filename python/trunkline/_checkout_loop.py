@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _errors, _native, _process
 from ._async_stream import AsyncStream
-from ._checkout import CHECK, CLOSE, CONNECT, Core, Hooks, Timeout, deadline_of
+from ._checkout import CHECK, CLOSE, CONNECT, Core, Hooks, Targets, Timeout, deadline_of
 from ._wait import NO_DEADLINE
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class LoopCore(Core[C], Generic[C]):
     lent_stream = _LentStream
     own_stream = AsyncStream
 
-    def __init__(self, figures: Figures, supply: Hooks | list[str]) -> None:
+    def __init__(self, figures: Figures, supply: Hooks | Targets) -> None:
         self.loop = asyncio.get_running_loop()
         super().__init__(figures, supply)
         self._waits: dict[int, asyncio.Future[Event]] = {}

@@ -20,6 +20,8 @@ from ._stream import Stream
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
+    from ._tls import Tls
+
 __all__ = ["Pool"]
 
 C = TypeVar("C")
@@ -46,6 +48,7 @@ class Pool(PoolBase[C]):
         check: sees whether one works.
         reset: makes one ready for its next user.
         close: closes one.
+        tls: secures ``tls://`` addresses.
         open: whether to open the pool at once; if not, :meth:`open` or a ``with`` block does.
         min_idle: connections that stand ready besides those that are lent. Unset 0.
         max_size: connections at one time, in any state; never exceeded. Unset 10.
@@ -83,6 +86,7 @@ class Pool(PoolBase[C]):
         self: Pool[Stream],
         connect: str | Sequence[str],
         *,
+        tls: Tls | None = None,
         open: bool = True,
         **figures: Unpack[PoolFigures],
     ) -> None: ...
@@ -104,10 +108,11 @@ class Pool(PoolBase[C]):
         check: Any = None,
         reset: Any = None,
         close: Any = None,
+        tls: Tls | None = None,
         open: bool = True,
         **figures: Any,
     ) -> None:
-        self._prepare(connect, (check, reset, close), figures)
+        self._prepare(connect, (check, reset, close), tls, figures)
         if open:
             self._open()
 

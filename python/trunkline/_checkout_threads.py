@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from . import _errors, _native
-from ._checkout import CHECK, CLOSE, CONNECT, Core, Hooks, Timeout, deadline_of
+from ._checkout import CHECK, CLOSE, CONNECT, Core, Hooks, Targets, Timeout, deadline_of
 from ._stream import Stream
 from ._wait import NO_DEADLINE
 
@@ -122,7 +122,7 @@ class ThreadCore(Core[C], Generic[C]):
     lent_stream = _LentStream
     own_stream = Stream
 
-    def __init__(self, figures: Figures, supply: Hooks | list[str]) -> None:
+    def __init__(self, figures: Figures, supply: Hooks | Targets) -> None:
         super().__init__(figures, supply)
         self._waits: dict[int, _Wait] = {}
         # Held while a wait begins, and while the dispatcher looks whether there is one.

@@ -159,7 +159,22 @@ class ResetError(Error, ConnectionResetError):
 
 
 class TlsError(Error, ConnectionError):
-    """TLS or identity failed."""
+    """TLS or identity failed.
+
+    ``fault`` says whose fault it is: ``"peer_certificate"`` (the peer's is missing, expired or not trusted),
+    ``"name_mismatch"`` (the peer's is good, and for another name), ``"own_certificate"`` (ours is expired,
+    not that of its key, or refused by the peer) or ``"protocol"`` (nothing in common, or the peer does not
+    speak TLS); ``None`` where it is not known.
+    """
+
+    fault: str | None
+
+    def __init__(self, message: str = "", *, fault: str | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.fault = fault
+
+    def _fields(self) -> dict[str, Any]:
+        return super()._fields() | {"fault": self.fault}
 
 
 class ProtocolError(Error, ConnectionError):

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, NoReturn
 from . import _errors, _hub, _native
 from ._async_stream import AsyncStream
 from ._stream import Stream, close_native, warn_leak
+from ._tls import native_of
 from ._wait import deadline_after, until_ready
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from ._tls import Tls
 
 __all__ = ["AsyncListener", "Listener", "async_listen", "listen"]
 
@@ -138,26 +141,28 @@ class AsyncListener(_ListenerBase):
         await self.aclose()
 
 
-def listen(address: str, *, backlog: int = 1024) -> Listener:
-    """Listens on ``"tcp://host:port"``, ``"unix:/path"`` or ``"mem:name"``; port 0 means a free one.
+def listen(address: str, *, backlog: int = 1024, tls: Tls | None = None) -> Listener:
+    """Listens on ``"tcp://host:port"``, ``"tls://host:port"``, ``"unix:/path"`` or ``"mem:name"``.
 
-    A Unix socket file gets mode 0600 and goes away with the listener.
+    Port 0 means a free one. A Unix socket file gets mode 0600 and goes away with the listener. Handshakes of
+    TLS are taken as connections come, beside each other, and ``accept`` gives those that went well.
 
     Args:
         address: where.
         backlog: connections that may wait to be accepted; the system may allow fewer.
+        tls: secures a ``tls://`` address, which needs one with a server's side.
 
     Raises:
         BindError: the address could not be bound.
         ConfigError: the address is none.
     """
-    return Listener(_native.listen(address, _checked(backlog)))
+    return Listener(_native.listen(address, _checked(backlog), native_of(tls)))
 
 
-async def async_listen(address: str, *, backlog: int = 1024) -> AsyncListener:
+async def async_listen(address: str, *, backlog: int = 1024, tls: Tls | None = None) -> AsyncListener:
     """The twin of :func:`listen`."""
     # A thread, as a host name may have to be looked up.
-    native = await asyncio.to_thread(_native.listen, address, _checked(backlog))
+    native = await asyncio.to_thread(_native.listen, address, _checked(backlog), native_of(tls))
     return AsyncListener(native)
 
 

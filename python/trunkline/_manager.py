@@ -15,6 +15,7 @@ from ._async_stream import AsyncStream
 from ._listener import AsyncListener, Listener
 from ._open import stream_of
 from ._stream import Stream, close_native
+from ._tls import native_of
 from ._types import CloseReason, Event
 from ._wait import deadline_after, until_done
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ._tcp_config import TcpManagerConfig
+    from ._tls import Tls
 
 __all__ = ["AsyncTcpConnectionManager", "ManagerStats", "TcpConnectionManager"]
 
@@ -51,8 +53,8 @@ class _ManagerBase:
 
     __slots__ = ("__weakref__", "_closed", "_native")
 
-    def __init__(self, config: TcpManagerConfig | None = None) -> None:
-        self._native = _native.TcpManager("" if config is None else config.to_json())
+    def __init__(self, config: TcpManagerConfig | None = None, *, tls: Tls | None = None) -> None:
+        self._native = _native.TcpManager("" if config is None else config.to_json(), native_of(tls))
         self._closed = False
 
     def stats(self) -> ManagerStats:
@@ -103,6 +105,7 @@ class TcpConnectionManager(_ManagerBase):
 
     Args:
         config: figures; what is unset has its documented default.
+        tls: secures ``tls://`` addresses that it connects to, listens on and relays.
 
     Raises:
         ConfigError: a figure is out of its range.

@@ -8,37 +8,42 @@ from typing import TYPE_CHECKING
 from . import _errors, _hub, _native
 from ._async_stream import AsyncStream
 from ._stream import Stream
+from ._tls import native_of
 from ._wait import deadline_after, until_done
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._tls import Tls
     from ._types import Event
 
 __all__ = ["async_connect", "async_pipe", "connect", "pipe"]
 
 
-def connect(address: str, *, timeout: float | None = None) -> Stream:
-    """Connects to ``"tcp://host:port"``, ``"unix:/path"`` or ``"mem:name"``.
+def connect(address: str, *, timeout: float | None = None, tls: Tls | None = None) -> Stream:
+    """Connects to ``"tcp://host:port"``, ``"tls://host:port"``, ``"unix:/path"`` or ``"mem:name"``.
 
     Args:
         address: where to.
         timeout: seconds; ``None`` means the default connect timeout of 5 s. It is not the stream's timeout.
+        tls: secures a ``tls://`` address; ``None`` trusts whom the system trusts.
 
     Raises:
         ConnectTimeout: it took too long.
         ConnectError: the destination refused, or could not be reached.
+        TlsError: the server is not who it should be, or TLS does not come about; a server that refuses our
+            certificate may be heard of only by the first read.
         ConfigError: the address is none.
         LimitExceeded: no descriptor or handle is left.
     """
     started = time.monotonic()
-    return Stream(stream_of(until_done(_connecting(address, timeout)), started))
+    return Stream(stream_of(until_done(_connecting(address, timeout, tls)), started))
 
 
-async def async_connect(address: str, *, timeout: float | None = None) -> AsyncStream:
+async def async_connect(address: str, *, timeout: float | None = None, tls: Tls | None = None) -> AsyncStream:
     """The twin of :func:`connect`. Cancelling it ends the attempt; no stream is left behind."""
     started = time.monotonic()
-    event = await _hub.current().result(_connecting(address, timeout))
+    event = await _hub.current().result(_connecting(address, timeout, tls))
     return AsyncStream(stream_of(event, started))
 
 
@@ -64,9 +69,11 @@ def _checked(capacity: int) -> int:
     return capacity
 
 
-def _connecting(address: str, timeout: float | None) -> Callable[[_native.Queue, int], _native.Operation]:
-    deadline = deadline_after(timeout)
-    return lambda queue, tag: _native.connect(address, deadline, queue, tag)
+def _connecting(
+    address: str, timeout: float | None, tls: Tls | None
+) -> Callable[[_native.Queue, int], _native.Operation]:
+    deadline, native = deadline_after(timeout), native_of(tls)
+    return lambda queue, tag: _native.connect(address, deadline, queue, tag, native)
 
 
 def stream_of(event: Event, started: float) -> _native.Stream:

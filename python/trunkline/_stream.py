@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from . import _errors, _native
+from ._tls import TlsSession, session_of
 from ._types import SHUTDOWN, StreamStats, stream_stats
 from ._wait import deadline_after, until_ready
 
@@ -21,7 +22,7 @@ __all__ = ["Stream"]
 
 
 class Stream:
-    """A TCP connection, a Unix socket or an end of a pipe, used like a :class:`socket.socket`.
+    """A TCP or TLS connection, a Unix socket or an end of a pipe, used like a :class:`socket.socket`.
 
     Any thread may use it at any time. It has no ``fileno()``: its bytes may be in memory, and then no
     descriptor would tell the truth. Waiting calls end at the timeout, which is ``None`` (wait without
@@ -130,6 +131,10 @@ class Stream:
     def getsockname(self) -> str:
         """The address of the near end; empty for a pipe."""
         return self._native.local_address()
+
+    def tls(self) -> TlsSession | None:
+        """Who the peer is and what was agreed with it; ``None`` for a stream without TLS."""
+        return session_of(self._native)
 
     def stats(self) -> StreamStats:
         """What has gone over it, also once it is closed."""

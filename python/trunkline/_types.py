@@ -42,7 +42,7 @@ class CloseReason(IntEnum):
     EVICTED = 9
 
 
-_PROTOCOLS: Final = {1: "tcp", 2: "unix", 3: "pipe"}
+_PROTOCOLS: Final = {1: "tcp", 2: "unix", 3: "pipe", 4: "tls"}
 
 
 @dataclass(frozen=True, slots=True)

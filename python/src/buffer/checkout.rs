@@ -1,6 +1,6 @@
 //! The calls of the checkout pool that take pointers.
 
-use super::{DEFAULT, Event, Failed, call, filled};
+use super::{DEFAULT, Event, Failed, call, connect_options, filled};
 use std::{mem::MaybeUninit, ptr, slice};
 use trunkline::*;
 
@@ -28,13 +28,17 @@ pub(crate) fn pool_of_jobs(
 pub(crate) fn pool_of_streams(
     json: &str,
     addresses: &[String],
+    tls: trunkline_tls_t,
 ) -> Result<trunkline_pool_t, Failed> {
     let view = |text: &String| trunkline_str_t { ptr: text.as_ptr().cast(), len: text.len() };
     let views: Vec<_> = addresses.iter().map(view).collect();
     let (text, length) = (json.as_ptr().cast(), json.len());
-    // SAFETY: pointers and lengths are those of live texts, and of a live list of them.
+    let options = connect_options(tls);
+    let opts = &raw const options;
+    // SAFETY: pointers and lengths are those of live texts, and of a live list of them; the options say how
+    // long they are.
     call(NO_POOL, |out, err| unsafe {
-        trunkline_pool_open(DEFAULT, text, length, views.as_ptr(), views.len(), out, err)
+        trunkline_pool_open_with(DEFAULT, text, length, views.as_ptr(), views.len(), opts, out, err)
     })
 }
 
