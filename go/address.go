@@ -23,7 +23,7 @@ func (a MemAddr) String() string { return string(a) }
 // parseAddr is an address of the library as package net has it. Texts come from the library: an empty one is
 // the end without a name, and protocol says of what.
 func parseAddr(text string, protocol uint32) net.Addr {
-	if rest, ok := strings.CutPrefix(text, "tcp://"); ok {
+	if rest, ok := cutTCP(text); ok {
 		if parsed, err := netip.ParseAddrPort(rest); err == nil {
 			return net.TCPAddrFromAddrPort(parsed)
 		}
@@ -40,11 +40,19 @@ func parseAddr(text string, protocol uint32) net.Addr {
 	switch {
 	case isUnix || protocol == native.ProtocolUnix:
 		return &net.UnixAddr{Name: rest, Net: "unix"}
-	case protocol == native.ProtocolTCP:
+	case protocol == native.ProtocolTCP || protocol == native.ProtocolTLS:
 		return &net.TCPAddr{}
 	default:
 		return MemAddr("")
 	}
+}
+
+// cutTCP is what follows the scheme of an address over TCP, with TLS or without.
+func cutTCP(address string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(address, "tls://"); ok {
+		return rest, true
+	}
+	return strings.CutPrefix(address, "tcp://")
 }
 
 // protocolOf is the transport that an address names; 0 if it names none.
@@ -52,6 +60,8 @@ func protocolOf(address string) uint32 {
 	switch scheme, _, _ := strings.Cut(address, ":"); scheme {
 	case "tcp":
 		return native.ProtocolTCP
+	case "tls":
+		return native.ProtocolTLS
 	case "unix":
 		return native.ProtocolUnix
 	case "mem":
@@ -72,22 +82,22 @@ func networkOf(address string) string {
 
 // splitAddress is the network and the address of the one text.
 func splitAddress(address string) (network, rest string, err error) {
-	for prefix, network := range map[string]string{"tcp://": "tcp", "unix:": "unix", "mem:": "mem"} {
+	for prefix, network := range map[string]string{"tcp://": "tcp", "tls://": "tls", "unix:": "unix", "mem:": "mem"} {
 		if rest, ok := strings.CutPrefix(address, prefix); ok {
 			return network, rest, nil
 		}
 	}
 	return "", "", badAddress(&net.AddrError{
-		Err:  "expected tcp://host:port, unix:/path, unix:@name or mem:name",
+		Err:  "expected tcp://host:port, tls://host:port, unix:/path, unix:@name or mem:name",
 		Addr: address,
 	})
 }
 
 // parseTarget is an address that a caller gave, for errors: a host name stays as it is.
 func parseTarget(address string) net.Addr {
-	if rest, ok := strings.CutPrefix(address, "tcp://"); ok {
+	if rest, ok := cutTCP(address); ok {
 		if _, err := netip.ParseAddrPort(rest); err != nil {
-			return textAddr{"tcp", rest}
+			return textAddr{networkOf(address), rest}
 		}
 	}
 	if rest, ok := strings.CutPrefix(address, "udp://"); ok {
@@ -125,7 +135,7 @@ func dialTargets(ctx context.Context, network, address string) ([]string, error)
 			return []netip.Addr{netip.IPv6Loopback()}, "", nil
 		case host == "":
 			return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}, "", nil
-		case network == "tcp":
+		case network == "tcp" || network == "tls":
 			return nil, host, nil
 		default:
 			found, err := lookUp(ctx, network, host)
@@ -174,7 +184,7 @@ func targets(
 		return []string{"unix:" + address}, nil
 	case "mem":
 		return []string{"mem:" + address}, nil
-	case "tcp", "tcp4", "tcp6":
+	case "tcp", "tcp4", "tcp6", "tls":
 		return ipTargets(ctx, network, address, find)
 	default:
 		return nil, badAddress(net.UnknownNetworkError(network))
@@ -192,7 +202,7 @@ func ipTargets(
 	if err != nil {
 		return nil, badAddress(err)
 	}
-	port, err := net.DefaultResolver.LookupPort(ctx, network, service)
+	port, err := net.DefaultResolver.LookupPort(ctx, strings.Replace(network, "tls", "tcp", 1), service)
 	if err != nil {
 		return nil, badAddress(err)
 	}

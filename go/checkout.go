@@ -104,11 +104,15 @@ func OpenPool(ctx context.Context, targets []string, config CheckoutPoolConfig) 
 //
 // It fails with [KindConfig] for a configuration out of range, and for what is no address.
 func OpenPoolOn(rt *Runtime, ctx context.Context, targets []string, config CheckoutPoolConfig) (*Pool[*Conn], error) {
+	return openPool(rt, ctx, targets, config, 0)
+}
+
+func openPool(rt *Runtime, ctx context.Context, targets []string, config CheckoutPoolConfig, tls uint64) (*Pool[*Conn], error) {
 	if ctx.Err() != nil {
 		return nil, contextError(ctx, native.StepConfigure)
 	}
 	l, err := lend(rt, config, nil, func(document string, _ uint64) (uint64, *native.Failure) {
-		return native.PoolOpen(rt.handle, document, targets)
+		return native.PoolOpen(rt.handle, tls, document, targets)
 	})
 	if err != nil {
 		return nil, err

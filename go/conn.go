@@ -9,7 +9,7 @@ import (
 	"trunkline.dev/go/internal/native"
 )
 
-// Conn is a byte stream over TCP, a Unix socket or a pipe. It is a net.Conn, with the half-close that
+// Conn is a byte stream over TCP, TLS, a Unix socket or a pipe. It is a net.Conn, with the half-close that
 // net/http and others look for.
 //
 // Any number of goroutines may use it at once. Reads take turns, and so do writes: a write is never mixed with
@@ -74,6 +74,9 @@ func (c *Conn) LocalAddr() net.Addr { return c.stream.local }
 
 // RemoteAddr is the far end: a *net.TCPAddr, *net.UnixAddr or [MemAddr]; never nil.
 func (c *Conn) RemoteAddr() net.Addr { return c.stream.peer }
+
+// Tls is who the peer is and what was agreed with it; nil for a connection without TLS.
+func (c *Conn) Tls() *TlsSession { return c.stream.tls }
 
 // SetDeadline sets both deadlines; see SetReadDeadline and SetWriteDeadline.
 func (c *Conn) SetDeadline(t time.Time) error {

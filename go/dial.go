@@ -26,7 +26,8 @@ func DialAddr(ctx context.Context, address string) (net.Conn, error) {
 	return rt.DialAddr(ctx, address)
 }
 
-// Dial connects to an address of network "tcp", "tcp4", "tcp6", "unix" or "mem". What it returns is a [*Conn].
+// Dial connects to an address of network "tcp", "tcp4", "tcp6", "tls", "unix" or "mem". What it returns is a [*Conn].
+// Network "tls" trusts the certificates that the system trusts; for others see [Tls].
 //
 // The context bounds the attempt, not the connection; without a deadline 5 s hold. A host name may have several
 // addresses: they are tried with a stagger, and the first that answers wins.
@@ -37,7 +38,8 @@ func (rt *Runtime) Dial(ctx context.Context, network, address string) (net.Conn,
 	return rt.dial(ctx, network, address, rt.connect)
 }
 
-// DialAddr connects to an address such as "tcp://db.internal:5432", "unix:/run/app.sock" or "mem:app", as Dial does.
+// DialAddr connects to an address such as "tcp://db.internal:5432", "tls://db.internal:5432", "unix:/run/app.sock" or
+// "mem:app", as Dial does.
 func (rt *Runtime) DialAddr(ctx context.Context, address string) (net.Conn, error) {
 	return rt.dialAddr(ctx, address, rt.connect)
 }
@@ -46,7 +48,7 @@ func (rt *Runtime) DialAddr(ctx context.Context, address string) (net.Conn, erro
 type connector func(address string, deadline int64, queue, tag uint64) (op uint64, failure *native.Failure)
 
 func (rt *Runtime) connect(address string, deadline int64, queue, tag uint64) (uint64, *native.Failure) {
-	return native.ConnectAsync(rt.handle, address, deadline, queue, tag)
+	return native.ConnectAsync(rt.handle, 0, address, deadline, queue, tag)
 }
 
 func (rt *Runtime) dial(ctx context.Context, network, address string, connect connector) (net.Conn, error) {

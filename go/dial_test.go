@@ -24,7 +24,7 @@ func fullName(t testing.TB) string {
 		t.Fatal(err)
 	}
 	name := t.Name()
-	handle, failure := native.Listen(rt.handle, "mem:"+name, 1)
+	handle, failure := native.Listen(rt.handle, 0, "mem:"+name, 1)
 	if failure != nil {
 		t.Fatal(failure)
 	}

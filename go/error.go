@@ -40,6 +40,8 @@ type Error struct {
 	Code int
 	// Addr is where the connection goes to, as in [DialAddr]; empty where it is not known.
 	Addr string
+	// TlsFault says whose fault it is, for KindTLS; else 0.
+	TlsFault TlsFault
 	// Retryable says that the same operation may be tried again without risk of being applied twice.
 	Retryable bool
 	// Cause is what lies behind the failure; nil at the end of the chain.
@@ -129,6 +131,7 @@ func newError(failure *native.Failure, step int32) *Error {
 		Kind:      Kind(failure.Status),
 		Code:      int(failure.Errno),
 		Addr:      failure.Destination,
+		TlsFault:  TlsFault(failure.TLSFault),
 		Retryable: failure.Retryable,
 		Cause:     causeOf(failure.Cause),
 		message:   failure.Message,

@@ -40,7 +40,7 @@ func serving(t *testing.T, address string, handler http.Handler, protocols *http
 	transport := &http.Transport{
 		Protocols: protocols,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return Dial(ctx, l.Addr().Network(), l.Addr().String())
+			return dialing(ctx, l.Addr())
 		},
 	}
 	t.Cleanup(func() {

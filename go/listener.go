@@ -64,7 +64,7 @@ func (rt *Runtime) ListenAddr(ctx context.Context, address string) (*Listener, e
 type binder func(address string) (handle uint64, failure *native.Failure)
 
 func (rt *Runtime) bind(address string) (uint64, *native.Failure) {
-	return native.Listen(rt.handle, address, 0)
+	return native.Listen(rt.handle, 0, address, 0)
 }
 
 func (rt *Runtime) listen(ctx context.Context, network, address string, bind binder) (*Listener, error) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func eventually(t testing.TB, check func() error) {
 func addresses(t testing.TB) map[string]string {
 	return map[string]string{
 		"tcp":  "tcp://127.0.0.1:0",
+		"tls":  "tls://127.0.0.1:0",
 		"unix": "unix:" + filepath.Join(t.TempDir(), "s"),
 		"mem":  "mem:" + t.Name(),
 	}
@@ -86,6 +88,9 @@ func connected(t testing.TB, address string) (dialled, accepted *Conn) {
 
 func listening(t testing.TB, address string) *Listener {
 	t.Helper()
+	if strings.HasPrefix(address, "tls:") {
+		return securelyListening(t, address)
+	}
 	listener, err := ListenAddr(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
@@ -94,9 +99,41 @@ func listening(t testing.TB, address string) *Listener {
 	return listener
 }
 
+// secured is the *Tls of each listener of TLS, by its address: a client of it needs the same.
+var secured sync.Map
+
+func securelyListening(t testing.TB, address string) *Listener {
+	t.Helper()
+	both := bothSides(t)
+	listener, err := both.ListenAddr(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := listener.Addr().String()
+	secured.Store(key, both)
+	t.Cleanup(func() { secured.Delete(key); listener.Close() })
+	return listener
+}
+
+// securing is the configuration for an address; nil for one without TLS.
+func securing(to net.Addr) *Tls {
+	if both, ok := secured.Load(to.String()); ok && to.Network() == "tcp" {
+		return both.(*Tls)
+	}
+	return nil
+}
+
+// dialing is Dial, with TLS where the address needs it.
+func dialing(ctx context.Context, to net.Addr) (net.Conn, error) {
+	if both := securing(to); both != nil {
+		return both.Dial(ctx, "tls", to.String())
+	}
+	return Dial(ctx, to.Network(), to.String())
+}
+
 func dial(t testing.TB, to net.Addr) *Conn {
 	t.Helper()
-	conn, err := Dial(t.Context(), to.Network(), to.String())
+	conn, err := dialing(t.Context(), to)
 	if err != nil {
 		t.Fatal(err)
 	}

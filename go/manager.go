@@ -44,11 +44,15 @@ func NewTcpConnectionManager(config TcpManagerConfig) (*TcpConnectionManager, er
 
 // NewTcpConnectionManager makes a manager. It fails with [KindConfig] for a configuration out of range.
 func (rt *Runtime) NewTcpConnectionManager(config TcpManagerConfig) (*TcpConnectionManager, error) {
+	return rt.newManager(config, 0)
+}
+
+func (rt *Runtime) newManager(config TcpManagerConfig, tls uint64) (*TcpConnectionManager, error) {
 	document, err := json.Marshal(config)
 	if err != nil {
 		return nil, configError(err)
 	}
-	handle, failure := native.TCPManagerNew(rt.handle, string(document))
+	handle, failure := native.TCPManagerNew(rt.handle, tls, string(document))
 	if failure != nil {
 		return nil, newError(failure, native.StepConfigure)
 	}

@@ -43,7 +43,11 @@ func opened(t testing.TB, config CheckoutPoolConfig, to ...net.Addr) *Pool[*Conn
 	for i, addr := range to {
 		targets[i] = addressOf(addr)
 	}
-	p, err := OpenPool(t.Context(), targets, config)
+	open := OpenPool
+	if len(to) > 0 && securing(to[0]) != nil {
+		open = securing(to[0]).OpenPool
+	}
+	p, err := open(t.Context(), targets, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +56,9 @@ func opened(t testing.TB, config CheckoutPoolConfig, to ...net.Addr) *Pool[*Conn
 }
 
 func addressOf(addr net.Addr) string {
+	if securing(addr) != nil {
+		return "tls://" + addr.String()
+	}
 	if addr.Network() == "tcp" {
 		return "tcp://" + addr.String()
 	}

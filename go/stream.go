@@ -18,6 +18,7 @@ type stream struct {
 	handle      uint64
 	lent        bool // of a pool, which frees the handle
 	local, peer net.Addr
+	tls         *TlsSession // nil without TLS
 	in, out     direction
 
 	closed atomic.Bool
@@ -35,6 +36,9 @@ func newStream(rt *Runtime, handle uint64, lent bool) *stream {
 		lent:   lent,
 		local:  parseAddr(local, stats.Protocol),
 		peer:   parseAddr(peer, stats.Protocol),
+	}
+	if stats.Protocol == native.ProtocolTLS {
+		s.tls = sessionOf(handle)
 	}
 	s.in = newDirection(func() native.Status {
 		return native.StreamArm(handle, native.Readable, rt.queue.Handle(), s.id)

@@ -2,11 +2,18 @@ package interop
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/net/nettest"
@@ -61,6 +68,69 @@ func TestAcceptedAndDialledStreamsAreConns(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestConnectionsOfTLSAreConns(t *testing.T) {
+	for _, version := range []string{"1.2", "1.3"} {
+		t.Run(version, func(t *testing.T) {
+			onRuntime(t, func(t *testing.T, rt *trunkline.Runtime) {
+				both := bothSides(t, rt, version)
+				nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
+					ctx := context.Background()
+					listener, err := both.ListenAddr(ctx, "tls://127.0.0.1:0")
+					if err != nil {
+						return nil, nil, nil, err
+					}
+					defer listener.Close()
+					dialled, err := both.Dial(ctx, "tls", listener.Addr().String())
+					if err != nil {
+						return nil, nil, nil, err
+					}
+					accepted, err := listener.Accept()
+					if err != nil {
+						return nil, nil, nil, err
+					}
+					return dialled, accepted, func() { dialled.Close(); accepted.Close() }, nil
+				})
+				both.Close()
+			})
+		})
+	}
+}
+
+// bothSides is a client and a server of 127.0.0.1 that trust each other. The certificate is its own authority.
+func bothSides(t *testing.T, rt *trunkline.Runtime, version string) *trunkline.Tls {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := trunkline.PemText(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	both, err := rt.NewTls(trunkline.TlsConfig{
+		Client: &trunkline.TlsClientConfig{Roots: chain},
+		Server: &trunkline.TlsServerConfig{Certificate: trunkline.TlsCertificate{
+			Chain: chain,
+			Key:   trunkline.PemText(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))),
+		}},
+		MinVersion: version,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return both
 }
 
 // What a lease lends is a net.Conn, for as long as it lasts.

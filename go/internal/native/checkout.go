@@ -68,7 +68,7 @@ func PoolNew(rt uint64, json string, queue, tag uint64, abilities uint32) (uint6
 }
 
 // PoolOpen makes a pool of streams to addresses.
-func PoolOpen(rt uint64, json string, addresses []string) (uint64, *Failure) {
+func PoolOpen(rt, tls uint64, json string, addresses []string) (uint64, *Failure) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	texts := make([]C.trunkline_str_t, len(addresses))
@@ -81,8 +81,9 @@ func PoolOpen(rt uint64, json string, addresses []string) (uint64, *Failure) {
 	text, length := chars(json)
 	var out C.trunkline_pool_t
 	var object *C.trunkline_error_t
-	status := C.trunkline_pool_open(C.trunkline_runtime_t{h: C.uint64_t(rt)}, text, length,
-		unsafe.SliceData(texts), C.size_t(len(texts)), &out, &object)
+	options := connectOptions(tls)
+	status := C.trunkline_pool_open_with(C.trunkline_runtime_t{h: C.uint64_t(rt)}, text, length,
+		unsafe.SliceData(texts), C.size_t(len(texts)), &options, &out, &object)
 	return uint64(out.h), fail(status, object)
 }
 

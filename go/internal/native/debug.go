@@ -5,7 +5,7 @@ import "C"
 
 // Counts are the live objects of the process, by type.
 type Counts struct {
-	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools, TCPManagers, Jobs, Pools, Datagrams, UDPManagers uint64
+	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools, TCPManagers, Jobs, Pools, Datagrams, UDPManagers, TLS uint64
 }
 
 // DebugCounts counts the live objects; it walks the whole table.
@@ -25,6 +25,7 @@ func DebugCounts() Counts {
 		Pools:       uint64(c.pools),
 		Datagrams:   uint64(c.datagrams),
 		UDPManagers: uint64(c.udp_managers),
+		TLS:         uint64(c.tls),
 	}
 }
 

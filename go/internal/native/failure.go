@@ -9,6 +9,7 @@ type Failure struct {
 	Step        int32
 	Errno       int32 // 0 if there is none
 	RPCCode     int32 // -1 if there is none
+	TLSFault    int32 // 0 if it was not TLS that failed
 	Retryable   bool
 	CircuitOpen bool // every endpoint of the pool keeps failing
 	Message     string
@@ -47,6 +48,7 @@ func read(object *C.trunkline_error_t) *Failure {
 		Step:        int32(C.trunkline_error_step(object)),
 		Errno:       int32(C.trunkline_error_os_code(object)),
 		RPCCode:     int32(C.trunkline_error_rpc_code(object)),
+		TLSFault:    int32(C.trunkline_error_tls_fault(object)),
 		Retryable:   flags&C.TRUNKLINE_ERR_RETRYABLE != 0,
 		CircuitOpen: flags&C.TRUNKLINE_ERR_CIRCUIT_OPEN != 0,
 		Message:     C.GoString(C.trunkline_error_message(object, nil)),

@@ -14,11 +14,12 @@ func listener(handle uint64) C.trunkline_listener_t {
 }
 
 // Listen listens on an address without a host name, for which nothing has to be looked up.
-func Listen(runtime uint64, address string, backlog uint32) (uint64, *Failure) {
+func Listen(runtime, tls uint64, address string, backlog uint32) (uint64, *Failure) {
 	text, length := chars(address)
 	var options C.trunkline_listen_options_t
 	options.size = C.sizeof_trunkline_listen_options_t
 	options.backlog = C.uint32_t(backlog)
+	options.tls = C.trunkline_tls_t{h: C.uint64_t(tls)}
 	var out C.trunkline_listener_t
 	var object *C.trunkline_error_t
 	status := C.trunkline_listen(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, &options, &out, &object)

@@ -16,12 +16,14 @@ func tcpManager(handle uint64) C.trunkline_tcp_manager_t {
 	return C.trunkline_tcp_manager_t{h: C.uint64_t(handle)}
 }
 
-// TCPManagerNew makes a TCP manager.
-func TCPManagerNew(runtime uint64, json string) (uint64, *Failure) {
+// TCPManagerNew makes a TCP manager, secured by tls unless that is 0.
+func TCPManagerNew(runtime, tls uint64, json string) (uint64, *Failure) {
 	text, length := chars(json)
+	options := connectOptions(tls)
 	var out C.trunkline_tcp_manager_t
 	var object *C.trunkline_error_t
-	status := C.trunkline_tcp_manager_new(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, &out, &object)
+	status := C.trunkline_tcp_manager_new_with(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length,
+		&options, &out, &object)
 	return uint64(out.h), fail(status, object)
 }
 

@@ -10,8 +10,8 @@ package native
 // #cgo nocallback trunkline_stream_address
 // #cgo noescape trunkline_stream_stats
 // #cgo nocallback trunkline_stream_stats
-// #cgo noescape trunkline_connect_async
-// #cgo nocallback trunkline_connect_async
+// #cgo noescape trunkline_connect_with_async
+// #cgo nocallback trunkline_connect_with_async
 // #include "bridge.h"
 import "C"
 
@@ -28,6 +28,7 @@ const (
 	ProtocolTCP  uint32 = C.TRUNKLINE_PROTOCOL_TCP
 	ProtocolUnix uint32 = C.TRUNKLINE_PROTOCOL_UNIX
 	ProtocolPipe uint32 = C.TRUNKLINE_PROTOCOL_PIPE
+	ProtocolTLS  uint32 = C.TRUNKLINE_PROTOCOL_TLS
 )
 
 // StreamStats are the counts of one stream.
@@ -122,14 +123,16 @@ func PipePair(runtime uint64, capacity uint64) (a, b uint64, failure *Failure) {
 	return uint64(ends[0].h), uint64(ends[1].h), fail(status, object)
 }
 
-// ConnectAsync begins to connect; a [Connected] event with the tag follows if it succeeds.
-func ConnectAsync(runtime uint64, address string, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
+// ConnectAsync begins to connect, secured by tls or, if that is 0, as the library does by itself; a [Connected] event
+// with the tag follows if it succeeds.
+func ConnectAsync(runtime, tls uint64, address string, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
 	text, length := chars(address)
 	completion := completion(queue, tag)
+	options := connectOptions(tls)
 	var out C.trunkline_op_t
 	var object *C.trunkline_error_t
-	status := C.trunkline_connect_async(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length,
-		C.int64_t(deadline), &completion, &out, &object)
+	status := C.trunkline_connect_with_async(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length,
+		&options, C.int64_t(deadline), &completion, &out, &object)
 	return uint64(out.h), fail(status, object)
 }
 
