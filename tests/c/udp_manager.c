@@ -110,14 +110,14 @@ static void an_unverified_source_is_not_answered_with_more_than_the_limit(void) 
 }
 
 static void silence_ends_a_session_in_the_time_of_its_relay(void) {
-  trunkline_udp_manager_t manager = new_manager("{\"unverified_timeout\": \"5ms\", \"idle_timeout\": \"never\"}");
+  trunkline_udp_manager_t manager = new_manager("{\"unverified_timeout\": \"1s\", \"idle_timeout\": \"never\"}");
   trunkline_udp_relay_options_t options = TRUNKLINE_UDP_RELAY_OPTIONS_INIT;
   trunkline_datagram_t server = bound_to("udp://127.0.0.1:0"), client = bound_to("udp://127.0.0.1:0");
   trunkline_socket_address_t front;
   trunkline_received_t received;
   char text[64];
   size_t length = 0;
-  options.idle_timeout_ns = 10000000;
+  options.idle_timeout_ns = 500000000;
   front = relay_to(manager, server, &options);
   sends(client, "1", front);
   received = receives(server, "1");

@@ -49,9 +49,37 @@ async fn however_many_ask_for_a_session_at_once_one_is_made() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_one_lets_go_while_another_asks_for_it_costs_the_other_nothing() {
+    let network = network();
+    let manager = manager(&network, UdpManagerConfig::default());
+    let to = echo(&network, 1).await;
+    let (socket, _) = backend(&network).await;
+    let source: SocketAddr = "127.0.0.1:5353".parse().unwrap();
+    let worker = || {
+        let (manager, to, socket) = (manager.clone(), to.clone(), Arc::clone(&socket));
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let info = UdpConnectionInfo::new(Arc::clone(&socket));
+                let connection = manager.create_connection(source, to.clone(), info).await.unwrap();
+                assert!(manager.connection_count() <= 1 + WORKERS);
+                connection.forward(b"x").unwrap();
+            }
+        })
+    };
+    const WORKERS: usize = 4;
+    let workers: Vec<_> = (0..WORKERS).map(|_| worker()).collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    assert_eq!(manager.connection_count(), 0);
+    let stats = manager.stats();
+    assert_eq!((stats.opened, stats.dropped()), (stats.closed(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handling_ends_in_order_with_silence_and_with_the_reason_otherwise() {
     let network = network();
-    let config = UdpManagerConfig { unverified_timeout: milliseconds(10), ..Default::default() };
+    let config = UdpManagerConfig { unverified_timeout: milliseconds(800), ..Default::default() };
     let manager = manager(&network, config);
     let to = echo(&network, 1).await;
     let (socket, _) = backend(&network).await;

@@ -6,7 +6,12 @@ use trunkline_core::{CloseReason, ConnectionManager, DropReason, events::EventKi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_sources_stays_within_both_caps_and_displaces_no_verified_session() {
     let network = network();
-    let config = UdpManagerConfig { max_sessions: 8, max_unverified: 4, ..Default::default() };
+    let config = UdpManagerConfig {
+        max_sessions: 8,
+        max_unverified: 4,
+        unverified_timeout: TimeLimit::Never,
+        ..Default::default()
+    };
     let manager = manager(&network, config);
     let to = relay(&manager, &echo(&network, 1).await).await;
     let regular = Client::of(to).await;

@@ -128,18 +128,25 @@ pub(super) async fn create(
     let bound = info.socket.address().socket_addr().ok_or_else(|| not_udp("socket"))?;
     let local = SocketAddr::new(info.local.unwrap_or_else(|| bound.ip()), bound.port());
     let key = SessionKey { source, local };
-    let make = || {
-        shared.begin(Plan {
-            key,
-            outlet: Arc::clone(&info.socket),
-            to,
-            idle_timeout: info.idle_timeout.unwrap_or(shared.config.idle_timeout),
-        })
-    };
-    let session = shared.sessions.find_or_make(key, make).await?;
-    let connection = UdpConnection::new(shared, session);
-    connection.session.opened().await?;
-    Ok(connection)
+    loop {
+        let make = || {
+            shared.begin(Plan {
+                key,
+                outlet: Arc::clone(&info.socket),
+                to: to.clone(),
+                idle_timeout: info.idle_timeout.unwrap_or(shared.config.idle_timeout),
+            })
+        };
+        let session = shared.sessions.find_or_make(key, make).await?;
+        let connection = UdpConnection::new(shared, session);
+        if connection.session.is_let_go() {
+            // By its last holder, between the look and now: ours is the next one.
+            shared.sessions.forget(&connection.session);
+            continue;
+        }
+        connection.session.opened().await?;
+        return Ok(connection);
+    }
 }
 
 pub(super) async fn handle(connection: UdpConnection) -> Result<(), ConnectionError> {

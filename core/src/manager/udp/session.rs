@@ -226,6 +226,11 @@ impl Session {
         matches!(*self.link.read(), Link::Over)
     }
 
+    /// Whether it ended because nobody held it any more.
+    pub(super) fn is_let_go(&self) -> bool {
+        self.is_over() && self.metrics.close_reason() == Some(CloseReason::Cancelled)
+    }
+
     /// Waits for the end.
     pub(super) async fn over(&self) {
         self.over.cancelled().await;

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use std::{error::Error, future::poll_fn, io, net::SocketAddr, sync::Arc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Batches that are carried before other tasks of the runtime get their turn.
 const ROUNDS: usize = 16;
@@ -25,7 +25,11 @@ pub(super) async fn serve(shared: Arc<Shared>, session: Arc<Session>) {
         made = make(&shared, &session) => made,
     };
     match made {
-        Ok((socket, peer, metrics)) => session.open(socket, peer, metrics),
+        Ok((socket, peer, metrics)) => {
+            session.open(socket, peer, metrics);
+            // The silence of its client is counted from here: until now it could not have had an answer.
+            shared.sessions.touch(&session);
+        }
         Err(error) => {
             tracing::debug!(error = &error as &dyn Error, "destination not reached");
             session.fail(error);
@@ -39,13 +43,21 @@ pub(super) async fn serve(shared: Arc<Shared>, session: Arc<Session>) {
             () = poll_fn(|cx| session.poll_answer_ready(cx)) => {}
         }
         let mut inbox = shared.inboxes.take();
-        carry(&shared, &session, &mut inbox);
+        let carried = carry(&shared, &session, &mut inbox);
         shared.inboxes.give_back(inbox);
+        if carried.is_err() {
+            // The next receive would fail alike: an error must not make it spin.
+            tokio::select! {
+                biased;
+                () = session.over() => return,
+                () = sleep(shared.config.receive_pause) => {}
+            }
+        }
     }
 }
 
 /// Carries the answers that are there.
-fn carry(shared: &Shared, session: &Arc<Session>, inbox: &mut Inbox) {
+fn carry(shared: &Shared, session: &Session, inbox: &mut Inbox) -> io::Result<()> {
     for _ in 0..ROUNDS {
         match session.receive(inbox) {
             Ok(()) => {}
@@ -54,10 +66,10 @@ fn carry(shared: &Shared, session: &Arc<Session>, inbox: &mut Inbox) {
                 shared.datagrams.add_refused(1);
                 continue;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => {
                 tracing::debug!(%error, "receiving from the destination failed");
-                return;
+                return Err(error);
             }
         }
         while let Some((_, train)) = inbox.next_train() {
@@ -65,6 +77,7 @@ fn carry(shared: &Shared, session: &Arc<Session>, inbox: &mut Inbox) {
         }
         shared.sessions.touch(session);
     }
+    Ok(())
 }
 
 async fn make(
