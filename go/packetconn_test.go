@@ -226,6 +226,7 @@ func TestManyReadersShareWhatComes(t *testing.T) {
 	balanced(t)
 	server, client := packets(t, "127.0.0.1:0"), packets(t, "127.0.0.1:0")
 	const readers, each = 8, 50
+	places := make(chan struct{}, 16) // what the socket's buffer holds for sure
 	var mu sync.Mutex
 	seen := make(map[string]int)
 	var reading sync.WaitGroup
@@ -241,15 +242,14 @@ func TestManyReadersShareWhatComes(t *testing.T) {
 				mu.Lock()
 				seen[string(buf[:n])]++
 				mu.Unlock()
+				<-places
 			}
 		})
 	}
 	for i := range readers * each {
+		places <- struct{}{}
 		if _, err := client.WriteTo(fmt.Append(nil, i), server.LocalAddr()); err != nil {
 			t.Fatal(err)
-		}
-		if i%32 == 0 {
-			runtime.Gosched()
 		}
 	}
 	reading.Wait()

@@ -158,9 +158,9 @@ func TestAnUnverifiedSourceGetsNoMoreThanTheLimit(t *testing.T) {
 }
 
 func TestSilenceEndsASessionInTheTimeOfItsClassAndRelay(t *testing.T) {
-	m := newUdpManager(t, UdpManagerConfig{UnverifiedTimeout: After(5 * time.Millisecond), IdleTimeout: Never})
+	m := newUdpManager(t, UdpManagerConfig{UnverifiedTimeout: After(time.Second), IdleTimeout: Never})
 	destination := echoingPackets(t, 1)
-	to := relayed(t, m, destination, UdpRelayOptions{IdleTimeout: After(10 * time.Millisecond)})
+	to := relayed(t, m, destination, UdpRelayOptions{IdleTimeout: After(500 * time.Millisecond)})
 	client := packets(t, "127.0.0.1:0")
 	ask(t, client, to, "1")
 	ask(t, client, to, "2")

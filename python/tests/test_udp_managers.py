@@ -110,9 +110,9 @@ def test_an_unverified_source_gets_no_more_than_the_limit() -> None:
 
 
 def test_silence_ends_a_session_in_the_time_of_its_class_and_relay() -> None:
-    config = UdpManagerConfig(unverified_timeout=timedelta(milliseconds=5), idle_timeout=NEVER)
+    config = UdpManagerConfig(unverified_timeout=timedelta(seconds=1), idle_timeout=NEVER)
     with UdpConnectionManager(config) as manager, echo() as destination, bound() as client:
-        short = timedelta(milliseconds=10)
+        short = timedelta(milliseconds=500)
         to = front(manager.relay("udp://127.0.0.1:0", destination, idle_timeout=short))
         for data in (b"1", b"2"):
             client.send_to(data, to)
