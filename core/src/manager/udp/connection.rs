@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 /// What a [`UdpConnection`] is made of besides its addresses: the socket that its client sends to.
@@ -99,15 +99,16 @@ impl UdpConnection {
         Err(self.session.why_over(Step::Write))
     }
 
-    fn new(shared: &Arc<Shared>, session: Arc<Session>) -> Self {
-        session.holders.fetch_add(1, Ordering::AcqRel);
-        Self { session, shared: Arc::clone(shared) }
+    /// `None` if its last holder has just let it go.
+    fn new(shared: &Arc<Shared>, session: &Arc<Session>) -> Option<Self> {
+        let made = || Self { session: Arc::clone(session), shared: Arc::clone(shared) };
+        session.hold().then(made)
     }
 }
 
 impl Drop for UdpConnection {
     fn drop(&mut self) {
-        if self.session.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.session.let_go() {
             self.shared.end(&self.session, CloseReason::Cancelled);
         }
     }
@@ -138,12 +139,11 @@ pub(super) async fn create(
             })
         };
         let session = shared.sessions.find_or_make(key, make).await?;
-        let connection = UdpConnection::new(shared, session);
-        if connection.session.is_let_go() {
-            // By its last holder, between the look and now: ours is the next one.
-            shared.sessions.forget(&connection.session);
+        let Some(connection) = UdpConnection::new(shared, &session) else {
+            // It was found a moment too late: ours is the next one.
+            shared.sessions.forget(&session);
             continue;
-        }
+        };
         connection.session.opened().await?;
         return Ok(connection);
     }

@@ -42,6 +42,9 @@ pub(super) struct SessionKey {
     pub(super) local: SocketAddr,
 }
 
+/// In place of a number of holders: there were some, and none is left.
+const LET_GO: usize = usize::MAX;
+
 /// How a session is made.
 pub(super) struct Plan {
     pub(super) key: SessionKey,
@@ -73,8 +76,8 @@ pub(super) struct Session {
     over: CancellationToken,
     events: Events,
     live: Weak<Live>,
-    /// Handles that the host has.
-    pub(super) holders: AtomicUsize,
+    /// Handles that the host has, or [`LET_GO`].
+    holders: AtomicUsize,
 }
 
 /// ```text
@@ -142,12 +145,14 @@ impl Session {
     /// Takes datagrams from the client; says whether they have verified it just now. `None` if the session is over,
     /// and they were not taken.
     pub(super) fn forward(&self, train: Train<'_>) -> Option<bool> {
+        // Before it is sent: the answer to it may be faster than this thread.
+        let verified = self.trust.lock().on_client(train.bytes().len());
         if !self.send_on(train) && !self.queue(train) {
             return None;
         }
         self.metrics.add_received(train.bytes().len() as u64);
         self.datagrams_received.fetch_add(train.len() as u64, Ordering::Relaxed);
-        Some(self.trust.lock().on_client(train.bytes().len()))
+        Some(verified)
     }
 
     fn send_on(&self, train: Train<'_>) -> bool {
@@ -226,9 +231,16 @@ impl Session {
         matches!(*self.link.read(), Link::Over)
     }
 
-    /// Whether it ended because nobody held it any more.
-    pub(super) fn is_let_go(&self) -> bool {
-        self.is_over() && self.metrics.close_reason() == Some(CloseReason::Cancelled)
+    /// One more handle of the host's; false if the last one was just let go, and the session ends with it.
+    pub(super) fn hold(&self) -> bool {
+        let more = |count| (count != LET_GO).then(|| count + 1);
+        self.holders.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
+    }
+
+    /// One handle fewer; says whether it was the last, which then ends the session.
+    pub(super) fn let_go(&self) -> bool {
+        let fewer = |count| Some(if count == 1 { LET_GO } else { count - 1 });
+        self.holders.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer) == Ok(1)
     }
 
     /// Waits for the end.
