@@ -28,7 +28,7 @@ PARTS := $(strip test-rust \
 	$(if $(wildcard models/Cargo.toml),test-loom) \
 	$(if $(wildcard python/pyproject.toml),test-python) \
 	$(if $(wildcard go/go.mod),test-go) \
-	test-hello test-killed)
+	test-hello test-example test-killed)
 
 WHEEL_SOURCES := $(shell git ls-files core ffi python Cargo.toml Cargo.lock 2>/dev/null)
 
@@ -93,6 +93,10 @@ test-go: tools $(GO_READY) library ## The Go package, under the race detector
 test-hello: tools .venv/.wheel $(GO_READY) library ## The README's program in each language
 	examples/hello/run
 
+.PHONY: test-example
+test-example: tools .venv/.wheel $(GO_READY) library ## Connection management on real sockets, in four languages
+	examples/connection_management/run
+
 .PHONY: test-killed
 test-killed: tools .venv/.wheel $(GO_READY) release ## A client of each language killed in mid-transfer: the counts stay exact
 	examples/demo/run kill
@@ -122,7 +126,7 @@ bench-pool: tools .venv/.wheel $(GO_READY) release ## The pools beside those of 
 # the root package among them, the debug library is the very one of test-rust.
 .PHONY: library
 library: tools ## The debug library in target/debug, which the tests of Go and C use
-	$(CARGO) build --locked -p trunkline -p trunkline-ffi -p trunkline-examples --lib --bin hello
+	$(CARGO) build --locked -p trunkline -p trunkline-ffi -p trunkline-examples --lib --bin hello --bin connection_management
 	$(call soname_link,target/debug)
 
 .PHONY: release
