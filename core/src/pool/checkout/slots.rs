@@ -152,6 +152,10 @@ impl<R> Slots<R> {
     /// Takes a place for a connection that is about to be made.
     pub(crate) fn occupy(&mut self, phase: Phase<R>) -> SlotId {
         let index = self.vacant.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                // By an eighth, where a vector would double: a small pool has no room that it does not use.
+                self.slots.reserve_exact(2 + self.slots.len() / 8);
+            }
             self.slots.push(Slot { turn: 0, phase: Phase::Vacant });
             (self.slots.len() - 1) as u32
         });
