@@ -9,14 +9,14 @@ use std::{
 
 /// The lowest row first. Each may use the rows before it, never its own.
 const ROWS: &[&[&str]] = &[
-    &["address", "duration", "secret", "sync"],
+    &["address", "duration", "secret", "status", "sync"],
     &["error", "context", "fork", "backoff", "budget"],
     &["config", "metrics", "events", "completion"],
     &["identity"],
     &["transport"],
     &["relay", "probe", "endpoint"],
     &["pool"],
-    &["manager"],
+    &["manager", "channel"],
 ];
 
 /// The only files of core that may hold `unsafe`.

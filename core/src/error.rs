@@ -1,6 +1,10 @@
 //! The one error of Trunkline: which step, whose fault, where, why, and is a retry safe.
 
-use crate::address::{Address, AddressError};
+use crate::{
+    address::{Address, AddressError},
+    status::StatusCode,
+};
+use bytes::Bytes;
 use std::{borrow::Cow, error::Error, fmt, io, sync::Arc, time::Duration};
 
 /// What was being done when an operation failed. The numbers are part of the ABI and are never reused.
@@ -30,6 +34,8 @@ pub enum Step {
     Drain = 10,
     /// Waiting for an event.
     Wait = 11,
+    /// Calling a method of a service.
+    Call = 12,
 }
 
 impl Step {
@@ -47,6 +53,7 @@ impl Step {
             Self::Shutdown => "shutdown",
             Self::Drain => "drain",
             Self::Wait => "wait",
+            Self::Call => "call",
         }
     }
 
@@ -138,6 +145,28 @@ pub enum ConnectionError {
         /// Where.
         at: Place,
     },
+    /// A call ended with a status of gRPC that is not OK.
+    Rpc {
+        /// The status, with what came with it.
+        status: Arc<RpcStatus>,
+        /// Where.
+        at: Place,
+    },
+}
+
+/// How a call ended that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcStatus {
+    /// gRPC's status.
+    pub code: StatusCode,
+    /// What the server, or this library, says about it.
+    pub message: Box<str>,
+    /// What the server sent with it: names in lower case, values of `-bin` names decoded.
+    pub metadata: Vec<(Box<str>, Bytes)>,
+    /// `grpc-status-details-bin`, decoded; empty if there was none.
+    pub details: Bytes,
+    /// Whether it is certain that no byte of the call left this process.
+    pub nothing_sent: bool,
 }
 
 /// Whose fault it is that TLS failed. The numbers are part of the ABI and are never reused.
@@ -288,6 +317,11 @@ impl ConnectionError {
         Self::Timeout { waited, at }
     }
 
+    /// A call ended with `status`.
+    pub fn rpc(status: RpcStatus, at: Place) -> Self {
+        Self::Rpc { status: Arc::new(status), at }
+    }
+
     /// The object was closed by this process.
     pub fn closed(step: Step) -> Self {
         Self::Closed { at: Place::at(step) }
@@ -345,7 +379,8 @@ impl ConnectionError {
             | Self::Closed { at }
             | Self::InvalidConfig { at, .. }
             | Self::Tls { at, .. }
-            | Self::Protocol { at, .. } => at,
+            | Self::Protocol { at, .. }
+            | Self::Rpc { at, .. } => at,
         }
     }
 
@@ -401,6 +436,7 @@ impl ConnectionError {
             | Self::BindFailed { .. }
             | Self::InvalidConfig { .. } => true,
             Self::Udp { case, .. } => case.is_safe_to_retry(),
+            Self::Rpc { status, .. } => status.nothing_sent,
         }
     }
 
@@ -411,7 +447,7 @@ impl ConnectionError {
             Self::LimitExceeded { .. }
             | Self::CircuitOpen { .. }
             | Self::ConnectionFailed { .. } => true,
-            Self::Timeout { .. } | Self::Broken { .. } => self.is_nothing_sent(),
+            Self::Timeout { .. } | Self::Broken { .. } | Self::Rpc { .. } => self.is_nothing_sent(),
             Self::Udp { case, .. } => case.is_safe_to_retry(),
             Self::BindFailed { .. }
             | Self::Closed { .. }
@@ -451,6 +487,8 @@ impl fmt::Display for ConnectionError {
             Self::Closed { .. } => f.write_str(": closed"),
             Self::Tls { fault, .. } => write!(f, ": {}", fault.reason()),
             Self::Protocol { reason, .. } => write!(f, ": peer broke the protocol: {reason}"),
+            Self::Rpc { status, .. } if status.message.is_empty() => write!(f, ": {}", status.code),
+            Self::Rpc { status, .. } => write!(f, ": {}: {}", status.code, status.message),
             Self::InvalidConfig { .. } => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains; UdpConnectionManager: sessions
+//!   channel    Channel: calls to gRPC servers, retried, balanced, kept alive
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring; CheckoutPool: one caller at a time
 //!   relay      copies both ways, counts, half-closes
 //!   probe      TcpProbedProtocol, UdpProbedProtocol: what a peer speaks, from its first bytes
@@ -10,7 +11,7 @@
 //!   identity   Tls: certificates, keys and roots in use, renewed when their files change
 //!   config · metrics · events · completion
 //!   error · context · backoff · budget · fork
-//!   address · duration · secret
+//!   address · duration · secret · status
 //! ```
 //!
 //! A module uses those below it, never its own row or above; a test holds it to that.
@@ -35,6 +36,7 @@
 pub mod address;
 pub mod backoff;
 pub mod budget;
+pub mod channel;
 pub mod completion;
 pub mod config;
 pub mod context;
@@ -50,12 +52,14 @@ pub mod pool;
 pub mod probe;
 pub mod relay;
 pub mod secret;
+mod status;
 mod sync;
 pub mod transport;
 
 pub use address::{Address, AddressError};
 pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
+pub use channel::{Call, CallOptions, Channel, ChannelServer, ConnectivityState};
 pub use config::{
     BalanceConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, HealthConfig,
     OutlierConfig, PipeConfig, PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig, TlsConfig,
@@ -67,7 +71,7 @@ pub use endpoint::{
     EndpointSet, HealthCheck, OpenFor, Outcome, OutlierDetector, Pass, PeakEwma, Peers, Picker,
     ResolvedName,
 };
-pub use error::{ConnectionError, Place, Step, TlsFailure, TlsFault, UdpCase};
+pub use error::{ConnectionError, Place, RpcStatus, Step, TlsFailure, TlsFault, UdpCase};
 pub use events::{Event, Events};
 pub use identity::Tls;
 pub use manager::{
@@ -84,6 +88,7 @@ pub use probe::{
     DnsQuery, PostgresRequest, TcpProbedProtocol, TlsHello, UdpProbedProtocol, Verdict,
 };
 pub use secret::Secret;
+pub use status::StatusCode;
 pub use transport::{
     CloseHandle, ConnectOptions, Datagram, DatagramCloseHandle, DatagramReady, DatagramStats,
     ListenOptions, Listener, ListenerReady, Network, Received, Stream, StreamReady, TlsSession,

@@ -33,6 +33,12 @@ pub struct ConnectionConfig {
     /// Largest message either way, in bytes, after decompression. Default: 4 MiB (high throughput
     /// 16 MiB). Limits: 1 to 2 GiB − 1. Cost: as much memory for each message under way.
     pub max_message_size: u32,
+    /// Calls that may wait for a connection at one time. Default: 10,000. Limits: 0 (none waits) to 1,000,000.
+    /// Cost: the next one is refused as RESOURCE_EXHAUSTED.
+    pub max_queued_calls: u32,
+    /// Bytes of a call's request that are kept, to be sent again. Default: 256 KiB. Limits: 0 (nothing is sent
+    /// again) to 1 GiB. Cost: as much memory for each call under way; one that sends more is not retried.
+    pub retry_buffer_size: u32,
     /// Whether calls are spread over several connections to the same peer.
     pub pooling: PoolingConfig,
     /// What happens to calls: retries.
@@ -133,6 +139,8 @@ impl ConnectionConfig {
             keepalive: KeepaliveParams::default(),
             idle_timeout: TimeLimit::secs(30 * 60),
             max_message_size: 4 << 20,
+            max_queued_calls: 10_000,
+            retry_buffer_size: 256 << 10,
             pooling: PoolingConfig::default(),
             service_config: ServiceConfig::default(),
         }
@@ -156,6 +164,7 @@ impl ConnectionConfig {
                     backoff_multiplier: 1.5,
                     retryable_status_codes: vec![StatusCode::Unavailable],
                 },
+                document: None,
             },
             ..Self::production()
         }
@@ -184,6 +193,7 @@ impl ConnectionConfig {
                         StatusCode::DeadlineExceeded,
                     ],
                 },
+                document: None,
             },
             ..Self::production()
         }
@@ -211,6 +221,8 @@ impl Config for ConnectionConfig {
         check::within("keepalive", self.keepalive.validate())?;
         check::limit("idle_timeout", self.idle_timeout, Duration::ZERO..=LONGEST)?;
         check::number("max_message_size", self.max_message_size, 1..=i32::MAX as u32)?;
+        check::number("max_queued_calls", self.max_queued_calls, 0..=1_000_000)?;
+        check::number("retry_buffer_size", self.retry_buffer_size, 0..=1 << 30)?;
         check::within("pooling", self.pooling.validate())?;
         check::within("service_config", self.service_config.validate())
     }

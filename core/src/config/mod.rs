@@ -13,6 +13,7 @@
 mod backoff;
 mod balance;
 mod breaker;
+mod channel_server;
 mod check;
 mod checkout;
 mod connection;
@@ -23,14 +24,16 @@ mod outlier;
 mod pool;
 mod resolve;
 mod retry;
+mod service;
 mod tls;
 mod transport;
 mod tuner;
 mod udp;
 
-pub use crate::{backoff::BackoffConfig, duration::TimeLimit};
+pub use crate::{backoff::BackoffConfig, duration::TimeLimit, status::StatusCode};
 pub use balance::{BalanceConfig, EwmaConfig, PickPolicy, SlowStartConfig};
 pub use breaker::BreakerConfig;
+pub use channel_server::ChannelServerConfig;
 pub use checkout::{CheckoutPoolConfig, IdleOrder};
 pub use connection::{ConnectionConfig, KeepaliveParams, PoolingConfig, Preset};
 pub use health::HealthConfig;
@@ -38,7 +41,10 @@ pub use manager::TcpManagerConfig;
 pub use outlier::{FailurePercentageConfig, OutlierConfig, SuccessRateConfig};
 pub use pool::{FullPolicy, PoolConfig};
 pub use resolve::ResolveConfig;
-pub use retry::{RetryPolicy, ServiceConfig, StatusCode};
+pub use retry::{RetryPolicy, ServiceConfig};
+pub use service::{
+    CallPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryThrottling, ServiceDocument,
+};
 pub use tls::{
     ClientAuth, TlsCertificate, TlsChain, TlsClientConfig, TlsConfig, TlsKey, TlsRoots,
     TlsServerConfig, TlsVersion,

@@ -1,7 +1,7 @@
 //! What happens to calls: when a failed one is tried again.
 
 use super::{
-    Config,
+    Config, ServiceDocument, StatusCode,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::error::ConnectionError;
@@ -12,8 +12,13 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// When a failed call is tried again.
+    /// When a failed call is tried again. Default: see there. Without effect where there is a `document`.
     pub retry_policy: RetryPolicy,
+    /// gRPC's service config, the JSON form of `grpc.service_config.ServiceConfig`: timeouts, retries, hedging
+    /// and more by method, throttling, balancing. Default: none. Limits: those of gRPC; see
+    /// [`ServiceDocument`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<serde_json::Value>,
 }
 
 /// When a failed call is tried again. Attempts share the deadline of their call.
@@ -41,47 +46,6 @@ pub struct RetryPolicy {
     ///
     /// Cost: DEADLINE_EXCEEDED helps only where the server has a shorter deadline than the call.
     pub retryable_status_codes: Vec<StatusCode>,
-}
-
-/// How a call ended, by gRPC's numbers and names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[repr(i32)]
-pub enum StatusCode {
-    /// It succeeded.
-    Ok = 0,
-    /// The caller gave it up.
-    Cancelled = 1,
-    /// The server does not say.
-    Unknown = 2,
-    /// The request makes no sense whatever the server's state.
-    InvalidArgument = 3,
-    /// Its deadline passed.
-    DeadlineExceeded = 4,
-    /// What it asks for is not there.
-    NotFound = 5,
-    /// What it would create is there.
-    AlreadyExists = 6,
-    /// The caller is known and not allowed to.
-    PermissionDenied = 7,
-    /// A quota or a size limit is reached.
-    ResourceExhausted = 8,
-    /// The server's state forbids it until somebody changes that.
-    FailedPrecondition = 9,
-    /// A conflict with another call; the whole sequence may be tried again.
-    Aborted = 10,
-    /// Past the end of something.
-    OutOfRange = 11,
-    /// The server does not offer it.
-    Unimplemented = 12,
-    /// An invariant of the server or of the transport is broken.
-    Internal = 13,
-    /// The service cannot be reached now.
-    Unavailable = 14,
-    /// Data is lost or corrupt beyond repair.
-    DataLoss = 15,
-    /// The caller is not known.
-    Unauthenticated = 16,
 }
 
 impl Default for RetryPolicy {
@@ -118,6 +82,8 @@ impl Config for RetryPolicy {
 
 impl Config for ServiceConfig {
     fn validate(&self) -> Result<(), ConnectionError> {
-        check::within("retry_policy", self.retry_policy.validate())
+        check::within("retry_policy", self.retry_policy.validate())?;
+        let parsed = self.document.as_ref().map(ServiceDocument::from_value);
+        check::within("document", parsed.transpose().map(drop))
     }
 }

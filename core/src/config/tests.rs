@@ -28,6 +28,7 @@ fn every_default_and_preset_is_valid_and_survives_json() {
     round_trips(&PoolConfig::default());
     round_trips(&PipeConfig::default());
     round_trips(&BreakerConfig::default());
+    round_trips(&ChannelServerConfig::default());
     round_trips(&BalanceConfig::default());
     round_trips(&HealthConfig::default());
     round_trips(&OutlierConfig::default());
@@ -94,6 +95,8 @@ fn production_has_the_documented_figures() {
         "keepalive": {"time": "10s", "timeout": "5s", "permit_without_stream": true},
         "idle_timeout": "30m",
         "max_message_size": 4_194_304,
+        "max_queued_calls": 10_000,
+        "retry_buffer_size": 262_144,
         "pooling": {"enabled": false, "size": 5},
         "service_config": {"retry_policy": {
             "max_attempts": 5, "initial_backoff": "1s", "max_backoff": "30s", "backoff_multiplier": 2.0,

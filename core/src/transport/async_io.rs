@@ -88,7 +88,8 @@ impl From<ConnectionError> for io::Error {
             }
             ConnectionError::LimitExceeded { .. }
             | ConnectionError::CircuitOpen { .. }
-            | ConnectionError::Udp { .. } => io::ErrorKind::Other,
+            | ConnectionError::Udp { .. }
+            | ConnectionError::Rpc { .. } => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }

@@ -1,0 +1,295 @@
+//! One call from its request to the headers of its answer: placed, sent, and sent again as its policy says.
+
+use super::{
+    attempt::{Answer, Lost, attempt},
+    hedging,
+    replay::Replay,
+    response::{Ledger, ResponseBody, late, respond},
+    retry::{Attempts, Progress, Pushback, Verdict},
+    shared::{Shared, closed},
+    status, timeout,
+    wire::now,
+};
+use crate::config::{CallPolicy, MethodConfig, RetryPolicy, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header, uri::Scheme};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tonic::{Status, body::Body};
+
+/// The longest that a caller's timeout is kept, so that it stays on the clock.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// In the extensions of a request: whether the call waits while no address works. Goes before what the service
+/// config says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitForReady(pub bool);
+
+/// In the extensions of a request: the moment at which the call is given up, all its attempts included. The earlier
+/// of this, the header `grpc-timeout` and the service config's timeout counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(pub Instant);
+
+/// In the extensions of a request: the largest message of the answer, in bytes. The smaller of this and the
+/// channel's limits counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxReply(pub u32);
+
+/// As the source of a status: no byte of the call left this process.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was sent")]
+pub(super) struct NothingSent;
+
+/// A call that is to be sent, perhaps several times.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) shared: Arc<Shared>,
+    headers: HeaderMap,
+    uri: Uri,
+    pub(super) replay: Arc<Replay>,
+    deadline: Option<Instant>,
+    for_ready: bool,
+    limit: u32,
+    pub(super) method: Option<Arc<MethodConfig>>,
+}
+
+/// An attempt that did not succeed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) status: Status,
+    pub(super) progress: Progress,
+    pub(super) pushback: Pushback,
+    /// Another attempt would fail as well.
+    pub(super) is_final: bool,
+}
+
+impl Failed {
+    pub(super) fn code(&self) -> StatusCode {
+        status::code(&self.status)
+    }
+
+    pub(super) fn into_status(self) -> Status {
+        let mut status = self.status;
+        if self.progress == Progress::NotSent {
+            status.set_source(Arc::new(NothingSent));
+        }
+        status
+    }
+}
+
+/// Makes the call.
+///
+/// # Cancel safety
+///
+/// Dropping the future cancels the call.
+pub(super) async fn exchange(
+    shared: Arc<Shared>,
+    request: Request<Body>,
+) -> Result<Response<ResponseBody>, Status> {
+    let Some(busy) = shared.begin_call() else { return Err(closed()) };
+    let (parts, body) = request.into_parts();
+    let method = shared.method(parts.uri.path());
+    let mut ledger = Ledger::open(&shared, busy, method.clone());
+    let outgoing = match outgoing(shared, parts, body, method) {
+        Ok(outgoing) => Arc::new(outgoing),
+        Err(status) => {
+            ledger.close(status::code(&status));
+            return Err(status);
+        }
+    };
+    let answered = match outgoing.deadline {
+        None => answer(&outgoing).await,
+        Some(deadline) => {
+            let answered = tokio::time::timeout_at(deadline.into(), answer(&outgoing)).await;
+            answered.unwrap_or_else(|_| Err(outgoing.late()))
+        }
+    };
+    match answered {
+        Ok(answer) => Ok(respond(answer, outgoing.deadline, outgoing.limit, ledger)),
+        Err(status) => {
+            ledger.close(status::code(&status));
+            Err(status)
+        }
+    }
+}
+
+async fn answer(outgoing: &Arc<Outgoing>) -> Result<Answer, Status> {
+    let policy = outgoing.method.as_ref().and_then(|method| method.policy.as_ref());
+    let answer = match policy {
+        Some(CallPolicy::Hedging(policy)) => hedging::answer(outgoing, policy).await,
+        Some(CallPolicy::Retry(policy)) => retrying(outgoing, Some(policy)).await,
+        None => retrying(outgoing, None).await,
+    };
+    // Nothing of the request is needed any more but what was not sent yet.
+    outgoing.replay.commit();
+    answer
+}
+
+async fn retrying(outgoing: &Outgoing, policy: Option<&RetryPolicy>) -> Result<Answer, Status> {
+    let mut attempts = Attempts::new(policy.cloned());
+    loop {
+        let failed = match outgoing.send(attempts.previous()).await {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        if failed.is_final {
+            return Err(failed.into_status());
+        }
+        let code = failed.code();
+        let counts = attempts.is_retryable(code) || failed.pushback == Pushback::Never;
+        if counts && failed.progress == Progress::Sent {
+            outgoing.shared.count_tokens(false);
+        }
+        let is_allowed = outgoing.shared.may_resend();
+        let verdict = match outgoing.replay.is_whole() {
+            false => Verdict::Fail,
+            true => {
+                let (progress, pushback) = (failed.progress, failed.pushback);
+                attempts.on_failure(code, progress, pushback, is_allowed, fastrand::f64())
+            }
+        };
+        match verdict {
+            Verdict::Fail => return Err(failed.into_status()),
+            Verdict::Again => {
+                outgoing.shared.meters.on_transparent_retry();
+                // The task of the connection that went must have its turn to say so.
+                tokio::task::yield_now().await;
+            }
+            Verdict::Retry(delay) => {
+                outgoing.shared.meters.on_retry(delay);
+                tokio::time::sleep(delay).await;
+            }
+        }
+    }
+}
+
+fn outgoing(
+    shared: Arc<Shared>,
+    parts: http::request::Parts,
+    body: Body,
+    method: Option<Arc<MethodConfig>>,
+) -> Result<Outgoing, Status> {
+    let deadline = deadline(&parts, method.as_deref())?;
+    let asked = parts.extensions.get::<WaitForReady>().map(|asked| asked.0);
+    let for_ready = asked.or_else(|| method.as_ref().and_then(|method| method.wait_for_ready));
+    let of_method = method.as_ref().and_then(|method| method.max_response_message_bytes);
+    let of_call = parts.extensions.get::<MaxReply>().map(|most| most.0);
+    let limits = [of_method, of_call].into_iter().flatten();
+    let limit = limits.fold(shared.config.max_message_size, u32::min);
+    let uri = uri(&shared, &parts.uri)?;
+    let mut headers = parts.headers;
+    headers.remove("grpc-timeout");
+    headers.insert(header::USER_AGENT, user_agent(headers.get(header::USER_AGENT)));
+    let replay = Replay::new(body, shared.config.retry_buffer_size as usize);
+    let for_ready = for_ready.unwrap_or(false);
+    Ok(Outgoing { shared, headers, uri, replay, deadline, for_ready, limit, method })
+}
+
+fn deadline(
+    parts: &http::request::Parts,
+    method: Option<&MethodConfig>,
+) -> Result<Option<Instant>, Status> {
+    let header = match parts.headers.get("grpc-timeout") {
+        Some(text) => Some(
+            timeout::read(text.as_bytes())
+                .ok_or_else(|| Status::internal("the header grpc-timeout is none"))?,
+        ),
+        None => None,
+    };
+    let timeouts = [header, method.and_then(|method| method.timeout)].into_iter().flatten();
+    let set = parts.extensions.get::<Deadline>().map(|deadline| deadline.0);
+    let now = now();
+    Ok(timeouts.map(|timeout| now + timeout.min(FAR)).chain(set).min())
+}
+
+fn uri(shared: &Shared, given: &Uri) -> Result<Uri, Status> {
+    let authority = match given.authority() {
+        Some(authority) => authority.clone(),
+        None => shared.authority.clone(),
+    };
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query = given.path_and_query().cloned();
+    Uri::from_parts(parts).map_err(|error| Status::internal(format!("the method's path: {error}")))
+}
+
+fn user_agent(given: Option<&HeaderValue>) -> HeaderValue {
+    const OURS: &str = concat!("trunkline/", env!("CARGO_PKG_VERSION"));
+    let given = given.and_then(|value| value.to_str().ok());
+    let joined = given.and_then(|given| HeaderValue::try_from(format!("{given} {OURS}")).ok());
+    joined.unwrap_or_else(|| HeaderValue::from_static(OURS))
+}
+
+impl Outgoing {
+    /// Makes one attempt; `previous` were made before it.
+    pub(super) async fn send(&self, previous: u32) -> Result<Answer, Failed> {
+        let header = self.shared.hash_header();
+        let key = header.and_then(|name| self.headers.get(name)).map(HeaderValue::as_bytes);
+        let place = self.shared.place(key, self.for_ready).await.map_err(|mut status| {
+            status.set_source(Arc::new(NothingSent));
+            // For the policy it is an attempt like any other: who waited long enough has waited.
+            Failed { status, progress: Progress::Sent, pushback: Pushback::Silent, is_final: false }
+        })?;
+        self.shared.meters.on_attempt();
+        match attempt(place, self.head(previous), self.replay.read()).await {
+            Ok(answer) => check(answer),
+            Err(Lost { status, progress, is_final }) => {
+                Err(Failed { status, progress, pushback: Pushback::Silent, is_final })
+            }
+        }
+    }
+
+    fn head(&self, previous: u32) -> Request<()> {
+        let mut head = Request::new(());
+        *head.method_mut() = http::Method::POST;
+        *head.uri_mut() = self.uri.clone();
+        *head.version_mut() = Version::HTTP_2;
+        *head.headers_mut() = self.headers.clone();
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(now());
+            if let Ok(left) = HeaderValue::try_from(timeout::write(left)) {
+                head.headers_mut().insert("grpc-timeout", left);
+            }
+        }
+        if previous > 0 {
+            head.headers_mut().insert("grpc-previous-rpc-attempts", HeaderValue::from(previous));
+        }
+        head
+    }
+
+    fn late(&self) -> Status {
+        match self.shared.state() {
+            super::ConnectivityState::Ready => late(),
+            super::ConnectivityState::Idle
+            | super::ConnectivityState::Connecting
+            | super::ConnectivityState::TransientFailure
+            | super::ConnectivityState::Shutdown => Status::deadline_exceeded(format!(
+                "the deadline of the call has passed; {}",
+                self.shared.unreached_text()
+            )),
+        }
+    }
+}
+
+/// An answer that is no success yet may be one still; one that has failed already may be tried again.
+fn check(answer: Answer) -> Result<Answer, Failed> {
+    let headers = answer.response.headers();
+    let failed = |status: Status| {
+        let values = headers.get_all("grpc-retry-pushback-ms");
+        let pushback = Pushback::of(values.iter().map(HeaderValue::as_bytes));
+        Err(Failed { status, progress: Progress::Sent, pushback, is_final: false })
+    };
+    match status::code_of(headers) {
+        Some(StatusCode::Ok) => Ok(answer),
+        Some(_) => failed(
+            Status::from_header_map(headers)
+                .unwrap_or_else(|| Status::unknown("no status of gRPC")),
+        ),
+        None if answer.response.status() != http::StatusCode::OK => {
+            failed(status::of_http(answer.response.status()))
+        }
+        None => Ok(answer),
+    }
+}

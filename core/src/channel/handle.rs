@@ -1,0 +1,208 @@
+//! What a program holds of a channel.
+
+use super::{
+    ConnectivityState, exchange::exchange, response::ResponseBody, shared::Shared, wire::now,
+};
+use crate::{
+    config::ConnectionConfig,
+    error::{ConnectionError, Place, Step},
+    transport::Network,
+};
+use http::{Request, Response};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+use tonic::{Status, body::Body};
+
+/// One logical gRPC peer, over as many connections as its configuration allows.
+///
+/// It connects when it is first called, again whenever a connection is lost, and rests when nobody calls. Calls
+/// go through [`unary`](Self::unary) and [`call`](Self::call) as bytes; a generated tonic client takes the
+/// channel as its service unchanged.
+///
+/// Clones are handles to one channel. Once the last is dropped, calls under way finish and the connections close.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    owner: Arc<Owner>,
+}
+
+#[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Waits for the headers of an answer; made by calling a [`Channel`] as a service.
+pub type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Status>> + Send>>;
+
+impl Channel {
+    /// Makes a channel; nothing is connected yet.
+    ///
+    /// `target` is `dns:host:port` (or `host:port`), `ipv4:1.2.3.4:5,…`, `ipv6:[::1]:5,…`, `unix:path`,
+    /// `unix-abstract:name`, `mem:name`, `passthrough:address`, or a list such as `tcp://a:1,mem:b`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] for a target that is none and a configuration that is out of its range.
+    pub fn new(
+        network: &Network,
+        target: &str,
+        config: ConnectionConfig,
+    ) -> Result<Self, ConnectionError> {
+        let shared = Shared::start(network.clone(), target, config)?;
+        Ok(Self { owner: Arc::new(Owner(shared)) })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.owner.0
+    }
+
+    /// The target, as it was given.
+    pub fn target(&self) -> &str {
+        &self.shared().target.text
+    }
+
+    /// What is told of the channel now; with `try_to_connect` it leaves idle, without waiting.
+    pub fn state(&self, try_to_connect: bool) -> ConnectivityState {
+        let state = self.shared().state();
+        if try_to_connect {
+            self.connect();
+        }
+        state
+    }
+
+    /// Whether calls can be sent at once, or a connection is made as soon as one comes.
+    pub fn is_healthy(&self) -> bool {
+        match self.shared().state() {
+            ConnectivityState::Ready | ConnectivityState::Idle | ConnectivityState::Connecting => {
+                true
+            }
+            ConnectivityState::TransientFailure | ConnectivityState::Shutdown => false,
+        }
+    }
+
+    /// Leaves idle: begins to connect, if nothing stands or is under way. Does not wait.
+    pub fn connect(&self) {
+        self.shared().connect();
+    }
+
+    /// Forgets failures, and tries at once what would have waited: the host knows that the network is back.
+    pub fn reset_connect_backoff(&self) {
+        self.shared().reset_backoff();
+    }
+
+    /// Waits until the state is another than `last_seen`, and says which. States that were left again meanwhile
+    /// are not seen.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Timeout`] once `deadline` has passed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn wait_for_state_change(
+        &self,
+        last_seen: ConnectivityState,
+        deadline: Option<Instant>,
+    ) -> Result<ConnectivityState, ConnectionError> {
+        let mut states = self.shared().states();
+        let started = now();
+        let changed = async {
+            let found = states.wait_for(|state| *state != last_seen).await;
+            found.map_or(ConnectivityState::Shutdown, |state| *state)
+        };
+        within(deadline, changed).await.ok_or_else(|| {
+            let waited = now().saturating_duration_since(started);
+            ConnectionError::timeout(Some(waited), Place::at(Step::Wait))
+        })
+    }
+
+    /// Connects, and waits until calls can be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Timeout`] once `deadline` has passed; its cause says for each address why it does not
+    /// work and when it is tried again. [`ConnectionError::Closed`] once the channel is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the waiting; the channel goes on connecting.
+    pub async fn wait_ready(&self, deadline: Option<Instant>) -> Result<(), ConnectionError> {
+        let mut states = self.shared().states();
+        let started = now();
+        let ready = async {
+            loop {
+                // Not looked at in place: to connect changes what is borrowed.
+                let state = *states.borrow_and_update();
+                match state {
+                    ConnectivityState::Ready => return Ok(()),
+                    ConnectivityState::Shutdown => {
+                        return Err(ConnectionError::closed(Step::Connect));
+                    }
+                    ConnectivityState::Idle => self.connect(),
+                    ConnectivityState::Connecting | ConnectivityState::TransientFailure => {}
+                }
+                if states.changed().await.is_err() {
+                    return Err(ConnectionError::closed(Step::Connect));
+                }
+            }
+        };
+        within(deadline, ready).await.unwrap_or_else(|| {
+            let waited = now().saturating_duration_since(started);
+            let at = Place::at(Step::Connect).because(self.shared().unreached());
+            Err(ConnectionError::timeout(Some(waited), at))
+        })
+    }
+
+    /// Calls that wait for a connection now.
+    pub fn queued_calls(&self) -> usize {
+        self.shared().queued()
+    }
+
+    /// Takes no new calls, lets those under way finish until `deadline` (`None`: none is waited for), ends the
+    /// rest, and returns when every descriptor is gone. Idempotent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the channel closed to new calls; those under way go on.
+    pub async fn close(&self, deadline: Option<Instant>) {
+        self.shared().finish(deadline.unwrap_or_else(now)).await;
+    }
+
+    /// Ends everything without waiting.
+    pub fn stop(&self) {
+        self.shared().close();
+        self.shared().cut();
+    }
+}
+
+impl tower_service::Service<Request<Body>> for Channel {
+    type Response = Response<ResponseBody>;
+    type Error = Status;
+    type Future = ResponseFuture;
+
+    /// Always ready: calls wait for a connection themselves, each within its deadline.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        Box::pin(exchange(Arc::clone(self.shared()), request))
+    }
+}
+
+async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await.ok(),
+        None => Some(work.await),
+    }
+}

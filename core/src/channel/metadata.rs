@@ -1,0 +1,94 @@
+//! Metadata of calls as plain pairs: names in lower case, values as bytes, `-bin` ones decoded.
+
+use crate::error::ConnectionError;
+use bytes::Bytes;
+use tonic::metadata::{Ascii, Binary, KeyAndValueRef, MetadataKey, MetadataMap, MetadataValue};
+
+/// Names and values, in order; a name may come more than once.
+pub type Metadata = Vec<(Box<str>, Bytes)>;
+
+/// The pairs of a map. Values of `-bin` names that are not base64 are left out.
+pub(super) fn from_map(map: &MetadataMap) -> Metadata {
+    let pair = |entry: KeyAndValueRef<'_>| match entry {
+        KeyAndValueRef::Ascii(key, value) => {
+            Some((key.as_str().into(), Bytes::copy_from_slice(value.as_bytes())))
+        }
+        KeyAndValueRef::Binary(key, value) => Some((key.as_str().into(), value.to_bytes().ok()?)),
+    };
+    map.iter().filter_map(pair).collect()
+}
+
+/// The map of pairs.
+///
+/// # Errors
+///
+/// [`ConnectionError::InvalidConfig`] for a name that is not lower case, is reserved by gRPC or HTTP/2, and for a
+/// value that is not printable ASCII under a name without `-bin`.
+pub(super) fn to_map(metadata: &[(Box<str>, Bytes)]) -> Result<MetadataMap, ConnectionError> {
+    let mut map = MetadataMap::with_capacity(metadata.len());
+    for (name, value) in metadata {
+        insert(&mut map, name, value).map_err(|reason| {
+            ConnectionError::invalid_config(format!("metadata.{name}"), reason)
+        })?;
+    }
+    Ok(map)
+}
+
+fn insert(map: &mut MetadataMap, name: &str, value: &Bytes) -> Result<(), &'static str> {
+    const RESERVED: [&str; 6] =
+        ["te", "content-type", "user-agent", "host", "connection", "transfer-encoding"];
+    if RESERVED.contains(&name) || name.starts_with("grpc-") || name.starts_with(':') {
+        return Err("is reserved");
+    }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err("must be in lower case");
+    }
+    if name.ends_with("-bin") {
+        let key = MetadataKey::<Binary>::from_bytes(name.as_bytes());
+        map.append_bin(
+            key.map_err(|_| "is no name of metadata")?,
+            MetadataValue::from_bytes(value),
+        );
+        return Ok(());
+    }
+    let key = MetadataKey::<Ascii>::from_bytes(name.as_bytes());
+    let key = key.map_err(|_| "is no name of metadata")?;
+    if !value.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
+        return Err("must be printable ASCII, for the name does not end in -bin");
+    }
+    let value = MetadataValue::try_from(&value[..]).map_err(|_| "is no value of metadata")?;
+    map.append(key, value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_that_are_not_the_callers_are_refused() {
+        for name in ["grpc-timeout", "te", ":path", "Upper", "content-type", "white space", ""] {
+            let pairs = [(name.into(), Bytes::from_static(b"x"))];
+            assert!(to_map(&pairs).is_err(), "{name}");
+        }
+        assert!(to_map(&[("name".into(), Bytes::from_static(b"\n"))]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_survive(
+            texts in prop::collection::vec("[ -~]{0,20}", 0..4),
+            blobs in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..4),
+        ) {
+            let texts = texts.into_iter().map(|text| ("text".into(), Bytes::from(text)));
+            let blobs = blobs.into_iter().map(|blob| ("blob-bin".into(), Bytes::from(blob)));
+            let pairs: Metadata = texts.chain(blobs).collect();
+            let mut back = from_map(&to_map(&pairs).unwrap());
+            back.sort();
+            let mut expected = pairs;
+            expected.sort();
+            prop_assert_eq!(back, expected);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What channels count: attempts to connect, connections, calls and what was tried again.
+
+use crate::{
+    config::StatusCode,
+    metrics::{Counter, Gauge, Histogram, Metrics},
+};
+use std::{array, time::Duration};
+
+/// The instruments of all channels of one registry.
+#[derive(Debug)]
+pub(super) struct Meters {
+    connected: Counter,
+    failed: Counter,
+    open: Gauge,
+    establishment: Histogram,
+    attempts: Counter,
+    retries: Counter,
+    transparent: Counter,
+    hedges: Counter,
+    retry_delay: Histogram,
+    calls: [Counter; 17],
+    duration: Histogram,
+}
+
+impl Meters {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let attempt = |result| {
+            metrics.counter(
+                "trunkline_channel_connection_attempts_total",
+                "Attempts of channels to connect, by how they ended.",
+                &[("result", result)],
+            )
+        };
+        let call = |at: usize| {
+            let status = StatusCode::ALL[at].name();
+            let help = "Calls that ended, by status.";
+            metrics.counter("trunkline_channel_calls_total", help, &[("status", status)])
+        };
+        let again = |kind| {
+            let help = "Attempts that were sent beside or after the first one of a call.";
+            metrics.counter("trunkline_channel_repeated_attempts_total", help, &[("kind", kind)])
+        };
+        Self {
+            connected: attempt("succeeded"),
+            failed: attempt("failed"),
+            open: metrics.gauge(
+                "trunkline_channel_connections",
+                "Connections of channels that stand.",
+                &[],
+            ),
+            establishment: metrics.duration_histogram(
+                "trunkline_channel_establishment_seconds",
+                "Time from the start of an attempt until the peer's SETTINGS.",
+                &[],
+            ),
+            attempts: metrics.counter(
+                "trunkline_channel_attempts_total",
+                "Attempts of calls that were sent.",
+                &[],
+            ),
+            retries: again("retry"),
+            transparent: again("transparent"),
+            hedges: again("hedge"),
+            retry_delay: metrics.duration_histogram(
+                "trunkline_channel_retry_delay_seconds",
+                "Time between an attempt that failed and the next.",
+                &[],
+            ),
+            calls: array::from_fn(call),
+            duration: metrics.duration_histogram(
+                "trunkline_channel_call_duration_seconds",
+                "Time from the start of a call to its status.",
+                &[],
+            ),
+        }
+    }
+
+    pub(super) fn on_connected(&self, took: Duration) {
+        self.connected.add(1);
+        self.open.add(1);
+        self.establishment.record_duration(took);
+    }
+
+    pub(super) fn on_attempt_failed(&self) {
+        self.failed.add(1);
+    }
+
+    pub(super) fn on_connection_closed(&self) {
+        self.open.add(-1);
+    }
+
+    /// One attempt of a call is sent.
+    pub(super) fn on_attempt(&self) {
+        self.attempts.add(1);
+    }
+
+    /// A failed attempt is followed by another one after `delay`.
+    pub(super) fn on_retry(&self, delay: Duration) {
+        self.retries.add(1);
+        self.retry_delay.record_duration(delay);
+    }
+
+    /// An attempt that nobody saw is sent again.
+    pub(super) fn on_transparent_retry(&self) {
+        self.transparent.add(1);
+    }
+
+    /// One more copy of a call is sent.
+    pub(super) fn on_hedge(&self) {
+        self.hedges.add(1);
+    }
+
+    pub(super) fn on_call_ended(&self, code: StatusCode, took: Duration) {
+        self.calls[code as usize].add(1);
+        self.duration.record_duration(took);
+    }
+}

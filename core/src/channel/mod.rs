@@ -1,0 +1,53 @@
+//! Channels to gRPC servers: one logical peer over connections of HTTP/2 that are made, kept and replaced here.
+//!
+//! ```text
+//!  Channel ─▶ exchange ─▶ attempt ─▶ connection ─▶ Stream        one call
+//!     │        retry, hedging, deadline    │
+//!     │                                    ▼
+//!     └────▶ shared ─▶ state ─▶ balance ─▶ subchannel            addresses, states, backoff, picking
+//! ```
+//!
+//! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
+//! `idle`, `frames`. What acts: `shared` (one lock), `tasks`, `connection`, `exchange`.
+//!
+//! Absences: no name server of its own, no proxy, no polling of names.
+
+mod attempt;
+mod balance;
+mod call;
+mod codec;
+mod connection;
+mod connectivity;
+mod exchange;
+mod frames;
+mod handle;
+mod hedging;
+mod idle;
+mod keepalive;
+mod metadata;
+mod meter;
+mod meters;
+mod replay;
+mod resolution;
+mod response;
+mod retry;
+mod server;
+mod shared;
+mod state;
+mod status;
+mod subchannel;
+mod target;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod timeout;
+mod wire;
+
+pub use call::{Call, CallOptions, Compression, Reply};
+pub use codec::BytesCodec;
+pub use connectivity::ConnectivityState;
+pub use exchange::{Deadline, MaxReply, WaitForReady};
+pub use handle::{Channel, ResponseFuture};
+pub use metadata::Metadata;
+pub use response::ResponseBody;
+pub use server::{ChannelServer, Incoming, Messages, Methods, Outcome, RequestBody};

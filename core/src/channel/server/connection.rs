@@ -1,0 +1,222 @@
+//! One connection of the server half: its calls, its age, its end.
+
+use super::super::{status, wire::now};
+use crate::{
+    config::{ChannelServerConfig, TimeLimit},
+    transport::Stream,
+};
+use bytes::Bytes;
+use h2::{RecvStream, SendStream, server};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as _, Frame};
+use std::{
+    convert::Infallible,
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Instant,
+};
+use tokio::runtime::Handle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Status, body::Body};
+use tower_service::Service;
+
+/// What every connection of a server needs.
+#[derive(Clone)]
+pub(super) struct Serving<S> {
+    pub(super) runtime: Handle,
+    pub(super) service: S,
+    pub(super) config: ChannelServerConfig,
+    pub(super) drain: CancellationToken,
+    pub(super) cut: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub struct RequestBody {
+    stream: RecvStream,
+    is_at_trailers: bool,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<S>(stream: Stream, serving: Serving<S>)
+where
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(serving.config.max_concurrent_streams)
+        .max_header_list_size(16 << 10)
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20);
+    let greeted = tokio::select! {
+        () = serving.cut.cancelled() => return,
+        greeted = builder.handshake::<_, Bytes>(stream) => greeted,
+    };
+    let Ok(mut connection) = greeted else { return };
+    let mut age = pin!(until(old_at(serving.config.max_connection_age)));
+    let mut grace = pin!(until(None));
+    let mut is_leaving = false;
+    loop {
+        let call = tokio::select! {
+            biased;
+            () = serving.cut.cancelled() => return,
+            () = &mut grace => return,
+            () = serving.drain.cancelled(), if !is_leaving => {
+                is_leaving = true;
+                connection.graceful_shutdown();
+                continue;
+            }
+            () = &mut age, if !is_leaving => {
+                is_leaving = true;
+                connection.graceful_shutdown();
+                grace.set(until(serving.config.max_connection_age_grace.from(now())));
+                continue;
+            }
+            call = connection.accept() => call,
+        };
+        let Some(Ok((request, respond))) = call else { return };
+        let work = answer(serving.service.clone(), request, respond, serving.cut.clone());
+        serving.tasks.spawn_on(work, &serving.runtime);
+    }
+}
+
+/// When a connection that begins now is old, by chance a tenth earlier or later.
+fn old_at(age: TimeLimit) -> Option<Instant> {
+    let age = age.duration()?.mul_f64(0.9 + 0.2 * fastrand::f64());
+    now().checked_add(age)
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => pending().await,
+    }
+}
+
+async fn answer<S>(
+    mut service: S,
+    request: Request<RecvStream>,
+    mut respond: server::SendResponse<Bytes>,
+    cut: CancellationToken,
+) where
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible>,
+{
+    let request = request.map(|stream| RequestBody { stream, is_at_trailers: false });
+    if poll_fn(|cx| service.poll_ready(cx)).await.is_err() {
+        return;
+    }
+    let mut answered = pin!(service.call(request));
+    let response = poll_fn(|cx| {
+        // Whoever gave the call up does not wait for an answer.
+        if respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        answered.as_mut().poll(cx).map(Result::ok)
+    });
+    let response = tokio::select! {
+        biased;
+        () = cut.cancelled() => return,
+        response = response => response,
+    };
+    let Some(response) = response else { return };
+    let (parts, body) = response.into_parts();
+    let is_all = body.is_end_stream();
+    let Ok(stream) = respond.send_response(Response::from_parts(parts, ()), is_all) else { return };
+    if !is_all {
+        tokio::select! {
+            biased;
+            () = cut.cancelled() => {}
+            () = send(stream, body) => {}
+        }
+    }
+}
+
+/// Sends a body, as fast as the client takes it.
+async fn send(mut stream: SendStream<Bytes>, mut body: Body) {
+    loop {
+        let frame = poll_fn(|cx| {
+            if stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            Pin::new(&mut body).poll_frame(cx)
+        });
+        match frame.await {
+            None => {
+                let _ = stream.send_data(Bytes::new(), true);
+                return;
+            }
+            Some(Err(_)) => {
+                stream.send_reset(h2::Reason::INTERNAL_ERROR);
+                return;
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    if !send_data(&mut stream, data).await {
+                        return;
+                    }
+                }
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_else(|_| HeaderMap::new());
+                    let _ = stream.send_trailers(trailers);
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// False once the client wants no more.
+async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes) -> bool {
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len());
+        let room = match stream.capacity() {
+            0 => match poll_fn(|cx| stream.poll_capacity(cx)).await {
+                Some(Ok(room)) => room,
+                Some(Err(_)) | None => return false,
+            },
+            room => room,
+        };
+        let part = data.split_to(room.min(data.len()));
+        if stream.send_data(part, false).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Self { stream, is_at_trailers } = self.get_mut();
+        if !*is_at_trailers {
+            match stream.poll_data(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(data))) => {
+                    let _ = stream.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(status::of_h2(&error))));
+                }
+                Poll::Ready(None) => *is_at_trailers = true,
+            }
+        }
+        stream.poll_trailers(cx).map(|trailers| match trailers {
+            Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
+            Err(error) => Some(Err(status::of_h2(&error))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+}

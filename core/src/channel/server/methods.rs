@@ -1,0 +1,178 @@
+//! A service of bytes: methods by name, and gRPC's health service.
+
+use super::{super::codec::BytesCodec, RequestBody};
+use bytes::Bytes;
+use http::{Request, Response};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio_stream::Stream;
+use tonic::{
+    Status, Streaming,
+    body::Body,
+    codec::CompressionEncoding,
+    server::{Grpc, StreamingService},
+};
+use tower_service::Service;
+
+/// The messages of a call, and what came with it.
+pub type Incoming = tonic::Request<Streaming<Bytes>>;
+/// The messages of an answer.
+pub type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+/// What a method answers, and what it sends with it.
+pub type Outcome = Result<tonic::Response<Messages>, Status>;
+
+type Method = Arc<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
+
+/// Methods by their paths; what is not there is UNIMPLEMENTED. Knows gRPC's `Health/Check`: the whole server, and each
+/// service that has a method, is SERVING.
+#[derive(Clone, Default)]
+pub struct Methods {
+    methods: Arc<HashMap<Box<str>, Method>>,
+    max_message_size: Option<usize>,
+    compress: bool,
+}
+
+impl fmt::Debug for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.methods.keys()).finish()
+    }
+}
+
+impl Methods {
+    /// None but health.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Accepts messages of at most so many bytes instead of 4 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = Some(bytes);
+        self
+    }
+
+    /// Compresses answers with gzip for clients that take it.
+    #[must_use]
+    pub fn compressing(mut self) -> Self {
+        self.compress = true;
+        self
+    }
+
+    /// Adds a method such as `/package.Service/Method` that takes and gives any number of messages.
+    #[must_use]
+    pub fn streaming<F>(
+        mut self,
+        path: &str,
+        method: impl Fn(Incoming) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let method: Method = Arc::new(move |incoming| Box::pin(method(incoming)));
+        Arc::make_mut(&mut self.methods).insert(path.into(), method);
+        self
+    }
+
+    /// Adds a method that takes one message and gives one.
+    #[must_use]
+    pub fn unary<F>(
+        self,
+        path: &str,
+        method: impl Fn(tonic::Request<Bytes>) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<tonic::Response<Bytes>, Status>> + Send + 'static,
+    {
+        self.streaming(path, move |incoming: Incoming| {
+            let method = method.clone();
+            async move {
+                let (metadata, extensions, mut messages) = incoming.into_parts();
+                let message = messages.message().await?;
+                let message = message.ok_or_else(|| Status::internal("there is no message"))?;
+                let request = tonic::Request::from_parts(metadata, extensions, message);
+                let answer = method(request).await?;
+                Ok(answer.map(|message| Box::pin(tokio_stream::once(Ok(message))) as Messages))
+            }
+        })
+    }
+
+    fn find(&self, path: &str) -> Option<Method> {
+        let health = || -> Method {
+            let known = self.clone();
+            Arc::new(move |incoming| Box::pin(known.clone().check(incoming)))
+        };
+        let found = self.methods.get(path).cloned();
+        found.or_else(|| (path == "/grpc.health.v1.Health/Check").then(health))
+    }
+
+    /// `HealthCheckRequest { string service = 1; }`, `HealthCheckResponse { ServingStatus status = 1; }`.
+    async fn check(self, incoming: Incoming) -> Outcome {
+        const SERVING: [u8; 2] = [0x08, 0x01];
+        let message = incoming.into_inner().message().await?.unwrap_or_default();
+        let service = match &message[..] {
+            [] => "",
+            [0x0a, length, name @ ..] if usize::from(*length) == name.len() => {
+                std::str::from_utf8(name).map_err(|_| Status::invalid_argument("service"))?
+            }
+            _ => return Err(Status::invalid_argument("no HealthCheckRequest")),
+        };
+        let has_method = |path: &str| service_of(path) == Some(service);
+        if !service.is_empty() && !self.methods.keys().any(|path| has_method(path)) {
+            return Err(Status::not_found("there is no such service"));
+        }
+        let answer: Messages = Box::pin(tokio_stream::once(Ok(Bytes::from_static(&SERVING))));
+        Ok(tonic::Response::new(answer))
+    }
+}
+
+fn service_of(path: &str) -> Option<&str> {
+    path.strip_prefix('/')?.rsplit_once('/').map(|(service, _)| service)
+}
+
+struct One(Method);
+
+impl StreamingService<Bytes> for One {
+    type Response = Bytes;
+    type ResponseStream = Messages;
+    type Future = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+    fn call(&mut self, incoming: Incoming) -> Self::Future {
+        (self.0)(incoming)
+    }
+}
+
+impl Service<Request<RequestBody>> for Methods {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let Some(method) = self.find(request.uri().path()) else {
+            return Box::pin(async {
+                Ok(Status::unimplemented("there is no such method").into_http())
+            });
+        };
+        let (limit, compress) = (self.max_message_size, self.compress);
+        Box::pin(async move {
+            let mut grpc = Grpc::new(BytesCodec)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Deflate)
+                .apply_max_message_size_config(limit, None);
+            if compress {
+                grpc = grpc.send_compressed(CompressionEncoding::Gzip);
+            }
+            Ok(grpc.streaming(One(method), request).await)
+        })
+    }
+}

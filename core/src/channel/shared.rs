@@ -1,0 +1,436 @@
+//! The driver of a channel: owns its state under one lock, and does what the state says once it is released.
+
+use super::{
+    ConnectivityState,
+    balance::{Action, Terms},
+    connection::{CallOn, Http2},
+    keepalive::PingTime,
+    meters::Meters,
+    retry::Tokens,
+    state::{Answer, Placed, State, Unit, Waiter, Waiting, Work},
+    subchannel::{Connect, ConnectionNumber},
+    target::Target,
+    tasks::{Way, attempt, keep_up, look_up},
+    wire::now,
+};
+use crate::{
+    config::{Config as _, ConnectionConfig, LoadBalancing, MethodConfig, ServiceDocument},
+    endpoint::{EndpointId, Lookup},
+    error::{ConnectionError, Place as At, Step},
+    transport::Network,
+};
+use http::uri::Authority;
+use parking_lot::Mutex;
+use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::Status;
+
+type Core = State<Arc<Http2>, oneshot::Sender<Result<Place, Status>>>;
+
+/// What every handle of a channel shares.
+pub(super) struct Shared {
+    pub(super) network: Network,
+    pub(super) config: Arc<ConnectionConfig>,
+    pub(super) target: Target,
+    pub(super) authority: Authority,
+    pub(super) service: ServiceDocument,
+    pub(super) meters: Meters,
+    /// Held for a few moves of plain data; nobody is woken and nothing is dropped under it.
+    core: Mutex<Locked>,
+    tokens: Option<Mutex<Tokens>>,
+    told: watch::Sender<ConnectivityState>,
+    upkeep: Arc<Notify>,
+    /// Told when the last call ends.
+    quiet: Notify,
+    /// Every connection, and every attempt to make one.
+    tasks: TaskTracker,
+    /// Cuts everything.
+    cut: CancellationToken,
+}
+
+struct Locked {
+    state: Core,
+    /// What ends each attempt to connect that is under way.
+    attempts: HashMap<ConnectionNumber, CancellationToken>,
+    /// What the upkeep task was last asked to wake at.
+    armed: Option<Instant>,
+}
+
+/// A place for one call on one connection. Dropping it gives the place to the next in line.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    placed: Placed<Arc<Http2>>,
+    /// For keepalive, which rests while there is none.
+    _call: CallOn,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.placed.fmt(f)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("target", &self.target.text)
+            .field("state", &*self.told.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    fn new(shared: &Arc<Shared>, placed: Placed<Arc<Http2>>) -> Self {
+        Self { shared: Arc::clone(shared), _call: placed.connection.call(), placed }
+    }
+
+    pub(super) fn connection(&self) -> &Http2 {
+        &self.placed.connection
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let (subchannel, number) = (self.placed.subchannel, self.placed.number);
+        self.shared.with(|state, _, _| state.balance.give_back(subchannel, number));
+    }
+}
+
+/// Counts a call as under way, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Shared>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.0.with(|state, now, _| state.idle.on_call_ended(now)) {
+            self.0.quiet.notify_waiters();
+        }
+    }
+}
+
+fn chance() -> f64 {
+    fastrand::f64()
+}
+
+impl Shared {
+    pub(super) fn start(
+        network: Network,
+        target: &str,
+        config: ConnectionConfig,
+    ) -> Result<Arc<Self>, ConnectionError> {
+        config.validate()?;
+        let target = Target::parse(target)?;
+        let authority = target.authority.parse().map_err(|_| {
+            ConnectionError::invalid_config("target", "names nothing that can be an authority")
+        })?;
+        let service = match &config.service_config.document {
+            Some(document) => ServiceDocument::from_value(document)?,
+            None => ServiceDocument::retrying(&config.service_config.retry_policy),
+        };
+        let terms = Terms {
+            policy: service.load_balancing.clone().unwrap_or_default(),
+            backoff: config.backoff,
+            min_connect_timeout: config.connect_timeout,
+            most_connections: most_connections(&config, &service),
+        };
+        let state = State::new(target.clone(), terms, &config, now());
+        let core = Mutex::new(Locked { state, attempts: HashMap::new(), armed: None });
+        let shared = Arc::new(Self {
+            meters: Meters::new(network.metrics()),
+            tokens: service.retry_throttling.map(|terms| Mutex::new(Tokens::new(terms))),
+            core,
+            told: watch::Sender::new(ConnectivityState::Idle),
+            upkeep: Arc::new(Notify::new()),
+            cut: CancellationToken::new(),
+            network,
+            tasks: TaskTracker::new(),
+            quiet: Notify::new(),
+            config: Arc::new(config),
+            target,
+            authority,
+            service,
+        });
+        let upkeep =
+            keep_up(Arc::downgrade(&shared), Arc::clone(&shared.upkeep), shared.cut.clone());
+        shared.network.runtime().spawn(upkeep);
+        Ok(shared)
+    }
+
+    pub(super) fn states(&self) -> watch::Receiver<ConnectivityState> {
+        self.told.subscribe()
+    }
+
+    pub(super) fn state(&self) -> ConnectivityState {
+        self.core.lock().state.state()
+    }
+
+    /// What holds for a method.
+    pub(super) fn method(&self, path: &str) -> Option<Arc<MethodConfig>> {
+        self.service.method(path).cloned()
+    }
+
+    /// Whether tokens allow to send something again.
+    pub(super) fn may_resend(&self) -> bool {
+        self.tokens.as_ref().is_none_or(|tokens| tokens.lock().allow())
+    }
+
+    /// A call ended: well, or in a way that is tried again.
+    pub(super) fn count_tokens(&self, is_success: bool) {
+        if let Some(tokens) = &self.tokens {
+            match is_success {
+                true => tokens.lock().on_success(),
+                false => tokens.lock().on_failure(),
+            }
+        }
+    }
+
+    /// A call begins. `None` once the channel is closed.
+    pub(super) fn begin_call(self: &Arc<Self>) -> Option<Busy> {
+        let is_open = self.with(|state, _, _| {
+            let is_open = !state.is_closed();
+            if is_open {
+                state.idle.on_call();
+            }
+            is_open
+        });
+        is_open.then(|| Busy(Arc::clone(self)))
+    }
+
+    /// Waits for a place for a call.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses the place in line; a place handed over at that moment goes to the next.
+    pub(super) async fn place(
+        self: &Arc<Self>,
+        key: Option<&[u8]>,
+        for_ready: bool,
+    ) -> Result<Place, Status> {
+        let placed = self.with(|state, now, draw| state.place_now(key, now, draw));
+        if let Some(placed) = placed {
+            return Ok(Place::new(self, placed));
+        }
+        let (who, answer) = oneshot::channel();
+        let waiting = Waiting { key: key.map(Into::into), for_ready, who };
+        let queued = self.with(|state, now, draw| {
+            if state.is_closed() {
+                Err(None)
+            } else {
+                state.on_waiting(waiting, now, draw).map_err(Some)
+            }
+        });
+        match queued {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(closed())),
+            Err(None) => Err(closed()),
+            Err(Some(_)) => Err(Status::resource_exhausted(format!(
+                "{} calls wait for a connection already",
+                self.config.max_queued_calls
+            ))),
+        }
+    }
+
+    pub(super) fn connect(self: &Arc<Self>) {
+        self.with(|state, now, draw| {
+            if !state.is_closed() {
+                state.connect(now, draw)
+            }
+        });
+    }
+
+    pub(super) fn reset_backoff(self: &Arc<Self>) {
+        self.with(|state, now, draw| state.balance.reset_backoff(now, draw));
+    }
+
+    /// No new calls from here on.
+    pub(super) fn close(self: &Arc<Self>) {
+        self.with(|state, _, _| state.close());
+    }
+
+    /// Ends every call, connection and attempt.
+    pub(super) fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Lets the calls under way finish until `deadline`, ends what is left, and returns when every descriptor is
+    /// gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the channel closed to new calls; those under way go on.
+    pub(super) async fn finish(self: &Arc<Self>, deadline: Instant) {
+        self.close();
+        self.tasks.close();
+        let finished = async {
+            loop {
+                let quiet = self.quiet.notified();
+                if self.core.lock().state.idle.calls() == 0 {
+                    return;
+                }
+                quiet.await;
+            }
+        };
+        let in_time = async {
+            finished.await;
+            self.tasks.wait().await;
+        };
+        if tokio::time::timeout_at(deadline.into(), in_time).await.is_err() {
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    /// Calls that wait for a connection.
+    pub(super) fn queued(&self) -> usize {
+        self.core.lock().state.queued()
+    }
+
+    /// The header whose value decides where a call goes.
+    pub(super) fn hash_header(&self) -> Option<&str> {
+        match &self.service.load_balancing {
+            Some(LoadBalancing::RingHash { header }) => header.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Why calls are not carried, for people.
+    pub(super) fn unreached_text(&self) -> String {
+        self.core.lock().state.unreached(now()).to_string()
+    }
+
+    /// Why calls are not carried.
+    pub(super) fn unreached(&self) -> ConnectionError {
+        let why = self.core.lock().state.unreached(now());
+        ConnectionError::ConnectionFailed { at: At::at(Step::Connect).because(why) }
+    }
+
+    /// Changes the state, and then does what follows from it.
+    pub(super) fn with<R>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut Core, Instant, Unit<'_>) -> R,
+    ) -> R {
+        let (result, work) = {
+            let mut locked = self.core.lock();
+            let now = now();
+            let result = change(&mut locked.state, now, &mut chance);
+            let work = locked.state.settle(now, &mut chance);
+            self.told.send_if_modified(|told| std::mem::replace(told, work.state) != work.state);
+            let is_earlier = match (work.wake_at, locked.armed) {
+                (Some(wake_at), Some(armed)) => wake_at < armed,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if is_earlier {
+                locked.armed = work.wake_at;
+            }
+            (result, (work, is_earlier))
+        };
+        let (work, is_earlier) = work;
+        if is_earlier {
+            self.upkeep.notify_one();
+        }
+        self.perform(work);
+        result
+    }
+
+    fn perform(self: &Arc<Self>, work: Work<Arc<Http2>, oneshot::Sender<Result<Place, Status>>>) {
+        for (who, answer) in work.answers {
+            // One who has gone drops the place, and so hands it on.
+            let _ = who.send(match answer {
+                Answer::Placed(placed) => Ok(Place::new(self, placed)),
+                Answer::Failing(why) => Err(Status::unavailable(why.to_string())),
+                Answer::Closed => Err(closed()),
+            });
+        }
+        for action in work.actions {
+            match action {
+                Action::Connect(connect) => self.attempt(connect),
+                Action::Abandon(number) => {
+                    let attempt = self.core.lock().attempts.remove(&number);
+                    if let Some(attempt) = attempt {
+                        attempt.cancel();
+                    }
+                }
+                Action::Retire(connection) => drop(connection),
+                Action::Resolve => {}
+            }
+        }
+        if let Some(wanted) = work.lookup {
+            self.network.runtime().spawn(look_up(Arc::downgrade(self), wanted));
+        }
+    }
+
+    fn attempt(self: &Arc<Self>, connect: Connect) {
+        let given_up = self.cut.child_token();
+        let ping = {
+            let mut locked = self.core.lock();
+            locked.attempts.insert(connect.number, given_up.clone());
+            locked.state.ping
+        };
+        let work = attempt(Arc::downgrade(self), self.way(ping), connect, given_up);
+        self.tasks.spawn_on(work, self.network.runtime());
+    }
+
+    fn way(&self, ping: PingTime) -> Way {
+        let (network, config) = (self.network.clone(), Arc::clone(&self.config));
+        Way { network, config, ping, cut: self.cut.clone() }
+    }
+
+    /// An attempt has ended, one way or the other.
+    pub(super) fn forget_attempt(&self, number: ConnectionNumber) {
+        self.core.lock().attempts.remove(&number);
+    }
+
+    /// When [`on_timeout`](Self::on_timeout) is due.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        self.core.lock().armed
+    }
+
+    pub(super) fn on_timeout(self: &Arc<Self>) {
+        self.core.lock().armed = None;
+        self.with(|state, now, draw| state.on_timeout(now, draw));
+    }
+
+    pub(super) fn on_attempt_failed(
+        self: &Arc<Self>,
+        id: EndpointId,
+        number: ConnectionNumber,
+        error: ConnectionError,
+    ) {
+        self.meters.on_attempt_failed();
+        let why = &error as &dyn std::error::Error;
+        tracing::debug!(target = %self.target.text, error = why, "no connection for the channel");
+        self.with(|state, now, draw| {
+            state.balance.on_attempt_failed(id, number, error, now, draw);
+        });
+    }
+
+    pub(super) fn on_looked_up(
+        self: &Arc<Self>,
+        lookup: Lookup,
+        found: Result<Vec<IpAddr>, ConnectionError>,
+    ) {
+        self.with(|state, now, draw| {
+            let unit = draw();
+            if let Some(endpoints) = state.resolution.on_looked_up(lookup, found, now, unit) {
+                state.on_endpoints(endpoints, now, draw);
+            }
+        });
+    }
+}
+
+fn most_connections(config: &ConnectionConfig, service: &ServiceDocument) -> u32 {
+    let pooled = if config.pooling.enabled { config.pooling.size } else { 1 };
+    service.max_connections.unwrap_or(pooled)
+}
+
+/// What a call on a closed channel ends with.
+pub(super) fn closed() -> Status {
+    Status::cancelled("the channel is closed")
+}
+
+impl Waiter for oneshot::Sender<Result<Place, Status>> {
+    fn is_gone(&self) -> bool {
+        self.is_closed()
+    }
+}

@@ -1,0 +1,219 @@
+//! What a channel's target says: which addresses, or which name to look up.
+
+use crate::{address::Address, error::ConnectionError};
+use std::net::{IpAddr, SocketAddr};
+
+/// The port of a name that says none.
+const DEFAULT_PORT: u16 = 443;
+
+/// A target, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// As it was written.
+    pub(super) text: Box<str>,
+    pub(super) kind: Kind,
+    /// What `:authority` says unless somebody sets another.
+    pub(super) authority: Box<str>,
+}
+
+/// Where the addresses come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// They are in the target.
+    Fixed(Vec<Address>),
+    /// A name is looked up.
+    Dns { host: Box<str>, port: u16 },
+}
+
+impl Target {
+    /// Reads `dns:host:port`, `ipv4:a:p,b:p`, `ipv6:[a]:p`, `unix:path`, `unix-abstract:name`, `mem:name`,
+    /// `passthrough:address`, a list of addresses such as `tcp://a:1,mem:b`, or a bare `host:port`, which is
+    /// looked up.
+    pub(super) fn parse(text: &str) -> Result<Self, ConnectionError> {
+        let parsed = match text.split_once(':') {
+            Some(("dns", rest)) => dns(rest),
+            Some(("ipv4", rest)) => literals(rest, IpAddr::is_ipv4),
+            Some(("ipv6", rest)) => literals(rest, IpAddr::is_ipv6),
+            Some(("unix", rest)) => unix(rest),
+            Some(("unix-abstract", name)) => {
+                fixed(Address::Abstract(name.into()), "localhost", !name.is_empty())
+            }
+            Some(("passthrough", rest)) => passthrough(rest),
+            Some(("mem" | "tcp", _)) => list(text),
+            Some(_) | None => dns(text),
+        };
+        let (kind, authority) = parsed.map_err(|reason| {
+            ConnectionError::invalid_config("target", format!("{reason}; is {text:?}"))
+        })?;
+        Ok(Self { text: text.into(), kind, authority })
+    }
+}
+
+type Parsed = Result<(Kind, Box<str>), &'static str>;
+
+fn fixed(address: Address, authority: &str, is_good: bool) -> Parsed {
+    match is_good {
+        true => Ok((Kind::Fixed(vec![address]), authority.into())),
+        false => Err("the name is empty"),
+    }
+}
+
+/// The part behind `//authority/`, where there is one; which server to ask is not ours to choose.
+fn endpoint(rest: &str) -> Result<&str, &'static str> {
+    match rest.strip_prefix("//") {
+        Some(rest) => match rest.split_once('/') {
+            Some(("", endpoint)) => Ok(endpoint),
+            Some(_) => Err("a name server of its own is not supported"),
+            None => Err("the name is missing"),
+        },
+        None => Ok(rest),
+    }
+}
+
+fn dns(rest: &str) -> Parsed {
+    let name = endpoint(rest)?;
+    if let Some(address) = literal(name) {
+        return Ok((Kind::Fixed(vec![Address::Tcp(address)]), name.into()));
+    }
+    let (host, port) =
+        name.rsplit_once(':').map_or((name, None), |(host, port)| (host, Some(port)));
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or("the port is no port")?,
+    };
+    let address: Result<Address, _> = format!("tcp://{host}:{port}").parse();
+    match address {
+        Ok(Address::TcpName { host, port }) => Ok((Kind::Dns { host, port }, name.into())),
+        _ => Err("the host is no IP address and no host name"),
+    }
+}
+
+/// An IP address with or without a port.
+fn literal(text: &str) -> Option<SocketAddr> {
+    let bare = |text: &str| text.parse::<IpAddr>().ok();
+    let unbracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    text.parse().ok().or_else(|| {
+        let ip = bare(text).or_else(|| unbracketed.and_then(bare))?;
+        Some(SocketAddr::new(ip, DEFAULT_PORT))
+    })
+}
+
+fn literals(rest: &str, is_family: fn(&IpAddr) -> bool) -> Parsed {
+    let address = |part: &str| literal(part).filter(|address| is_family(&address.ip()));
+    let addresses: Option<Vec<_>> = endpoint(rest)?.split(',').map(address).collect();
+    let addresses = addresses.ok_or("every part must be an address of that family with a port")?;
+    let authority = addresses[0].to_string().into();
+    Ok((Kind::Fixed(addresses.into_iter().map(Address::Tcp).collect()), authority))
+}
+
+fn unix(rest: &str) -> Parsed {
+    let path = match rest.strip_prefix("//") {
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        Some(_) => return Err("behind unix:// the path must be absolute"),
+        None => rest,
+    };
+    let address = format!("unix:{path}").parse().map_err(|_| "the path is empty or too long")?;
+    fixed(address, "localhost", true)
+}
+
+fn passthrough(rest: &str) -> Parsed {
+    let name = endpoint(rest)?;
+    let address = stream_address(name).or_else(|| stream_address(&format!("tcp://{name}")));
+    fixed(address.ok_or("behind passthrough: an address is needed")?, name, true)
+}
+
+fn list(text: &str) -> Parsed {
+    let addresses: Option<Vec<Address>> = text.split(',').map(stream_address).collect();
+    let addresses =
+        addresses.ok_or("every part must be an address of a stream, such as tcp://host:port")?;
+    let authority = match &addresses[0] {
+        Address::Tcp(address) => address.to_string().into(),
+        Address::TcpName { host, port } => format!("{host}:{port}").into(),
+        Address::Unix(_)
+        | Address::Abstract(_)
+        | Address::Mem(_)
+        | Address::Udp(_)
+        | Address::UdpName { .. }
+        | Address::Tls(_)
+        | Address::TlsName { .. } => "localhost".into(),
+    };
+    Ok((Kind::Fixed(addresses), authority))
+}
+
+/// An address that a stream without TLS can reach.
+fn stream_address(text: &str) -> Option<Address> {
+    text.parse().ok().filter(|address| match address {
+        Address::Tcp(_)
+        | Address::TcpName { .. }
+        | Address::Unix(_)
+        | Address::Abstract(_)
+        | Address::Mem(_) => true,
+        // Without an agreement on HTTP/2 in the handshake, TLS would carry no calls.
+        Address::Udp(_) | Address::UdpName { .. } | Address::Tls(_) | Address::TlsName { .. } => {
+            false
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn addresses(text: &str) -> Vec<String> {
+        match Target::parse(text).unwrap().kind {
+            Kind::Fixed(addresses) => addresses.iter().map(Address::to_string).collect(),
+            Kind::Dns { host, port } => vec![format!("dns {host} {port}")],
+        }
+    }
+
+    #[test]
+    fn every_kind_of_target_is_understood() {
+        for (text, expected) in [
+            ("dns:db.internal:5000", &["dns db.internal 5000"][..]),
+            ("dns:///db.internal", &["dns db.internal 443"]),
+            ("db.internal:5000", &["dns db.internal 5000"]),
+            ("db.internal", &["dns db.internal 443"]),
+            ("127.0.0.1:80", &["tcp://127.0.0.1:80"]),
+            ("dns:///[::1]:80", &["tcp://[::1]:80"]),
+            ("ipv4:10.0.0.1:1,10.0.0.2", &["tcp://10.0.0.1:1", "tcp://10.0.0.2:443"]),
+            ("ipv6:[::1]:1,[::2]:2", &["tcp://[::1]:1", "tcp://[::2]:2"]),
+            ("unix:run/app.sock", &["unix:run/app.sock"]),
+            ("unix:///run/app.sock", &["unix:/run/app.sock"]),
+            ("unix-abstract:app", &["unix:@app"]),
+            ("mem:app", &["mem:app"]),
+            ("mem:a,tcp://h:1", &["mem:a", "tcp://h:1"]),
+            ("passthrough:///h:1", &["tcp://h:1"]),
+            ("passthrough:mem:a", &["mem:a"]),
+        ] {
+            assert_eq!(addresses(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "no host name"),
+            ("dns://8.8.8.8/host", "name server"),
+            ("host:0", "no port"),
+            ("host:http", "no port"),
+            ("ipv4:[::1]:1", "of that family"),
+            ("unix://relative", "absolute"),
+            ("unix:", "empty"),
+            ("unix-abstract:", "empty"),
+            ("mem:a,b", "every part"),
+            ("mem:a,udp://127.0.0.1:1", "of a stream"),
+            ("passthrough:udp://127.0.0.1:1", "an address is needed"),
+        ] {
+            let error = Target::parse(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_is_total(text in "((dns|ipv4|ipv6|unix|mem|passthrough):)?.{0,60}") {
+            let _ = Target::parse(&text);
+        }
+    }
+}

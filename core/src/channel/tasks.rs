@@ -1,0 +1,149 @@
+//! The tasks of a channel: one for each connection, one for each look-up, one that keeps time. None holds it open.
+
+use super::{
+    connection::{self, News, SaidGoAway, Standing},
+    keepalive::PingTime,
+    resolution::Wanted,
+    shared::Shared,
+    subchannel::{Connect, ConnectionNumber},
+    wire::now,
+};
+use crate::{
+    address::Address,
+    config::ConnectionConfig,
+    endpoint::EndpointId,
+    error::{ConnectionError, Place, Step},
+    transport::Network,
+};
+use std::sync::{Arc, Weak};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// What an attempt to connect needs of its channel, without holding it open.
+pub(super) struct Way {
+    pub(super) network: Network,
+    pub(super) config: Arc<ConnectionConfig>,
+    pub(super) ping: PingTime,
+    pub(super) cut: CancellationToken,
+}
+
+/// Makes one connection and drives it to its end. It holds no channel open.
+pub(super) async fn attempt(
+    shared: Weak<Shared>,
+    way: Way,
+    connect: Connect,
+    given_up: CancellationToken,
+) {
+    let Connect { subchannel, number, address, give_up_at } = connect;
+    let started = now();
+    let connecting = connection::connect(
+        &way.network,
+        &way.config,
+        &address,
+        give_up_at,
+        way.ping,
+        way.cut.clone(),
+    );
+    let made = tokio::select! {
+        biased;
+        () = given_up.cancelled() => return,
+        made = connecting => made,
+    };
+    let Some(strong) = shared.upgrade() else { return };
+    strong.forget_attempt(number);
+    match made {
+        Err(error) => strong.on_attempt_failed(subchannel, number, error),
+        Ok(standing) => {
+            let Standing { http2, limit, drive } = standing;
+            strong.meters.on_connected(now().saturating_duration_since(started));
+            let connection = Arc::new(http2);
+            strong.with(|state, now, draw| {
+                state.balance.on_connected(subchannel, number, connection, limit, now, draw);
+            });
+            drop(strong);
+            let (told, ping) = (Weak::clone(&shared), way.ping);
+            let ended = drive.run(move |news| hear(&told, subchannel, number, ping, news)).await;
+            let Some(shared) = shared.upgrade() else { return };
+            shared.meters.on_connection_closed();
+            shared.with(|state, now, draw| {
+                state.balance.on_gone(subchannel, number, ended, now, draw);
+            });
+        }
+    }
+}
+
+/// What a connection tells while it is driven.
+fn hear(
+    shared: &Weak<Shared>,
+    id: EndpointId,
+    number: ConnectionNumber,
+    ping: PingTime,
+    news: News,
+) {
+    let Some(shared) = shared.upgrade() else { return };
+    let goaway = match news {
+        News::Limit(limit) => {
+            shared.with(|state, _, _| state.balance.set_limit(id, number, limit));
+            return;
+        }
+        News::GoAway(goaway) => goaway,
+    };
+    if goaway.is_complaint() {
+        let time = shared.with(|state, _, _| state.ping.on_complaint(ping.time()));
+        tracing::warn!(
+            target = %shared.target.text,
+            keepalive = ?time,
+            "the server says that it is pinged too often: keepalive slows down"
+        );
+    }
+    let at = Place::at(Step::Read).because(SaidGoAway(goaway));
+    let why = ConnectionError::Broken { nothing_sent: false, at };
+    shared.with(|state, now, draw| state.balance.on_gone(id, number, Some(why), now, draw));
+}
+
+/// Looks a name up, once.
+pub(super) async fn look_up(shared: Weak<Shared>, wanted: Wanted) {
+    let at = || {
+        Place::at(Step::Resolve)
+            .to(Some(Address::TcpName { host: wanted.host.clone(), port: wanted.port }))
+    };
+    let give_up_at = wanted.lookup.give_up_at();
+    let looked_up = tokio::net::lookup_host((&*wanted.host, wanted.port));
+    let found = match tokio::time::timeout_at(give_up_at.into(), looked_up).await {
+        Err(_) => Err(ConnectionError::timeout(None, at())),
+        Ok(Err(error)) => Err(ConnectionError::ConnectionFailed { at: at().because(error) }),
+        Ok(Ok(found)) => {
+            let ips: Vec<_> = found.map(|address| address.ip()).collect();
+            match ips.is_empty() {
+                true => Err(ConnectionError::ConnectionFailed { at: at() }),
+                false => Ok(ips),
+            }
+        }
+    };
+    if let Some(shared) = shared.upgrade() {
+        shared.on_looked_up(wanted.lookup, found);
+    }
+}
+
+/// Wakes the state at the times that it names. It holds no channel open.
+pub(super) async fn keep_up(shared: Weak<Shared>, upkeep: Arc<Notify>, cut: CancellationToken) {
+    loop {
+        let wake_at = match shared.upgrade() {
+            Some(shared) => shared.wake_at(),
+            None => return,
+        };
+        let sleep = async {
+            match wake_at {
+                Some(wake_at) => tokio::time::sleep_until(wake_at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = cut.cancelled() => return,
+            () = upkeep.notified() => continue,
+            () = sleep => {}
+        }
+        let Some(shared) = shared.upgrade() else { return };
+        shared.on_timeout();
+    }
+}

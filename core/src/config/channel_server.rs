@@ -1,0 +1,45 @@
+//! How the server half of channels treats its connections.
+
+use super::{
+    Config, TimeLimit,
+    check::{self, LONGEST, SHORTEST},
+};
+use crate::error::ConnectionError;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How the server half of channels treats its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChannelServerConfig {
+    /// Age at which a connection is asked to end, ± 10 % by chance: no new calls, those under way go on. Default:
+    /// never. Limits: 1 ms to 365 days, or never.
+    pub max_connection_age: TimeLimit,
+    /// Time that calls have from then on, until they are cut. Default: never. Limits: zero to 365 days, or never.
+    pub max_connection_age_grace: TimeLimit,
+    /// Calls that each connection carries at one time. Default: 100. Limits: 1 to 1,000,000.
+    pub max_concurrent_streams: u32,
+    /// Largest message from a client, in bytes, after decompression. Default: 4 MiB. Limits: 1 to 2 GiB − 1.
+    pub max_message_size: u32,
+}
+
+impl Default for ChannelServerConfig {
+    fn default() -> Self {
+        Self {
+            max_connection_age: TimeLimit::Never,
+            max_connection_age_grace: TimeLimit::Never,
+            max_concurrent_streams: 100,
+            max_message_size: 4 << 20,
+        }
+    }
+}
+
+impl Config for ChannelServerConfig {
+    fn validate(&self) -> Result<(), ConnectionError> {
+        check::limit("max_connection_age", self.max_connection_age, SHORTEST..=LONGEST)?;
+        let grace = self.max_connection_age_grace;
+        check::limit("max_connection_age_grace", grace, Duration::ZERO..=LONGEST)?;
+        check::number("max_concurrent_streams", self.max_concurrent_streams, 1..=1_000_000)?;
+        check::number("max_message_size", self.max_message_size, 1..=i32::MAX as u32)
+    }
+}
