@@ -49,7 +49,63 @@
 #define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_CALL_OPTIONS_INIT { sizeof(trunkline_call_options_t), 0, NULL, 0, 0, 0 }
+
+/**
+ * There is no connection, and nobody asked for one.
+ */
+#define TRUNKLINE_CHANNEL_IDLE 0
+
+/**
+ * A connection is being made.
+ */
+#define TRUNKLINE_CHANNEL_CONNECTING 1
+
+/**
+ * Calls can be sent.
+ */
+#define TRUNKLINE_CHANNEL_READY 2
+
+/**
+ * The last attempt failed; the next one waits for its time.
+ */
+#define TRUNKLINE_CHANNEL_TRANSIENT_FAILURE 3
+
+/**
+ * It was closed, for good.
+ */
+#define TRUNKLINE_CHANNEL_SHUTDOWN 4
+
+/**
+ * The call waits while no address works, instead of failing.
+ */
+#define TRUNKLINE_CALL_WAIT_FOR_READY 1
+
+/**
+ * The call fails while no address works, also where the service config says that it waits.
+ */
+#define TRUNKLINE_CALL_FAIL_FAST 2
+
+/**
+ * Messages to the server are compressed with gzip.
+ */
+#define TRUNKLINE_CALL_GZIP 4
+
+/**
+ * Messages to the server are compressed with deflate.
+ */
+#define TRUNKLINE_CALL_DEFLATE 8
+
+/**
+ * What came before the messages of an answer.
+ */
+#define TRUNKLINE_METADATA_INITIAL 0
+
+/**
+ * What came behind the messages of an answer.
+ */
+#define TRUNKLINE_METADATA_TRAILING 1
 
 /**
  * A job: make a connection. The answer's value is its number. `about` says for which endpoint, where there are several.
@@ -268,6 +324,17 @@
 #define TRUNKLINE_EV_LEASE 9
 
 /**
+ * trunkline_channel_wait_for_state_change_async: `value` is the state.
+ */
+#define TRUNKLINE_EV_STATE 10
+
+/**
+ * trunkline_channel_call_async, trunkline_call_receive_async: `object` is the trunkline_reply_t, the receiver's to
+ * free; NULL at the end of a call with streams.
+ */
+#define TRUNKLINE_EV_REPLY 11
+
+/**
  * No event: what trunkline_pool_release_handing writes if nobody was served.
  */
 #define TRUNKLINE_EV_NONE UINT32_MAX
@@ -468,6 +535,11 @@
 #define TRUNKLINE_STEP_WAIT 11
 
 /**
+ * Calling a method of a service.
+ */
+#define TRUNKLINE_STEP_CALL 12
+
+/**
  * Interest in reading, for trunkline_stream_arm; the read side, for trunkline_stream_shutdown.
  */
 #define TRUNKLINE_READABLE 1
@@ -615,6 +687,11 @@ typedef struct trunkline_metrics_t trunkline_metrics_t;
 typedef struct trunkline_probed_t trunkline_probed_t;
 
 /**
+ * One message of an answer with its metadata. Owned by one thread at a time; freed with trunkline_reply_free.
+ */
+typedef struct trunkline_reply_t trunkline_reply_t;
+
+/**
  * Who the peer of a TLS stream is, and what was agreed with it. Owned by one thread at a time; freed with
  * trunkline_tls_session_free.
  */
@@ -641,6 +718,190 @@ typedef struct trunkline_runtime_t {
    */
   uint64_t h;
 } trunkline_runtime_t;
+
+/**
+ * A channel to a gRPC server. Any thread may use it at any time.
+ */
+typedef struct trunkline_channel_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_channel_t;
+
+/**
+ * A completion queue. Any thread may submit to it; one thread at a time may wait.
+ */
+typedef struct trunkline_cq_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_cq_t;
+
+/**
+ * One completion: 64 bytes whose layout never changes.
+ */
+typedef struct trunkline_event_t {
+  /**
+   * The caller's value, as it was given.
+   */
+  uint64_t tag;
+  /**
+   * The `h` of the operation's trunkline_op_t; 0 for readiness.
+   */
+  uint64_t op;
+  /**
+   * Outcome of the operation.
+   */
+  trunkline_status_t status;
+  /**
+   * One of TRUNKLINE_EV_*: says what the fields below hold.
+   */
+  uint32_t kind;
+  /**
+   * The `h` of a new object, the receiver's to free; else 0.
+   */
+  uint64_t handle;
+  /**
+   * A number, by kind.
+   */
+  uint64_t value;
+  /**
+   * An owned trunkline_reply_t, by kind, or NULL.
+   */
+  void *object;
+  /**
+   * Owned; NULL when status is OK.
+   */
+  struct trunkline_error_t *error;
+  /**
+   * The resource that a job is about, by its number; else 0.
+   */
+  uint64_t about;
+} trunkline_event_t;
+
+/**
+ * A callback that takes one completion. It runs once, on a worker thread of the runtime.
+ *
+ * It owns what is in the event. It must not block, throw, longjmp or unwind.
+ */
+typedef void (*trunkline_complete_fn)(void *user_data, struct trunkline_event_t *event);
+
+/**
+ * Where the result of an operation goes: to a queue, or to a callback. Exactly one of `queue` and `fn` is set.
+ */
+typedef struct trunkline_completion_t {
+  /**
+   * {0} when `fn` is set.
+   */
+  struct trunkline_cq_t queue;
+  /**
+   * Comes back in the event, as it is.
+   */
+  uint64_t tag;
+  /**
+   * NULL when `queue` is set.
+   */
+  trunkline_complete_fn fn;
+  /**
+   * Passed to `fn`.
+   */
+  void *user_data;
+} trunkline_completion_t;
+
+/**
+ * An operation under way, for trunkline_op_cancel. Needs no free: it is gone with its completion.
+ */
+typedef struct trunkline_op_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_op_t;
+
+/**
+ * Borrowed UTF-8 text, not NUL-terminated.
+ */
+typedef struct trunkline_str_t {
+  /**
+   * May be NULL only if `len` is 0.
+   */
+  const char *ptr;
+  /**
+   * In bytes.
+   */
+  size_t len;
+} trunkline_str_t;
+
+/**
+ * Borrowed bytes.
+ */
+typedef struct trunkline_bytes_t {
+  /**
+   * May be NULL only if `len` is 0.
+   */
+  const uint8_t *ptr;
+  /**
+   * In bytes.
+   */
+  size_t len;
+} trunkline_bytes_t;
+
+/**
+ * One piece of metadata: a name in lower case and its value, any bytes where the name ends in "-bin".
+ */
+typedef struct trunkline_kv_t {
+  /**
+   * The name.
+   */
+  struct trunkline_str_t key;
+  /**
+   * The value.
+   */
+  struct trunkline_bytes_t value;
+} trunkline_kv_t;
+
+/**
+ * How one call is made. Start from TRUNKLINE_CALL_OPTIONS_INIT.
+ */
+typedef struct trunkline_call_options_t {
+  /**
+   * sizeof(trunkline_call_options_t)
+   */
+  size_t size;
+  /**
+   * When the call is given up, all its attempts included; 0 and TRUNKLINE_DEADLINE_NONE: never, unless the service
+   * config says so.
+   */
+  int64_t deadline_ns;
+  /**
+   * `metadata_len` pieces; NULL only if there are none. Copied.
+   */
+  const struct trunkline_kv_t *metadata;
+  /**
+   * How many there are.
+   */
+  size_t metadata_len;
+  /**
+   * TRUNKLINE_CALL_*, together; 0 leaves the choice to the service config.
+   */
+  uint32_t flags;
+  /**
+   * Largest message of the answer, in bytes; 0 means the channel's limit, which it cannot exceed.
+   */
+  uint32_t max_reply;
+} trunkline_call_options_t;
+
+/**
+ * A call with any number of messages each way. One thread may send while another receives.
+ */
+typedef struct trunkline_call_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_call_t;
 
 /**
  * A datagram socket. Any thread may use it at any time.
@@ -713,16 +974,6 @@ typedef struct trunkline_room_t {
    */
   size_t len;
 } trunkline_room_t;
-
-/**
- * A completion queue. Any thread may submit to it; one thread at a time may wait.
- */
-typedef struct trunkline_cq_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_cq_t;
 
 /**
  * The counts of one datagram socket. Start from TRUNKLINE_DATAGRAM_STATS_INIT.
@@ -802,6 +1053,14 @@ typedef struct trunkline_debug_counts_t {
    * TLS configurations that were not freed.
    */
   uint64_t tls;
+  /**
+   * Channels that were not freed.
+   */
+  uint64_t channels;
+  /**
+   * Calls with streams that were not freed.
+   */
+  uint64_t calls;
 } trunkline_debug_counts_t;
 
 /**
@@ -918,87 +1177,6 @@ typedef struct trunkline_keyed_pool_stats_t {
 } trunkline_keyed_pool_stats_t;
 
 /**
- * One completion: 64 bytes whose layout never changes.
- */
-typedef struct trunkline_event_t {
-  /**
-   * The caller's value, as it was given.
-   */
-  uint64_t tag;
-  /**
-   * The `h` of the operation's trunkline_op_t; 0 for readiness.
-   */
-  uint64_t op;
-  /**
-   * Outcome of the operation.
-   */
-  trunkline_status_t status;
-  /**
-   * One of TRUNKLINE_EV_*: says what the fields below hold.
-   */
-  uint32_t kind;
-  /**
-   * The `h` of a new object, the receiver's to free; else 0.
-   */
-  uint64_t handle;
-  /**
-   * A number, by kind.
-   */
-  uint64_t value;
-  /**
-   * An owned trunkline_buf_t, by kind, or NULL.
-   */
-  void *object;
-  /**
-   * Owned; NULL when status is OK.
-   */
-  struct trunkline_error_t *error;
-  /**
-   * The resource that a job is about, by its number; else 0.
-   */
-  uint64_t about;
-} trunkline_event_t;
-
-/**
- * A callback that takes one completion. It runs once, on a worker thread of the runtime.
- *
- * It owns what is in the event. It must not block, throw, longjmp or unwind.
- */
-typedef void (*trunkline_complete_fn)(void *user_data, struct trunkline_event_t *event);
-
-/**
- * Where the result of an operation goes: to a queue, or to a callback. Exactly one of `queue` and `fn` is set.
- */
-typedef struct trunkline_completion_t {
-  /**
-   * {0} when `fn` is set.
-   */
-  struct trunkline_cq_t queue;
-  /**
-   * Comes back in the event, as it is.
-   */
-  uint64_t tag;
-  /**
-   * NULL when `queue` is set.
-   */
-  trunkline_complete_fn fn;
-  /**
-   * Passed to `fn`.
-   */
-  void *user_data;
-} trunkline_completion_t;
-
-/**
- * An operation under way, for trunkline_op_cancel. Needs no free: it is gone with its completion.
- */
-typedef struct trunkline_op_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_op_t;
-
-/**
  * A TLS configuration with its files read, for any number of connections and listeners. Any thread may use it at
  * any time.
  */
@@ -1050,20 +1228,6 @@ typedef struct trunkline_stream_t {
    */
   uint64_t h;
 } trunkline_stream_t;
-
-/**
- * Borrowed UTF-8 text, not NUL-terminated.
- */
-typedef struct trunkline_str_t {
-  /**
-   * May be NULL only if `len` is 0.
-   */
-  const char *ptr;
-  /**
-   * In bytes.
-   */
-  size_t len;
-} trunkline_str_t;
 
 /**
  * One record. All texts are borrowed for the length of the call.
@@ -1384,20 +1548,6 @@ typedef struct trunkline_pool_stats_t {
    */
   uint64_t closed_detached;
 } trunkline_pool_stats_t;
-
-/**
- * Borrowed bytes.
- */
-typedef struct trunkline_bytes_t {
-  /**
-   * May be NULL only if `len` is 0.
-   */
-  const uint8_t *ptr;
-  /**
-   * In bytes.
-   */
-  size_t len;
-} trunkline_bytes_t;
 
 /**
  * How a runtime is made. Start from TRUNKLINE_RUNTIME_OPTIONS_INIT.
@@ -1744,6 +1894,335 @@ struct trunkline_buf_t *trunkline_buf_ref(const struct trunkline_buf_t *buf);
 void trunkline_buf_free(struct trunkline_buf_t *buf);
 
 /**
+ * Makes a channel; nothing is connected yet. `target` is such as "dns:api.internal:443", "ipv4:10.0.0.1:80,10.0.0.2:80",
+ * "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". `json` is a document as for
+ * trunkline_config_from_json, such as {"preset": "development"}; empty means the defaults.
+ *
+ * Ownership: the channel is the caller's, to be freed once with trunkline_channel_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `target` is good for `target_len` bytes and `json` for `json_len`.
+ */
+trunkline_status_t trunkline_channel_new(struct trunkline_runtime_t rt,
+                                         const char *target,
+                                         size_t target_len,
+                                         const char *json,
+                                         size_t json_len,
+                                         struct trunkline_channel_t *out,
+                                         struct trunkline_error_t **err);
+
+/**
+ * Begins to connect, if nothing stands or is under way. Calls do so by themselves.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_connect(struct trunkline_channel_t channel);
+
+/**
+ * Forgets failures and tries at once what would have waited: the host knows that the network is back.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_reset_connect_backoff(struct trunkline_channel_t channel);
+
+/**
+ * The state now, one of TRUNKLINE_CHANNEL_*. With `try_to_connect` other than 0 an idle channel begins to connect.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_state(struct trunkline_channel_t channel,
+                                           int32_t try_to_connect,
+                                           int32_t *state);
+
+/**
+ * Waits until the state is another than `last_seen`, and says which. States that were left again meanwhile are not
+ * seen.
+ *
+ * Ownership: none. Blocks: until the deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT,
+ * INVALID_HANDLE, TIMEOUT, CLOSED (the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_wait_for_state_change(struct trunkline_channel_t channel,
+                                                           int32_t last_seen,
+                                                           int64_t deadline_ns,
+                                                           int32_t *state,
+                                                           struct trunkline_error_t **err);
+
+/**
+ * As trunkline_channel_wait_for_state_change; the result is an event of kind TRUNKLINE_EV_STATE with the state in
+ * `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; the others come with the event, also CANCELLED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_wait_for_state_change_async(struct trunkline_channel_t channel,
+                                                                 int32_t last_seen,
+                                                                 int64_t deadline_ns,
+                                                                 const struct trunkline_completion_t *completion,
+                                                                 struct trunkline_op_t *op,
+                                                                 struct trunkline_error_t **err);
+
+/**
+ * Connects, and waits until calls can be sent. At the deadline the error's cause says for each address why it does
+ * not work and when it is tried again.
+ *
+ * Ownership: none. Blocks: until the deadline. Threads: any but the library's. Errors: INVALID_HANDLE, TIMEOUT,
+ * CLOSED, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_wait_ready(struct trunkline_channel_t channel,
+                                                int64_t deadline_ns,
+                                                struct trunkline_error_t **err);
+
+/**
+ * As trunkline_channel_wait_ready; the result is an event of kind TRUNKLINE_EV_DONE.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; the others come with the event, also CANCELLED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_wait_ready_async(struct trunkline_channel_t channel,
+                                                      int64_t deadline_ns,
+                                                      const struct trunkline_completion_t *completion,
+                                                      struct trunkline_op_t *op,
+                                                      struct trunkline_error_t **err);
+
+/**
+ * Calls `method`, such as "/package.Service/Method", with one message and waits for one. `options` may be NULL.
+ *
+ * The deadline of the call, all its attempts included, is in the options. A status of gRPC that is not OK is the
+ * status RPC here, with trunkline_error_rpc_code and trunkline_error_metadata.
+ *
+ * Ownership: the reply is the caller's, to be freed with trunkline_reply_free; the request is copied. Blocks: until
+ * the deadline of the call. Threads: any but the library's. Errors: RPC, INVALID_ARGUMENT, INVALID_HANDLE, CLOSED,
+ * VERSION, WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `method` is good for `method_len` bytes, `request` for `request_len`, and `options` as its fields say.
+ */
+trunkline_status_t trunkline_channel_call(struct trunkline_channel_t channel,
+                                          const char *method,
+                                          size_t method_len,
+                                          const uint8_t *request,
+                                          size_t request_len,
+                                          const struct trunkline_call_options_t *options,
+                                          struct trunkline_reply_t **reply,
+                                          struct trunkline_error_t **err);
+
+/**
+ * As trunkline_channel_call; the result is an event of kind TRUNKLINE_EV_REPLY with the trunkline_reply_t in
+ * `object`.
+ *
+ * Ownership: the reply in the event is the receiver's; the request is copied. Blocks: no. Threads: any. Errors: of
+ * the submit INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED (the runtime), VERSION, FORKED; the others
+ * come with the event, also CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `method` is good for `method_len` bytes, `request` for `request_len`, and `options` as its fields say.
+ */
+trunkline_status_t trunkline_channel_call_async(struct trunkline_channel_t channel,
+                                                const char *method,
+                                                size_t method_len,
+                                                const uint8_t *request,
+                                                size_t request_len,
+                                                const struct trunkline_call_options_t *options,
+                                                const struct trunkline_completion_t *completion,
+                                                struct trunkline_op_t *op,
+                                                struct trunkline_error_t **err);
+
+/**
+ * Takes no new calls, lets those under way finish until the deadline, ends the rest, and returns when every
+ * descriptor is gone. A deadline of 0 and the past end them at once. Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: until the deadline. Threads: any but the library's. Errors:
+ * INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_close(struct trunkline_channel_t channel,
+                                           int64_t deadline_ns,
+                                           struct trunkline_error_t **err);
+
+/**
+ * As trunkline_channel_close; the result is an event of kind TRUNKLINE_EV_DONE.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; CANCELLED comes with the event: then no new calls are taken, and
+ * those under way go on. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_close_async(struct trunkline_channel_t channel,
+                                                 int64_t deadline_ns,
+                                                 const struct trunkline_completion_t *completion,
+                                                 struct trunkline_op_t *op,
+                                                 struct trunkline_error_t **err);
+
+/**
+ * Frees a channel. Calls under way finish, and then its connections close.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_free(struct trunkline_channel_t channel);
+
+/**
+ * Begins a call with any number of messages each way, without waiting for the server. `options` may be NULL.
+ *
+ * Ownership: the call is the caller's, to be freed once with trunkline_call_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (handles), CLOSED, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `method` is good for `method_len` bytes, and `options` as its fields say.
+ */
+trunkline_status_t trunkline_channel_open(struct trunkline_channel_t channel,
+                                          const char *method,
+                                          size_t method_len,
+                                          const struct trunkline_call_options_t *options,
+                                          struct trunkline_call_t *out,
+                                          struct trunkline_error_t **err);
+
+/**
+ * Sends one message, waiting while several are on their way already.
+ *
+ * Ownership: the message is copied. Blocks: until the deadline. Threads: any but the library's, one at a time.
+ * Errors: CLOSED (the call has ended; trunkline_call_receive says how), RPC (too long), TIMEOUT, WOULD_BLOCK,
+ * INVALID_ARGUMENT, INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `message` is good for `message_len` bytes.
+ */
+trunkline_status_t trunkline_call_send(struct trunkline_call_t call,
+                                       const uint8_t *message,
+                                       size_t message_len,
+                                       int64_t deadline_ns,
+                                       struct trunkline_error_t **err);
+
+/**
+ * As trunkline_call_send; the result is an event of kind TRUNKLINE_EV_DONE.
+ *
+ * Ownership: the message is copied. Blocks: no. Threads: any, one at a time. Errors: of the submit
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; the others come with the event, also
+ * CANCELLED: then nothing was sent. Since 0.1.
+ *
+ * # Safety
+ *
+ * `message` is good for `message_len` bytes.
+ */
+trunkline_status_t trunkline_call_send_async(struct trunkline_call_t call,
+                                             const uint8_t *message,
+                                             size_t message_len,
+                                             const struct trunkline_completion_t *completion,
+                                             struct trunkline_op_t *op,
+                                             struct trunkline_error_t **err);
+
+/**
+ * Says that no more messages follow. Idempotent.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_call_finish_sending(struct trunkline_call_t call);
+
+/**
+ * Waits for the next message; a reply of NULL with OK is the end of a call that ended well.
+ *
+ * Ownership: the reply is the caller's, to be freed with trunkline_reply_free. Blocks: until the deadline. Threads:
+ * any but the library's. Errors: RPC (how the call ended), TIMEOUT, WOULD_BLOCK, CLOSED (cancelled),
+ * INVALID_ARGUMENT, INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_call_receive(struct trunkline_call_t call,
+                                          int64_t deadline_ns,
+                                          struct trunkline_reply_t **reply,
+                                          struct trunkline_error_t **err);
+
+/**
+ * As trunkline_call_receive; the result is an event of kind TRUNKLINE_EV_REPLY with the trunkline_reply_t in
+ * `object`, NULL at the end of a call that ended well.
+ *
+ * Ownership: the reply in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; the others come with the event, also
+ * CANCELLED: then no message is lost. Since 0.1.
+ */
+trunkline_status_t trunkline_call_receive_async(struct trunkline_call_t call,
+                                                const struct trunkline_completion_t *completion,
+                                                struct trunkline_op_t *op,
+                                                struct trunkline_error_t **err);
+
+/**
+ * Waits for what the server sends before its first message; a reply without a message has it.
+ *
+ * Ownership: the reply is the caller's, to be freed with trunkline_reply_free. Blocks: until the deadline. Threads:
+ * any but the library's. Errors: TIMEOUT, WOULD_BLOCK, CLOSED (the runtime), INVALID_ARGUMENT, INVALID_HANDLE,
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_call_initial(struct trunkline_call_t call,
+                                          int64_t deadline_ns,
+                                          struct trunkline_reply_t **reply,
+                                          struct trunkline_error_t **err);
+
+/**
+ * As trunkline_call_initial; the result is an event of kind TRUNKLINE_EV_REPLY with the trunkline_reply_t in
+ * `object`.
+ *
+ * Ownership: the reply in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED; CANCELLED comes with the event. Since 0.1.
+ */
+trunkline_status_t trunkline_call_initial_async(struct trunkline_call_t call,
+                                                const struct trunkline_completion_t *completion,
+                                                struct trunkline_op_t *op,
+                                                struct trunkline_error_t **err);
+
+/**
+ * What the server sent behind its last message, once trunkline_call_receive has told the end; a reply without a
+ * message has it.
+ *
+ * Ownership: the reply is the caller's, to be freed with trunkline_reply_free. Blocks: while another thread
+ * receives. Threads: any but the library's. Errors: CLOSED (the runtime), INVALID_ARGUMENT, INVALID_HANDLE,
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_call_trailing(struct trunkline_call_t call,
+                                           struct trunkline_reply_t **reply,
+                                           struct trunkline_error_t **err);
+
+/**
+ * Gives a call up: the server is told, unless the call has ended. Who waits for it meanwhile is told CLOSED.
+ * Idempotent.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_call_cancel(struct trunkline_call_t call);
+
+/**
+ * Frees a call, and gives it up if it has not ended.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_call_free(struct trunkline_call_t call);
+
+/**
+ * The message and, in `*len`, its length; NULL and 0 for NULL.
+ *
+ * Ownership: borrowed until trunkline_reply_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const uint8_t *trunkline_reply_data(const struct trunkline_reply_t *reply, size_t *len);
+
+/**
+ * Piece number `i`, from 0, of the metadata that came with an answer; `which` is one of TRUNKLINE_METADATA_*.
+ *
+ * Ownership: name and value are borrowed until trunkline_reply_free. Blocks: no. Threads: the owner's. Errors:
+ * INVALID_ARGUMENT, NOT_FOUND (there are no more). Since 0.1.
+ */
+trunkline_status_t trunkline_reply_metadata(const struct trunkline_reply_t *reply,
+                                            uint32_t which,
+                                            size_t i,
+                                            struct trunkline_kv_t *out);
+
+/**
+ * Frees a reply; NULL does nothing.
+ *
+ * Ownership: takes it. Blocks: no. Threads: any, also finalisers. Errors: none. Since 0.1.
+ */
+void trunkline_reply_free(struct trunkline_reply_t *reply);
+
+/**
  * Makes the configuration of a preset: "production", "development" or "high_throughput".
  *
  * Ownership: the configuration is the caller's, to be freed with trunkline_config_free. Blocks: no. Threads: any.
@@ -2030,6 +2509,24 @@ int32_t trunkline_error_rpc_code(const struct trunkline_error_t *error);
  * Ownership: none. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
  */
 int32_t trunkline_error_tls_fault(const struct trunkline_error_t *error);
+
+/**
+ * What the server said with the gRPC status behind TRUNKLINE_E_RPC, as it said it; NULL if there is no such status.
+ *
+ * Ownership: borrowed until trunkline_error_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+ */
+const char *trunkline_error_rpc_message(const struct trunkline_error_t *error,
+                                        size_t *length);
+
+/**
+ * Piece number `i`, from 0, of the metadata that a server sent with the gRPC status behind TRUNKLINE_E_RPC.
+ *
+ * Ownership: name and value are borrowed until trunkline_error_free. Blocks: no. Threads: the owner's. Errors:
+ * INVALID_ARGUMENT, NOT_FOUND (there are no more). Since 0.1.
+ */
+trunkline_status_t trunkline_error_metadata(const struct trunkline_error_t *error,
+                                            size_t i,
+                                            struct trunkline_kv_t *out);
 
 /**
  * TRUNKLINE_ERR_RETRYABLE and TRUNKLINE_ERR_NOT_SENT, as far as they are true.
@@ -2997,7 +3494,7 @@ trunkline_status_t trunkline_runtime_configure(const struct trunkline_runtime_op
                                                struct trunkline_error_t **err);
 
 /**
- * Stops a runtime: its streams, listeners, managers and pools are closed, operations under way complete as CANCELLED,
+ * Stops a runtime: its streams, listeners, managers, channels and pools are closed, operations under way complete as CANCELLED,
  * whoever waits gets CLOSED, threads end.
  *
  * For {0} it stops the default runtime, if it was made; the next use of {0} makes a new one.

@@ -38,11 +38,17 @@ class Error : public std::runtime_error {
         os_code_(trunkline_error_os_code(error)),
         rpc_code_(trunkline_error_rpc_code(error)),
         tls_fault_(trunkline_error_tls_fault(error)),
+        rpc_message_(optional(trunkline_error_rpc_message(error, nullptr))),
         flags_(trunkline_error_flags(error)),
         source_(optional(trunkline_error_source(error, nullptr))),
         destination_(optional(trunkline_error_destination(error, nullptr))) {
     for (const trunkline_error_t *next = error; next != nullptr; next = trunkline_error_cause(next)) {
       chain_.push_back(trunkline_error_message(next, nullptr));
+    }
+    trunkline_kv_t kv;
+    for (std::size_t i = 0; trunkline_error_metadata(error, i, &kv) == TRUNKLINE_OK; i++) {
+      metadata_.emplace_back(std::string(kv.key.ptr, kv.key.len),
+                             std::string(reinterpret_cast<const char *>(kv.value.ptr), kv.value.len));
     }
     trunkline_error_free(error);
   }
@@ -59,6 +65,10 @@ class Error : public std::runtime_error {
   int32_t rpc_code() const noexcept { return rpc_code_; }
   /** Whose fault it is that TLS failed, one of TRUNKLINE_TLS_FAULT_*; 0 if it did not. */
   int32_t tls_fault() const noexcept { return tls_fault_; }
+  /** What the server said about it; empty if there is none. */
+  const std::string &rpc_message() const noexcept { return rpc_message_; }
+  /** What a server sent with a gRPC status, by name; values of "-bin" names are any bytes. */
+  const std::vector<std::pair<std::string, std::string>> &metadata() const noexcept { return metadata_; }
   /** Whether the same operation may be tried again without risk of being applied twice. */
   bool is_safe_to_retry() const noexcept { return (flags_ & TRUNKLINE_ERR_RETRYABLE) != 0; }
   /** Whether it is certain that no byte of the operation left this process. */
@@ -87,9 +97,11 @@ class Error : public std::runtime_error {
   int32_t os_code_;
   int32_t rpc_code_;
   int32_t tls_fault_;
+  std::string rpc_message_;
   uint32_t flags_;
   std::string source_, destination_;
   std::vector<std::string> chain_;
+  std::vector<std::pair<std::string, std::string>> metadata_;
 };
 
 /** Throws unless `status` is OK. */
@@ -768,6 +780,42 @@ class Lease {
   trunkline_leased_t leased_;
 };
 
+/** Names in lower case and values, any bytes where the name ends in "-bin". */
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+/** One message of an answer with its metadata; empty where a call has ended well and there is none. */
+class Reply {
+ public:
+  /** Takes the reply over, which may be NULL. */
+  explicit Reply(trunkline_reply_t *reply = nullptr) noexcept : reply_(reply) {}
+
+  /** Whether there is one. */
+  explicit operator bool() const noexcept { return reply_ != nullptr; }
+  /** The message. */
+  std::string message() const {
+    std::size_t length = 0;
+    const uint8_t *data = trunkline_reply_data(reply_.get(), &length);
+    return length == 0 ? std::string() : std::string(reinterpret_cast<const char *>(data), length);
+  }
+  /** What came before the messages. */
+  Metadata initial() const { return metadata(TRUNKLINE_METADATA_INITIAL); }
+  /** What came behind the messages. */
+  Metadata trailing() const { return metadata(TRUNKLINE_METADATA_TRAILING); }
+
+ private:
+  Metadata metadata(uint32_t which) const {
+    Metadata all;
+    trunkline_kv_t kv;
+    for (std::size_t i = 0; trunkline_reply_metadata(reply_.get(), which, i, &kv) == TRUNKLINE_OK; i++) {
+      all.emplace_back(std::string(kv.key.ptr, kv.key.len),
+                       std::string(reinterpret_cast<const char *>(kv.value.ptr), kv.value.len));
+    }
+    return all;
+  }
+
+  detail::Value<trunkline_reply_t, trunkline_reply_free> reply_;
+};
+
 /** One completion. What it owns is freed with it, unless it was taken. */
 class Event {
  public:
@@ -819,6 +867,14 @@ class Event {
     trunkline_job_t handle = {event_.handle};
     event_.handle = 0;
     return Job(handle);
+  }
+
+  /** The reply of a TRUNKLINE_EV_REPLY; throws the error that it carries instead, if there is one. */
+  Reply take_reply() {
+    check();
+    trunkline_reply_t *reply = static_cast<trunkline_reply_t *>(event_.object);
+    event_.object = nullptr;
+    return Reply(reply);
   }
 
   /** The lease of a TRUNKLINE_EV_LEASE; throws the error that it carries instead, if there is one. */
@@ -1092,6 +1148,161 @@ class UdpConnectionManager : public detail::Owned<trunkline_udp_manager_t, trunk
 
   /** Closes every socket and session of the manager. */
   void close() { check(trunkline_udp_manager_close(get())); }
+};
+
+/** How one call is made. */
+struct CallOptions {
+  /** When it is given up, all its attempts included. */
+  Deadline deadline;
+  /** What is sent with it. */
+  Metadata metadata;
+  /** TRUNKLINE_CALL_*, together; 0 leaves the choice to the service config. */
+  uint32_t flags = 0;
+  /** Largest message of the answer, in bytes; 0 means the channel's limit. */
+  uint32_t max_reply = 0;
+};
+
+namespace detail {
+
+/** Options in C's form, which borrow from those of C++. */
+class Options {
+ public:
+  explicit Options(const CallOptions &given) {
+    for (const auto &pair : given.metadata) {
+      trunkline_kv_t kv = {{pair.first.data(), pair.first.size()},
+                           {reinterpret_cast<const uint8_t *>(pair.second.data()), pair.second.size()}};
+      pairs_.push_back(kv);
+    }
+    trunkline_call_options_t options = TRUNKLINE_CALL_OPTIONS_INIT;
+    options.deadline_ns = given.deadline.ns();
+    options.metadata = pairs_.data();
+    options.metadata_len = pairs_.size();
+    options.flags = given.flags;
+    options.max_reply = given.max_reply;
+    options_ = options;
+  }
+  Options(const Options &) = delete;
+  Options &operator=(const Options &) = delete;
+
+  const trunkline_call_options_t *get() const noexcept { return &options_; }
+
+ private:
+  std::vector<trunkline_kv_t> pairs_;
+  trunkline_call_options_t options_;
+};
+
+inline const uint8_t *bytes(const std::string &text) noexcept {
+  return reinterpret_cast<const uint8_t *>(text.data());
+}
+
+}  // namespace detail
+
+/** A call with any number of messages each way. Destroying it gives the call up if it has not ended. */
+class Call : public detail::Owned<trunkline_call_t, trunkline_call_free> {
+ public:
+  /** Takes the handle over. */
+  explicit Call(trunkline_call_t handle) noexcept : Owned(handle) {}
+
+  /** Sends one message, waiting while several are on their way. CLOSED once the call has ended. */
+  void send(const std::string &message, Deadline deadline = Deadline()) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_call_send(get(), detail::bytes(message), message.size(), deadline.ns(), &error), error);
+  }
+  /** Says that no more messages follow. */
+  void finish_sending() { check(trunkline_call_finish_sending(get())); }
+  /** The next message; an empty reply is the end of a call that ended well. Throws the status of any other end. */
+  Reply receive(Deadline deadline = Deadline()) {
+    trunkline_reply_t *reply = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_call_receive(get(), deadline.ns(), &reply, &error), error);
+    return Reply(reply);
+  }
+  /** What the server sends before its first message. */
+  Metadata initial(Deadline deadline = Deadline()) {
+    trunkline_reply_t *reply = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_call_initial(get(), deadline.ns(), &reply, &error), error);
+    return Reply(reply).initial();
+  }
+  /** What the server sent behind its last message, once receive() has told the end. */
+  Metadata trailing() {
+    trunkline_reply_t *reply = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_call_trailing(get(), &reply, &error), error);
+    return Reply(reply).trailing();
+  }
+  /** Gives the call up. */
+  void cancel() { check(trunkline_call_cancel(get())); }
+};
+
+/** A channel to a gRPC server: it connects when it is called, and again whenever a connection is lost. */
+class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free> {
+ public:
+  /** `target` is such as "dns:api.internal:443" or "unix:/run/app.sock"; `json` as for Config::from_json. */
+  explicit Channel(const std::string &target, const std::string &json = std::string(),
+                   trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    trunkline_channel_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_new(runtime, target.data(), target.size(), json.data(), json.size(), &made, &error), error);
+    reset(made);
+  }
+
+  /** One of TRUNKLINE_CHANNEL_*; with `try_to_connect` an idle channel begins to connect. */
+  int32_t state(bool try_to_connect = false) const {
+    int32_t state;
+    check(trunkline_channel_state(get(), try_to_connect ? 1 : 0, &state));
+    return state;
+  }
+  /** Begins to connect. */
+  void connect() { check(trunkline_channel_connect(get())); }
+  /** Tries at once what would have waited after a failure. */
+  void reset_connect_backoff() { check(trunkline_channel_reset_connect_backoff(get())); }
+  /** Waits until the state is another than `last_seen`, and returns it. */
+  int32_t wait_for_state_change(int32_t last_seen, Deadline deadline = Deadline()) {
+    int32_t state;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_wait_for_state_change(get(), last_seen, deadline.ns(), &state, &error), error);
+    return state;
+  }
+  /** Connects, and waits until calls can be sent; a TIMEOUT says why they cannot. */
+  void wait_ready(Deadline deadline = Deadline()) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_wait_ready(get(), deadline.ns(), &error), error);
+  }
+
+  /** Calls a method such as "/package.Service/Method" with one message, and waits for one. */
+  Reply call(const std::string &method, const std::string &message, const CallOptions &options = CallOptions()) {
+    trunkline_reply_t *reply = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_call(get(), method.data(), method.size(), detail::bytes(message), message.size(),
+                                 detail::Options(options).get(), &reply, &error),
+          error);
+    return Reply(reply);
+  }
+  /** As call(); `function` is called with the event, once, on a thread of the library. */
+  trunkline_op_t call(const std::string &method, const std::string &message, std::function<void(Event)> function,
+                      const CallOptions &options = CallOptions()) {
+    trunkline_channel_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_channel_call_async(handle, method.data(), method.size(), detail::bytes(message),
+                                          message.size(), detail::Options(options).get(), completion, op, error);
+    });
+  }
+  /** Begins a call with any number of messages each way. */
+  Call open(const std::string &method, const CallOptions &options = CallOptions()) {
+    trunkline_call_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_open(get(), method.data(), method.size(), detail::Options(options).get(), &made, &error),
+          error);
+    return Call(made);
+  }
+
+  /** Takes no new calls, lets those under way finish until `deadline`, and ends the rest. */
+  void close(Deadline deadline = Deadline::now()) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_close(get(), deadline.ns(), &error), error);
+  }
 };
 
 /** Numbers by key, bounded and expiring: the `h` of a handle, or an id of the program's. */

@@ -4,6 +4,7 @@
 
 mod built;
 mod certificates;
+mod served;
 
 use built::{compiler, root, succeed};
 use std::{
@@ -35,8 +36,8 @@ macro_rules! programs {
 
 programs! {
     version.c, errors.c, handles.c, outputs.c, runtime.c, queue.c, streams.c, readiness.c, cancel.c,
-    callbacks.c, buffers.c, fork.c, unload.c, pipe.c, tcp_manager.c, datagrams.c, udp_manager.c, keyed_pool.c,
-    keyed_make.c, pool.c, config.c, metrics.c, log.c, probe.c, tls.c, throw.cpp, face.cpp, objects.cpp,
+    callbacks.c, buffers.c, fork.c, unload.c, pipe.c, tcp_manager.c, datagrams.c, udp_manager.c, channel.c,
+    keyed_pool.c, keyed_make.c, pool.c, config.c, metrics.c, log.c, probe.c, tls.c, throw.cpp, face.cpp, objects.cpp,
     pool_scripts.cpp, secured.cpp,
 }
 
@@ -112,6 +113,7 @@ fn run(program: &str) {
     // cargo's own would lead to the library of an earlier `make library`.
     command.env_remove("LD_LIBRARY_PATH");
     command.env("ASAN_OPTIONS", "detect_leaks=1:handle_abort=1:detect_stack_use_after_return=1");
+    command.env("TRUNKLINE_TEST_SERVER", served::target());
     command.env("UBSAN_OPTIONS", "print_stacktrace=1").env("RUST_BACKTRACE", "0");
     succeed(&mut command, program);
 }

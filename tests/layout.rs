@@ -48,6 +48,10 @@ fn in_rust() -> Layout {
         }
         trunkline_job_t { h }
         trunkline_tls_t { h }
+        trunkline_channel_t { h }
+        trunkline_call_t { h }
+        trunkline_kv_t { key, value }
+        trunkline_call_options_t { size, deadline_ns, metadata, metadata_len, flags, max_reply }
         trunkline_job_host_t { queue, tag, r#fn, user_data, release }
         trunkline_bytes_t { ptr, len }
         trunkline_str_t { ptr, len }
@@ -91,7 +95,7 @@ fn in_rust() -> Layout {
         trunkline_log_record_t { size, level, line, unix_ns, target, message, file, fields }
         trunkline_debug_counts_t {
             size, runtimes, queues, operations, streams, listeners, keyed_pools, tcp_managers,
-            jobs, pools, datagrams, udp_managers, tls,
+            jobs, pools, datagrams, udp_managers, tls, channels, calls,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The border: outputs always written, arguments checked, panics caught, errors told. Written once.
 
 use crate::{
+    channel::trunkline_kv_t,
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_cq_t, trunkline_datagram_t, trunkline_job_t, trunkline_keyed_pool_t,
-        trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
-        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t, trunkline_udp_manager_t,
+        Handle, trunkline_call_t, trunkline_channel_t, trunkline_cq_t, trunkline_datagram_t,
+        trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
+        trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
+        trunkline_tls_t, trunkline_udp_manager_t,
     },
-    input::{Deadline, trunkline_str_t},
+    input::{Deadline, trunkline_bytes_t, trunkline_str_t},
     metrics::trunkline_metric_t,
     pool::{trunkline_lease_t, trunkline_leased_t},
     process::Process,
@@ -71,6 +73,12 @@ blank!(
     trunkline_listener_t = Self { h: 0 },
     trunkline_job_t = Self { h: 0 },
     trunkline_tls_t = Self { h: 0 },
+    trunkline_channel_t = Self { h: 0 },
+    trunkline_call_t = Self { h: 0 },
+    trunkline_kv_t = Self {
+        key: trunkline_str_t::BLANK,
+        value: trunkline_bytes_t { ptr: std::ptr::null(), len: 0 },
+    },
     [trunkline_stream_t; 2] = [trunkline_stream_t { h: 0 }; 2],
 );
 

@@ -3,6 +3,7 @@
 
 use crate::{
     call::{Call, in_callback, panicked},
+    channel::trunkline_reply_t,
     error::Failure,
     handing,
     handle::{Handle, trunkline_cq_t, trunkline_op_t},
@@ -49,11 +50,12 @@ pub(crate) struct Done {
     pub(crate) handle: u64,
     pub(crate) value: u64,
     pub(crate) about: u64,
+    pub(crate) object: Option<Box<trunkline_reply_t>>,
 }
 
 impl Done {
     pub(crate) fn new(kind: u32) -> Self {
-        Self { kind, handle: 0, value: 0, about: 0 }
+        Self { kind, handle: 0, value: 0, about: 0, object: None }
     }
 }
 
@@ -114,6 +116,7 @@ impl Delivery {
             value: done.value,
             handle: done.handle,
             about: done.about,
+            object: done.object,
             failure,
         };
         match target {

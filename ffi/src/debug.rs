@@ -5,9 +5,10 @@ use crate::{
     call::{enter_plain, enter_unit},
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_cq_t, trunkline_datagram_t, trunkline_job_t, trunkline_keyed_pool_t,
-        trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
-        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t, trunkline_udp_manager_t,
+        Handle, trunkline_call_t, trunkline_channel_t, trunkline_cq_t, trunkline_datagram_t,
+        trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
+        trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
+        trunkline_tls_t, trunkline_udp_manager_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -45,6 +46,10 @@ pub struct trunkline_debug_counts_t {
     pub udp_managers: u64,
     /// TLS configurations that were not freed.
     pub tls: u64,
+    /// Channels that were not freed.
+    pub channels: u64,
+    /// Calls with streams that were not freed.
+    pub calls: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -77,6 +82,8 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             datagrams: table.count(trunkline_datagram_t::TAG) as u64,
             udp_managers: table.count(trunkline_udp_manager_t::TAG) as u64,
             tls: table.count(trunkline_tls_t::TAG) as u64,
+            channels: table.count(trunkline_channel_t::TAG) as u64,
+            calls: table.count(trunkline_call_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }

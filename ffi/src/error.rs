@@ -2,13 +2,18 @@
 #![allow(unsafe_code, reason = "the object crosses as an opaque pointer")]
 
 use crate::{
+    call::enter,
+    channel::{kv, trunkline_kv_t},
     input::bytes,
     status::{NAMES, of, *},
 };
+use bytes::Bytes;
 use std::{
     error::Error,
     ffi::{CString, c_char},
-    fmt, ptr,
+    fmt,
+    mem::MaybeUninit,
+    ptr,
 };
 use trunkline_core::{ConnectionError, TlsFault};
 
@@ -25,6 +30,8 @@ pub struct trunkline_error_t {
     source: Option<CString>,
     destination: Option<CString>,
     cause: Option<Box<Self>>,
+    rpc_message: Option<CString>,
+    metadata: Vec<(Box<str>, Bytes)>,
 }
 
 /// How a call fails inside the library; becomes a status and, where asked for, an error object.
@@ -97,6 +104,8 @@ impl trunkline_error_t {
             source: None,
             destination: None,
             cause: None,
+            rpc_message: None,
+            metadata: Vec::new(),
         }
     }
 
@@ -111,17 +120,23 @@ impl trunkline_error_t {
         if matches!(error, ConnectionError::CircuitOpen { .. }) {
             flags |= TRUNKLINE_ERR_CIRCUIT_OPEN;
         }
+        let rpc = match error {
+            ConnectionError::Rpc { status, .. } => Some(status),
+            _ => None,
+        };
         Self {
             status: of(error),
             step: error.step().code(),
             os_code: error.os_code().unwrap_or(0),
-            rpc_code: -1,
+            rpc_code: rpc.map_or(-1, |status| status.code.code()),
             tls_fault: error.tls_fault().map_or(0, TlsFault::code),
             flags,
             message: c_text(error.to_string()),
             source: error.source_address().map(|address| c_text(address.to_string())),
             destination: error.destination().map(|address| c_text(address.to_string())),
             cause: error.source().map(|cause| Box::new(Self::of_cause(cause))),
+            rpc_message: rpc.map(|status| c_text(status.message.to_string())),
+            metadata: rpc.map_or_else(Vec::new, |status| status.metadata.clone()),
         }
     }
 
@@ -226,6 +241,34 @@ pub extern "C" fn trunkline_error_rpc_code(error: Option<&trunkline_error_t>) ->
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_error_tls_fault(error: Option<&trunkline_error_t>) -> i32 {
     error.map_or(0, |error| error.tls_fault)
+}
+
+/// What the server said with the gRPC status behind TRUNKLINE_E_RPC, as it said it; NULL if there is no such status.
+///
+/// Ownership: borrowed until trunkline_error_free. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_error_rpc_message(
+    error: Option<&trunkline_error_t>,
+    length: Option<&mut usize>,
+) -> *const c_char {
+    optional_text(error.and_then(|error| error.rpc_message.as_ref()), length)
+}
+
+/// Piece number `i`, from 0, of the metadata that a server sent with the gRPC status behind TRUNKLINE_E_RPC.
+///
+/// Ownership: name and value are borrowed until trunkline_error_free. Blocks: no. Threads: the owner's. Errors:
+/// INVALID_ARGUMENT, NOT_FOUND (there are no more). Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_error_metadata(
+    error: Option<&trunkline_error_t>,
+    i: usize,
+    out: Option<&mut MaybeUninit<trunkline_kv_t>>,
+) -> trunkline_status_t {
+    enter(out, None, |_| {
+        let error = error.ok_or_else(|| Failure::null("error"))?;
+        let found = error.metadata.get(i).map(kv);
+        found.ok_or_else(|| Failure::new(TRUNKLINE_E_NOT_FOUND, "there is no more"))
+    })
 }
 
 /// TRUNKLINE_ERR_RETRYABLE and TRUNKLINE_ERR_NOT_SENT, as far as they are true.

@@ -1,10 +1,22 @@
 //! Typed generational handles: what a stale number is, is known, and never undefined behaviour.
 
 use crate::{
-    datagram::DatagramObject, error::Failure, job::Job, keyed_pool::KeyedPoolObject,
-    listener::ListenerObject, op::Operation, pool::PoolObject, process::Process, queue::Queue,
-    runtime::Runtime, status::*, stream::StreamObject, tcp_manager::TcpManagerObject,
-    tls::TlsObject, udp_manager::UdpManagerObject,
+    channel::{CallObject, ChannelObject},
+    datagram::DatagramObject,
+    error::Failure,
+    job::Job,
+    keyed_pool::KeyedPoolObject,
+    listener::ListenerObject,
+    op::Operation,
+    pool::PoolObject,
+    process::Process,
+    queue::Queue,
+    runtime::Runtime,
+    status::*,
+    stream::StreamObject,
+    tcp_manager::TcpManagerObject,
+    tls::TlsObject,
+    udp_manager::UdpManagerObject,
 };
 use parking_lot::RwLock;
 use std::sync::{
@@ -112,6 +124,22 @@ pub struct trunkline_tls_t {
     pub h: u64,
 }
 
+/// A channel to a gRPC server. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_channel_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
+/// A call with any number of messages each way. One thread may send while another receives.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_call_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A typed handle and the object that it names.
 pub(crate) trait Handle: Copy {
     /// The upper 8 bits: a handle of another type is refused by them.
@@ -141,6 +169,8 @@ pub(crate) enum Object {
     Pool(Arc<PoolObject>),
     Job(Arc<Job>),
     Tls(Arc<TlsObject>),
+    Channel(Arc<ChannelObject>),
+    Call(Arc<CallObject>),
 }
 
 macro_rules! handle {
@@ -184,6 +214,8 @@ handle!(trunkline_job_t, Job, Job, 9, "job");
 handle!(trunkline_datagram_t, Datagram, DatagramObject, 10, "datagram socket");
 handle!(trunkline_udp_manager_t, UdpManager, UdpManagerObject, 11, "UDP manager");
 handle!(trunkline_tls_t, Tls, TlsObject, 12, "TLS configuration");
+handle!(trunkline_channel_t, Channel, ChannelObject, 13, "channel");
+handle!(trunkline_call_t, Call, CallObject, 14, "call");
 
 /// ```text
 ///  63      56 55          32 31            0
@@ -347,6 +379,8 @@ impl Object {
             Self::Pool(_) => trunkline_pool_t::TAG,
             Self::Job(_) => trunkline_job_t::TAG,
             Self::Tls(_) => trunkline_tls_t::TAG,
+            Self::Channel(_) => trunkline_channel_t::TAG,
+            Self::Call(_) => trunkline_call_t::TAG,
         }
     }
 }

@@ -13,6 +13,7 @@
 mod arm;
 mod buf;
 mod call;
+mod channel;
 mod completion;
 mod config;
 mod datagram;
@@ -43,6 +44,7 @@ mod udp_manager;
 mod version;
 
 pub use buf::*;
+pub use channel::*;
 pub use completion::*;
 pub use config::*;
 pub use datagram::*;

@@ -5,8 +5,8 @@
 )]
 
 use crate::{
-    buf::trunkline_buf_t,
     call::{enter, enter_plain},
+    channel::trunkline_reply_t,
     error::{Failure, trunkline_error_t},
     handle::{
         end_and_free, trunkline_cq_t, trunkline_job_t, trunkline_pool_t, trunkline_runtime_t,
@@ -44,6 +44,11 @@ pub const TRUNKLINE_EV_POOL_VALUE: u32 = 8;
 
 /// trunkline_pool_acquire_async: `handle` is the lease, `value` what is lent, `about` the pool.
 pub const TRUNKLINE_EV_LEASE: u32 = 9;
+/// trunkline_channel_wait_for_state_change_async: `value` is the state.
+pub const TRUNKLINE_EV_STATE: u32 = 10;
+/// trunkline_channel_call_async, trunkline_call_receive_async: `object` is the trunkline_reply_t, the receiver's to
+/// free; NULL at the end of a call with streams.
+pub const TRUNKLINE_EV_REPLY: u32 = 11;
 /// No event: what trunkline_pool_release_handing writes if nobody was served.
 pub const TRUNKLINE_EV_NONE: u32 = u32::MAX;
 
@@ -63,7 +68,7 @@ pub struct trunkline_event_t {
     pub handle: u64,
     /// A number, by kind.
     pub value: u64,
-    /// An owned trunkline_buf_t, by kind, or NULL.
+    /// An owned trunkline_reply_t, by kind, or NULL.
     pub object: *mut c_void,
     /// Owned; NULL when status is OK.
     pub error: *mut trunkline_error_t,
@@ -99,12 +104,14 @@ pub(crate) struct Event {
     pub(crate) value: u64,
     pub(crate) handle: u64,
     pub(crate) about: u64,
+    /// Only with [`TRUNKLINE_EV_REPLY`].
+    pub(crate) object: Option<Box<trunkline_reply_t>>,
     pub(crate) failure: Option<Failure>,
 }
 
 impl Event {
     pub(crate) fn ready(tag: u64, kind: u32) -> Self {
-        Self { tag, op: 0, kind, value: 0, handle: 0, about: 0, failure: None }
+        Self { tag, op: 0, kind, value: 0, handle: 0, about: 0, object: None, failure: None }
     }
 
     /// The form for C; what it owns goes to the receiver.
@@ -117,7 +124,7 @@ impl Event {
             kind: self.kind,
             handle: std::mem::take(&mut self.handle),
             value: self.value,
-            object: ptr::null_mut(),
+            object: self.object.take().map_or(ptr::null_mut(), |reply| Box::into_raw(reply).cast()),
             error: error.map_or(ptr::null_mut(), Box::into_raw),
             about: self.about,
         }
@@ -335,8 +342,8 @@ pub unsafe extern "C" fn trunkline_event_dispose(event: Option<&mut trunkline_ev
         event.error = ptr::null_mut();
     }
     if !event.object.is_null() {
-        // SAFETY: every object in an event is a buffer, and the caller has not freed it.
-        drop(unsafe { Box::from_raw(event.object.cast::<trunkline_buf_t>()) });
+        // SAFETY: every object in an event is a reply, and the caller has not freed it.
+        drop(unsafe { Box::from_raw(event.object.cast::<trunkline_reply_t>()) });
         event.object = ptr::null_mut();
     }
     free_carried(event.kind, std::mem::take(&mut event.handle), event.about);

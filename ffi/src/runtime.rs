@@ -5,8 +5,9 @@ use crate::{
     call::{Call, enter, enter_unit, mark_library_thread},
     error::{Failure, trunkline_error_t},
     handle::{
-        free, trunkline_datagram_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_pool_t,
-        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
+        free, trunkline_channel_t, trunkline_datagram_t, trunkline_keyed_pool_t,
+        trunkline_listener_t, trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t,
+        trunkline_tcp_manager_t, trunkline_udp_manager_t,
     },
     input::{Deadline, Sized_, now, options, text, trunkline_str_t},
     process::Process,
@@ -174,6 +175,9 @@ impl Runtime {
         for socket in table.all::<trunkline_datagram_t>() {
             socket.close_if_on(self);
         }
+        for channel in table.all::<trunkline_channel_t>() {
+            channel.stop_if_on(self);
+        }
         for pool in table.all::<trunkline_keyed_pool_t>() {
             pool.close_if_on(self);
         }
@@ -242,7 +246,7 @@ pub unsafe extern "C" fn trunkline_runtime_configure(
     })
 }
 
-/// Stops a runtime: its streams, listeners, managers and pools are closed, operations under way complete as CANCELLED,
+/// Stops a runtime: its streams, listeners, managers, channels and pools are closed, operations under way complete as CANCELLED,
 /// whoever waits gets CLOSED, threads end.
 ///
 /// For {0} it stops the default runtime, if it was made; the next use of {0} makes a new one.

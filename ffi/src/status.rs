@@ -111,6 +111,7 @@ pub(crate) fn of(error: &ConnectionError) -> trunkline_status_t {
         ConnectionError::Tls { .. } => TRUNKLINE_E_TLS,
         ConnectionError::Protocol { .. } => TRUNKLINE_E_PROTOCOL,
         ConnectionError::Udp { .. } => TRUNKLINE_E_UDP,
+        ConnectionError::Rpc { .. } => TRUNKLINE_E_RPC,
         // The enum may grow in core before it does here: a new case is still an error.
         _ => TRUNKLINE_E_UNSUPPORTED,
     }
@@ -138,6 +139,8 @@ pub const TRUNKLINE_STEP_SHUTDOWN: i32 = 9;
 pub const TRUNKLINE_STEP_DRAIN: i32 = 10;
 /// Waiting for an event.
 pub const TRUNKLINE_STEP_WAIT: i32 = 11;
+/// Calling a method of a service.
+pub const TRUNKLINE_STEP_CALL: i32 = 12;
 
 const _: () = {
     assert!(TRUNKLINE_STEP_CONFIGURE == Step::Configure as i32);
@@ -151,4 +154,5 @@ const _: () = {
     assert!(TRUNKLINE_STEP_SHUTDOWN == Step::Shutdown as i32);
     assert!(TRUNKLINE_STEP_DRAIN == Step::Drain as i32);
     assert!(TRUNKLINE_STEP_WAIT == Step::Wait as i32);
+    assert!(TRUNKLINE_STEP_CALL == Step::Call as i32);
 };

@@ -108,6 +108,8 @@ static inline void nothing_is_left(void) {
   CHECK(found.pools == 0, "no pool is left");
   CHECK(found.datagrams == 0, "no datagram socket is left");
   CHECK(found.udp_managers == 0, "no UDP manager is left");
+  CHECK(found.channels == 0, "no channel is left");
+  CHECK(found.calls == 0, "no call is left");
 }
 
 /* Ends a program; valgrind sees what a host that stops everything would leave behind. */

@@ -3,6 +3,7 @@
 #include "trunkline.hpp"
 
 #include <atomic>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -143,6 +144,51 @@ void a_manager_relays_limits_counts_and_drains() {
         "a key that is misspelt");
 }
 
+void a_channel_calls_streams_and_tells_statuses() {
+  const char *server = std::getenv("TRUNKLINE_TEST_SERVER");
+  CHECK(server != nullptr, "somebody serves");
+  Channel channel(server, R"({"preset": "development"})");
+  CHECK(channel.state() == TRUNKLINE_CHANNEL_IDLE, "it rests until it is used");
+  channel.wait_ready(milliseconds(5000));
+  CHECK(channel.wait_for_state_change(TRUNKLINE_CHANNEL_IDLE) == TRUNKLINE_CHANNEL_READY, "it is ready");
+  CallOptions options;
+  options.deadline = milliseconds(5000);
+  options.metadata.emplace_back("echo-text", "hi");
+  Reply reply = channel.call("/test.Service/Echo", "hello", options);
+  bool came_back = false;
+  for (const auto &pair : reply.initial()) came_back |= pair.first == "echo-text" && pair.second == "hi";
+  CHECK(reply.message() == "hello" && came_back, "message and metadata come back");
+  try {
+    channel.call("/test.Service/Fail", "");
+    CHECK(false, "it fails");
+  } catch (const Error &error) {
+    CHECK(error.is(TRUNKLINE_E_RPC) && error.rpc_code() == 5, "NOT_FOUND");
+    CHECK(error.rpc_message() == "no such thing", "in the server's own words");
+    bool has_hint = false;
+    for (const auto &pair : error.metadata()) has_hint |= pair.first == "hint";
+    CHECK(has_hint, "with what the server sent");
+  }
+  std::atomic<int> done(0);
+  channel.call("/test.Service/Echo", "later", [&](Event event) {
+    done = event.take_reply().message() == "later" ? 1 : -1;
+  });
+  while (done == 0) std::this_thread::yield();
+  CHECK(done == 1, "a reply comes to a function");
+
+  Call call = channel.open("/test.Service/Talk");
+  call.send("a");
+  CHECK(call.receive().message() == "you said a", "the first answer");
+  call.finish_sending();
+  CHECK(!call.receive() && !call.initial().empty(), "the end is no message");
+  call.trailing();
+  call.cancel();
+  channel.reset_connect_backoff();
+  channel.connect();
+  channel.close();
+  CHECK(channel.state(true) == TRUNKLINE_CHANNEL_SHUTDOWN, "closed for good");
+  CHECK(thrown([&] { channel.call("/test.Service/Echo", ""); }) == TRUNKLINE_E_CLOSED, "no call after it");
+}
+
 void a_pool_gives_each_value_up_exactly_once() {
   std::atomic<int> closed(0), sum(0);
   {
@@ -187,12 +233,14 @@ int main() {
   a_pipe_is_bounded_and_its_reader_frees_its_writer();
   a_queue_brings_connections_and_readiness();
   a_manager_relays_limits_counts_and_drains();
+  a_channel_calls_streams_and_tells_statuses();
   a_pool_gives_each_value_up_exactly_once();
   a_runtime_of_its_own_ends_with_what_lives_on_it();
   trunkline_debug_counts_t counts = TRUNKLINE_DEBUG_COUNTS_INIT;
   OK(trunkline_debug_counts(&counts));
   CHECK(counts.streams == 0 && counts.listeners == 0 && counts.queues == 0, "nothing is left");
   CHECK(counts.keyed_pools == 0 && counts.tcp_managers == 0 && counts.runtimes == 0, "nothing is left");
+  CHECK(counts.channels == 0 && counts.calls == 0, "nothing is left");
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
   return 0;
 }

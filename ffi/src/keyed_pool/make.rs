@@ -188,10 +188,9 @@ pub unsafe extern "C" fn trunkline_keyed_pool_get_or_create_async(
             Ok(match until(deadline, asking).await? {
                 Found::Value(value) => Done { value, ..Done::new(TRUNKLINE_EV_POOL_VALUE) },
                 Found::Make(job) => Done {
-                    kind: TRUNKLINE_EV_JOB,
                     handle: job.raw(),
                     value: u64::from(TRUNKLINE_JOB_MAKE),
-                    about: 0,
+                    ..Done::new(TRUNKLINE_EV_JOB)
                 },
             })
         };

@@ -70,10 +70,10 @@ impl Waiter {
 impl Teller for Waiter {
     fn tell(self: Arc<Self>, answer: Result<Entrusted, ConnectionError>) {
         let done = answer.map(|lent| Done {
-            kind: TRUNKLINE_EV_LEASE,
             handle: lent.lease.get(),
             value: lent.mark,
             about: self.pool.h,
+            ..Done::new(TRUNKLINE_EV_LEASE)
         });
         self.end(done.map_err(Failure::from));
     }

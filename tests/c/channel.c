@@ -1,0 +1,282 @@
+/* Channels: states, calls of one message, calls with streams, statuses, cancel, close. The tests serve what is called. */
+#include "calls.h"
+
+#define ECHO TEXT("/test.Service/Echo")
+
+static const char *server;
+
+static trunkline_channel_t new_channel(const char *target, const char *json) {
+  trunkline_channel_t channel;
+  OK(trunkline_channel_new(default_runtime(), target, strlen(target), json, strlen(json), &channel, NULL));
+  return channel;
+}
+
+/* Closes so that nothing is left, and frees. */
+static void end(trunkline_channel_t channel) {
+  OK(trunkline_channel_close(channel, 0, NULL));
+  OK(trunkline_channel_free(channel));
+}
+
+static int is_data(const trunkline_reply_t *reply, const char *expected) {
+  size_t len;
+  const uint8_t *data = trunkline_reply_data(reply, &len);
+  return len == strlen(expected) && memcmp(data, expected, len) == 0;
+}
+
+static int has_metadata(const trunkline_reply_t *reply, uint32_t which, const char *key, const char *value) {
+  trunkline_kv_t kv;
+  size_t i;
+  for (i = 0; trunkline_reply_metadata(reply, which, i, &kv) == TRUNKLINE_OK; i++) {
+    if (kv.key.len == strlen(key) && memcmp(kv.key.ptr, key, kv.key.len) == 0 && kv.value.len == strlen(value) &&
+        memcmp(kv.value.ptr, value, kv.value.len) == 0)
+      return 1;
+  }
+  return 0;
+}
+
+static void a_channel_rests_connects_and_is_closed_for_good(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_reply_t *reply;
+  int32_t state = 99;
+  OK(trunkline_channel_state(channel, 0, &state));
+  CHECK(state == TRUNKLINE_CHANNEL_IDLE, "nothing is connected before it is used");
+  GIVES(TRUNKLINE_E_TIMEOUT, trunkline_channel_wait_for_state_change(channel, TRUNKLINE_CHANNEL_IDLE, in_ms(-1), &state, NULL));
+  OK(trunkline_channel_connect(channel));
+  OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
+  OK(trunkline_channel_wait_for_state_change(channel, TRUNKLINE_CHANNEL_IDLE, NEVER, &state, NULL));
+  CHECK(state == TRUNKLINE_CHANNEL_READY, "it is ready");
+  OK(trunkline_channel_reset_connect_backoff(channel));
+  OK(trunkline_channel_close(channel, 0, NULL));
+  OK(trunkline_channel_close(channel, NEVER, NULL));
+  OK(trunkline_channel_state(channel, 1, &state));
+  CHECK(state == TRUNKLINE_CHANNEL_SHUTDOWN, "it stays closed");
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_channel_wait_ready(channel, NEVER, NULL));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  CHECK(reply == NULL, "outputs are blank after a failure");
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_wait_for_state_change(channel, 5, NEVER, &state, NULL));
+  OK(trunkline_channel_free(channel));
+}
+
+static void a_call_brings_message_and_metadata(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_call_options_t options = TRUNKLINE_CALL_OPTIONS_INIT;
+  trunkline_kv_t kv = { { TEXT("echo-text") }, { (const uint8_t *)"hi", 2 } };
+  trunkline_reply_t *reply;
+  options.metadata = &kv;
+  options.metadata_len = 1;
+  options.flags = TRUNKLINE_CALL_WAIT_FOR_READY | TRUNKLINE_CALL_GZIP;
+  OK(trunkline_channel_call(channel, ECHO, (const uint8_t *)"hello", 5, &options, &reply, NULL));
+  CHECK(is_data(reply, "hello"), "the message came back");
+  CHECK(has_metadata(reply, TRUNKLINE_METADATA_INITIAL, "echo-text", "hi"), "metadata travels both ways");
+  GIVES(TRUNKLINE_E_NOT_FOUND, trunkline_reply_metadata(reply, TRUNKLINE_METADATA_TRAILING, 1000, &kv));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_reply_metadata(reply, 2, 0, &kv));
+  trunkline_reply_free(reply);
+  trunkline_reply_free(NULL);
+  end(channel);
+}
+
+static void a_status_of_grpc_is_told_with_its_code_text_and_metadata(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_error_t *err = NULL;
+  trunkline_reply_t *reply;
+  trunkline_kv_t kv;
+  size_t i;
+  int found = 0;
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, TEXT("/test.Service/Fail"), NULL, 0, NULL, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 5, "NOT_FOUND");
+  CHECK(trunkline_error_step(err) == TRUNKLINE_STEP_CALL, "while calling");
+  CHECK(strcmp(trunkline_error_rpc_message(err, NULL), "no such thing") == 0, "the server's own words");
+  CHECK(strstr(trunkline_error_message(err, NULL), "NOT_FOUND: no such thing") != NULL, "for people, with the code");
+  for (i = 0; trunkline_error_metadata(err, i, &kv) == TRUNKLINE_OK; i++) {
+    found |= kv.key.len == 4 && memcmp(kv.key.ptr, "hint", 4) == 0;
+  }
+  CHECK(found, "and what came with it");
+  trunkline_error_free(err);
+  end(channel);
+}
+
+static void a_deadline_and_a_dead_server_are_statuses_too(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_channel_t nobody = new_channel("mem:no-server-there", "{\"service_config\": {\"document\": {}}}");
+  trunkline_call_options_t options = TRUNKLINE_CALL_OPTIONS_INIT;
+  trunkline_error_t *err = NULL;
+  trunkline_reply_t *reply;
+  options.deadline_ns = in_ms(20);
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, TEXT("/test.Service/Hang"), NULL, 0, &options, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 4, "DEADLINE_EXCEEDED");
+  CHECK((trunkline_error_flags(err) & TRUNKLINE_ERR_NOT_SENT) == 0, "it was sent");
+  trunkline_error_free(err);
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(nobody, ECHO, NULL, 0, NULL, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 14, "UNAVAILABLE");
+  CHECK((trunkline_error_flags(err) & TRUNKLINE_ERR_RETRYABLE) != 0, "it was not sent");
+  CHECK(strstr(trunkline_error_message(err, NULL), "mem:no-server-there") != NULL, "and says where nobody is");
+  trunkline_error_free(err);
+  end(channel);
+  end(nobody);
+}
+
+static void results_come_by_queue_too(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_cq_t cq = new_queue();
+  trunkline_completion_t to = { { 0 }, 7, NULL, NULL };
+  trunkline_op_t op;
+  trunkline_event_t event;
+  to.queue = cq;
+  OK(trunkline_channel_wait_for_state_change_async(channel, TRUNKLINE_CHANNEL_IDLE, NEVER, &to, &op, NULL));
+  OK(trunkline_channel_connect(channel));
+  event = next_event(cq);
+  CHECK(event.kind == TRUNKLINE_EV_STATE && event.value != TRUNKLINE_CHANNEL_IDLE, "the state is another");
+  OK(trunkline_channel_wait_ready_async(channel, NEVER, &to, &op, NULL));
+  event = next_event(cq);
+  CHECK(event.kind == TRUNKLINE_EV_DONE && event.status == TRUNKLINE_OK, "it is ready");
+  OK(trunkline_channel_call_async(channel, ECHO, (const uint8_t *)"x", 1, NULL, &to, &op, NULL));
+  event = next_event(cq);
+  CHECK(event.kind == TRUNKLINE_EV_REPLY && event.tag == 7 && event.status == TRUNKLINE_OK, "the reply is there");
+  CHECK(is_data((const trunkline_reply_t *)event.object, "x"), "with its message");
+  trunkline_event_dispose(&event);
+  CHECK(event.object == NULL, "and is disposed of");
+
+  OK(trunkline_channel_call_async(channel, TEXT("/test.Service/Hang"), NULL, 0, NULL, &to, &op, NULL));
+  OK(trunkline_op_cancel(op));
+  event = next_event(cq);
+  CHECK(event.status == TRUNKLINE_E_CANCELLED && event.object == NULL, "a cancelled call has no reply");
+  trunkline_event_dispose(&event);
+  OK(trunkline_channel_close_async(channel, 0, &to, &op, NULL));
+  event = next_event(cq);
+  CHECK(event.kind == TRUNKLINE_EV_DONE && event.status == TRUNKLINE_OK, "it is closed");
+  OK(trunkline_channel_free(channel));
+  OK(trunkline_cq_free(cq));
+}
+
+static void messages_flow_both_ways(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_call_t call;
+  trunkline_reply_t *reply;
+  OK(trunkline_channel_open(channel, TEXT("/test.Service/Talk"), NULL, &call, NULL));
+  OK(trunkline_call_send(call, (const uint8_t *)"a", 1, NEVER, NULL));
+  OK(trunkline_call_receive(call, NEVER, &reply, NULL));
+  CHECK(is_data(reply, "you said a"), "the first answer");
+  trunkline_reply_free(reply);
+  OK(trunkline_call_initial(call, NEVER, &reply, NULL));
+  CHECK(has_metadata(reply, TRUNKLINE_METADATA_INITIAL, "first", "yes"), "what came before it");
+  trunkline_reply_free(reply);
+  GIVES(TRUNKLINE_E_TIMEOUT, trunkline_call_receive(call, in_ms(1), &reply, NULL));
+  OK(trunkline_call_send(call, (const uint8_t *)"b", 1, NEVER, NULL));
+  OK(trunkline_call_finish_sending(call));
+  OK(trunkline_call_receive(call, NEVER, &reply, NULL));
+  CHECK(is_data(reply, "you said b"), "no message is lost by a wait that was given up");
+  trunkline_reply_free(reply);
+  OK(trunkline_call_receive(call, NEVER, &reply, NULL));
+  CHECK(reply == NULL, "the end is no message");
+  OK(trunkline_call_trailing(call, &reply, NULL));
+  trunkline_reply_free(reply);
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_call_send(call, NULL, 0, NEVER, NULL));
+  OK(trunkline_call_free(call));
+  end(channel);
+}
+
+static void streams_come_by_queue_and_a_cancel_ends_them(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_cq_t cq = new_queue();
+  trunkline_completion_t to = { { 0 }, 0, NULL, NULL };
+  trunkline_op_t op;
+  trunkline_event_t event;
+  trunkline_call_t call;
+  trunkline_reply_t *reply;
+  to.queue = cq;
+  OK(trunkline_channel_open(channel, TEXT("/test.Service/Talk"), NULL, &call, NULL));
+  OK(trunkline_call_send_async(call, (const uint8_t *)"a", 1, &to, &op, NULL));
+  event = next_event(cq);
+  CHECK(event.kind == TRUNKLINE_EV_DONE && event.status == TRUNKLINE_OK, "it is on its way");
+  OK(trunkline_call_initial_async(call, &to, &op, NULL));
+  event = next_event(cq);
+  CHECK(has_metadata((const trunkline_reply_t *)event.object, TRUNKLINE_METADATA_INITIAL, "first", "yes"), "first metadata");
+  trunkline_event_dispose(&event);
+  OK(trunkline_call_receive_async(call, &to, &op, NULL));
+  event = next_event(cq);
+  CHECK(event.kind == TRUNKLINE_EV_REPLY && is_data((const trunkline_reply_t *)event.object, "you said a"), "then the message");
+  trunkline_event_dispose(&event);
+  OK(trunkline_call_cancel(call));
+  OK(trunkline_call_cancel(call));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_call_receive(call, NEVER, &reply, NULL));
+  OK(trunkline_call_finish_sending(call));
+  OK(trunkline_call_free(call));
+  end(channel);
+  OK(trunkline_cq_free(cq));
+}
+
+static void what_is_wrong_is_named(void) {
+  trunkline_channel_t channel;
+  trunkline_error_t *err = NULL;
+  trunkline_call_options_t options = TRUNKLINE_CALL_OPTIONS_INIT;
+  trunkline_reply_t *reply;
+  static const char JSON[] =
+      "{\"service_config\": {\"document\": {\"methodConfig\": [{\"retryPolicy\": {\"maxAttempts\": 1}}]}}}";
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_new(default_runtime(), TEXT("host:http"), NULL, 0, &channel, &err));
+  CHECK(strstr(trunkline_error_message(err, NULL), "target") != NULL, "the target");
+  trunkline_error_free(err);
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_new(default_runtime(), TEXT("mem:a"), TEXT(JSON), &channel, &err));
+  CHECK(strstr(trunkline_error_message(err, NULL), "service_config.document.methodConfig[0].retryPolicy") != NULL, "the path");
+  trunkline_error_free(err);
+  channel = new_channel("mem:a", "");
+  TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call(channel, TEXT("Echo"), NULL, 0, NULL, &reply, &err));
+  options.flags = 16;
+  TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call(channel, ECHO, NULL, 0, &options, &reply, &err));
+  options.flags = 0;
+  options.metadata_len = 1;
+  TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call(channel, ECHO, NULL, 0, &options, &reply, &err));
+  TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call(channel, ECHO, NULL, 1, NULL, &reply, &err));
+  end(channel);
+}
+
+static void stale_handles_are_refused(void) {
+  trunkline_channel_t channel = new_channel("mem:a", "");
+  trunkline_call_t call;
+  trunkline_reply_t *reply;
+  trunkline_op_t op;
+  int32_t state;
+  const trunkline_status_t bad = TRUNKLINE_E_INVALID_HANDLE;
+  OK(trunkline_channel_open(channel, ECHO, NULL, &call, NULL));
+  OK(trunkline_call_free(call));
+  OK(trunkline_channel_free(channel));
+  GIVES(bad, trunkline_channel_connect(channel));
+  GIVES(bad, trunkline_channel_reset_connect_backoff(channel));
+  GIVES(bad, trunkline_channel_state(channel, 0, &state));
+  TELLS(bad, trunkline_channel_wait_for_state_change(channel, 0, NEVER, &state, &err));
+  TELLS(bad, trunkline_channel_wait_for_state_change_async(channel, 0, NEVER, NULL, &op, &err));
+  TELLS(bad, trunkline_channel_wait_ready(channel, NEVER, &err));
+  TELLS(bad, trunkline_channel_wait_ready_async(channel, NEVER, NULL, &op, &err));
+  TELLS(bad, trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, &err));
+  TELLS(bad, trunkline_channel_call_async(channel, ECHO, NULL, 0, NULL, NULL, &op, &err));
+  TELLS(bad, trunkline_channel_open(channel, ECHO, NULL, &call, &err));
+  TELLS(bad, trunkline_channel_close(channel, 0, &err));
+  TELLS(bad, trunkline_channel_close_async(channel, 0, NULL, &op, &err));
+  GIVES(bad, trunkline_channel_free(channel));
+  TELLS(bad, trunkline_call_send(call, NULL, 0, NEVER, &err));
+  TELLS(bad, trunkline_call_send_async(call, NULL, 0, NULL, &op, &err));
+  TELLS(bad, trunkline_call_receive(call, NEVER, &reply, &err));
+  TELLS(bad, trunkline_call_receive_async(call, NULL, &op, &err));
+  TELLS(bad, trunkline_call_initial(call, NEVER, &reply, &err));
+  TELLS(bad, trunkline_call_initial_async(call, NULL, &op, &err));
+  TELLS(bad, trunkline_call_trailing(call, &reply, &err));
+  GIVES(bad, trunkline_call_finish_sending(call));
+  GIVES(bad, trunkline_call_cancel(call));
+  GIVES(bad, trunkline_call_free(call));
+}
+
+int main(void) {
+  begin();
+  server = getenv("TRUNKLINE_TEST_SERVER");
+  CHECK(server != NULL, "somebody serves");
+  a_channel_rests_connects_and_is_closed_for_good();
+  a_call_brings_message_and_metadata();
+  a_status_of_grpc_is_told_with_its_code_text_and_metadata();
+  a_deadline_and_a_dead_server_are_statuses_too();
+  results_come_by_queue_too();
+  messages_flow_both_ways();
+  streams_come_by_queue_and_a_cancel_ends_them();
+  what_is_wrong_is_named();
+  stale_handles_are_refused();
+  leave();
+  return 0;
+}

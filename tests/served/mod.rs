@@ -1,0 +1,63 @@
+//! A gRPC server for programs in other languages, on a free port, for as long as the tests run.
+
+use bytes::Bytes;
+use std::sync::OnceLock;
+use tokio::runtime::Runtime;
+use tokio_stream::StreamExt as _;
+use tonic::{Code, Response, Status};
+use trunkline_core::{
+    Network,
+    channel::{ChannelServer, Incoming, Messages, Methods},
+    config::ChannelServerConfig,
+};
+
+struct Served {
+    target: String,
+    _server: ChannelServer,
+    _runtime: Runtime,
+}
+
+/// Where it is: a channel's target.
+pub(crate) fn target() -> &'static str {
+    static SERVED: OnceLock<Served> = OnceLock::new();
+    &SERVED.get_or_init(serve).target
+}
+
+fn serve() -> Served {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let network = Network::new(runtime.handle().clone());
+    let address = "tcp://127.0.0.1:0".parse().unwrap();
+    let listener = runtime.block_on(network.listen(&address)).unwrap();
+    let target = listener.address().to_string();
+    let server =
+        ChannelServer::start(&network, listener, methods(), ChannelServerConfig::default());
+    Served { target, _server: server.unwrap(), _runtime: runtime }
+}
+
+fn methods() -> Methods {
+    Methods::new()
+        .unary("/test.Service/Echo", |request| async move {
+            let (metadata, _, message) = request.into_parts();
+            let mut response = Response::new(message);
+            if let Some(text) = metadata.get("echo-text") {
+                response.metadata_mut().insert("echo-text", text.clone());
+            }
+            Ok(response)
+        })
+        .unary("/test.Service/Fail", |_| async {
+            let mut status = Status::new(Code::NotFound, "no such thing");
+            status.metadata_mut().insert("hint", "look elsewhere".parse().unwrap());
+            Err(status)
+        })
+        .unary("/test.Service/Hang", |_| std::future::pending())
+        .streaming("/test.Service/Talk", |incoming: Incoming| async {
+            let answers = incoming
+                .into_inner()
+                .map(|said| said.map(|said| Bytes::from([&b"you said "[..], &said].concat())));
+            let answers: Messages = Box::pin(answers);
+            let mut answer = Response::new(answers);
+            answer.metadata_mut().insert("first", "yes".parse().unwrap());
+            Ok(answer)
+        })
+}
