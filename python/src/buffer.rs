@@ -17,6 +17,7 @@ use std::{
 };
 use trunkline::*;
 
+pub(crate) mod channel;
 pub(crate) mod checkout;
 pub(crate) mod datagram;
 
@@ -158,6 +159,11 @@ pub(crate) fn status_name(status: trunkline_status_t) -> String {
 
 pub(crate) fn message(error: &trunkline_error_t) -> String {
     text(trunkline_error_message(Some(error), None)).unwrap_or_default()
+}
+
+/// What a server said with its gRPC status.
+pub(crate) fn rpc_message(error: &trunkline_error_t) -> Option<String> {
+    text(trunkline_error_rpc_message(Some(error), None))
 }
 
 pub(crate) fn source(error: &trunkline_error_t) -> Option<String> {
@@ -644,6 +650,7 @@ pub(crate) struct Event {
     pub(crate) handle: u64,
     pub(crate) value: u64,
     pub(crate) about: u64,
+    pub(crate) reply: Option<Box<trunkline_reply_t>>,
     pub(crate) error: Option<Box<trunkline_error_t>>,
 }
 
@@ -656,8 +663,12 @@ impl Event {
             // SAFETY: made by `Box::into_raw`, and the event's receiver, which we are, owns it.
             unsafe { Box::from_raw(event.error) }
         });
+        let reply = (!event.object.is_null()).then(|| {
+            // SAFETY: as above; every object in an event is a reply.
+            unsafe { Box::from_raw(event.object.cast::<trunkline_reply_t>()) }
+        });
         let trunkline_event_t { tag, kind, status, handle, value, about, .. } = event;
-        Self { tag, kind, status, handle, value, about, error }
+        Self { tag, kind, status, handle, value, about, reply, error }
     }
 }
 

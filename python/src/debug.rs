@@ -22,6 +22,8 @@ pub(crate) fn debug_counts(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u6
         ("datagrams", counts.datagrams),
         ("udp_managers", counts.udp_managers),
         ("tls", counts.tls),
+        ("channels", counts.channels),
+        ("calls", counts.calls),
     ]))
 }
 

@@ -11,7 +11,7 @@ use pyo3::{
     intern,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyDict, PyType},
+    types::{PyBytes, PyDict, PyTuple, PyType},
 };
 use trunkline::*;
 
@@ -46,6 +46,8 @@ struct Told {
     flags: u32,
     local_address: Option<String>,
     address: Option<String>,
+    details: Option<String>,
+    trailers: Vec<(String, Vec<u8>)>,
 }
 
 impl Told {
@@ -68,6 +70,11 @@ impl Told {
             flags: trunkline_error_flags(Some(error)),
             local_address: buffer::source(error),
             address: buffer::destination(error).or(doing.address),
+            details: buffer::rpc_message(error),
+            trailers: match trunkline_error_rpc_code(Some(error)) {
+                ..0 => Vec::new(),
+                _ => buffer::channel::trailers(error),
+            },
         }
     }
 
@@ -88,6 +95,8 @@ impl Told {
             flags: 0,
             local_address: None,
             address,
+            details: None,
+            trailers: Vec::new(),
         }
     }
 
@@ -117,8 +126,11 @@ impl Told {
         }
         if self.status == TRUNKLINE_E_RPC {
             made.setattr(intern!(py, "status"), self.rpc_code)?;
-            made.setattr(intern!(py, "details"), &self.message)?;
-            made.setattr(intern!(py, "trailers"), pyo3::types::PyTuple::empty(py))?;
+            let details = self.details.as_ref().unwrap_or(&self.message);
+            made.setattr(intern!(py, "details"), details)?;
+            let pair = |(name, value): &(String, Vec<u8>)| (name.clone(), PyBytes::new(py, value));
+            let trailers = PyTuple::new(py, self.trailers.iter().map(pair))?;
+            made.setattr(intern!(py, "trailers"), trailers)?;
         }
         Ok(made)
     }
@@ -165,6 +177,7 @@ fn step_name(step: i32) -> Option<&'static str> {
         TRUNKLINE_STEP_SHUTDOWN => "shutdown",
         TRUNKLINE_STEP_DRAIN => "drain",
         TRUNKLINE_STEP_WAIT => "wait",
+        TRUNKLINE_STEP_CALL => "call",
         _ => return None,
     })
 }

@@ -12,6 +12,7 @@
 use pyo3::prelude::*;
 
 mod buffer;
+mod channel;
 mod checkout;
 mod config;
 mod datagram;
@@ -35,6 +36,7 @@ mod udp_manager;
 mod _native {
     #[pymodule_export]
     use super::{
+        channel::{Call, Channel, Reply},
         checkout::{Lease, Pool},
         config::{config_from_env, config_from_json, config_preset},
         datagram::{Datagram, bind},

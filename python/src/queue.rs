@@ -2,6 +2,7 @@
 
 use crate::{
     buffer::{self, DEFAULT, Event, Failed, Polled, call, drain, poll_queue},
+    channel::Reply,
     checkout::Lease,
     failure::{Doing, exception},
     job::Job,
@@ -26,6 +27,7 @@ pub(crate) enum Carried {
     Stream(Stream),
     Lease(Lease),
     Job(Job),
+    Reply(Reply),
 }
 
 /// A completion queue, used by one thread at a time.
@@ -148,9 +150,10 @@ fn limit(deadline_ns: i64, signals: bool) -> Option<Timespec> {
 
 /// As Python sees an event of `queue`.
 pub(crate) fn told(py: Python<'_>, event: Event, queue: trunkline_cq_t) -> PyResult<Told<'_>> {
-    let Event { tag, kind, status, handle, value, about, error } = event;
+    let Event { tag, kind, status, handle, value, about, reply, error } = event;
+    let reply = reply.map(|reply| Carried::Reply(Reply::of(py, &reply)));
     let carried = match (kind, handle) {
-        (_, 0) => None,
+        (_, 0) => reply,
         (TRUNKLINE_EV_CONNECTED, _) => Some(Carried::Stream(Stream::of(handle))),
         (TRUNKLINE_EV_LEASE, _) => {
             let pool = trunkline_pool_t { h: about };
@@ -172,7 +175,11 @@ pub(crate) fn told(py: Python<'_>, event: Event, queue: trunkline_cq_t) -> PyRes
 
 /// What was being done that ends with such an event.
 fn doing(kind: u32) -> Doing {
-    let step = if kind == TRUNKLINE_EV_LEASE { TRUNKLINE_STEP_ACQUIRE } else { 0 };
+    let step = match kind {
+        TRUNKLINE_EV_LEASE => TRUNKLINE_STEP_ACQUIRE,
+        TRUNKLINE_EV_REPLY => TRUNKLINE_STEP_CALL,
+        _ => 0,
+    };
     Doing { step, address: None }
 }
 

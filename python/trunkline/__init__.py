@@ -1,6 +1,6 @@
 """One connection layer for every language of a system.
 
-Streams, listeners, pipes, datagrams, pools, managers, their configuration and metrics.
+Streams, listeners, pipes, datagrams, pools, managers, channels, their configuration and metrics.
 
 Everything comes twice: for threads (:func:`connect`, :class:`Stream`) and for asyncio
 (:func:`async_connect`, :class:`AsyncStream`). All failures are :class:`Error`.
@@ -13,6 +13,14 @@ from typing import Final
 from . import _native
 from ._async_stream import (
     AsyncStream,
+)
+from ._channel import (
+    AsyncCall,
+    AsyncChannel,
+    Call,
+    Channel,
+    ChannelState,
+    Response,
 )
 from ._checkout_async_pool import (
     AsyncPool,
@@ -157,6 +165,8 @@ from ._udp_manager import (
 
 __all__ = [
     "NEVER",
+    "AsyncCall",
+    "AsyncChannel",
     "AsyncDatagram",
     "AsyncKeyedPool",
     "AsyncListener",
@@ -167,7 +177,10 @@ __all__ = [
     "BackoffConfig",
     "BindError",
     "BreakerConfig",
+    "Call",
+    "Channel",
     "ChannelError",
+    "ChannelState",
     "CheckoutPoolStats",
     "CircuitOpen",
     "CloseReason",
@@ -212,6 +225,7 @@ __all__ = [
     "ReadTimeout",
     "ReceivedDatagram",
     "ResetError",
+    "Response",
     "RetryPolicy",
     "Runtime",
     "ServiceConfig",

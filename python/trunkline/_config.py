@@ -128,10 +128,13 @@ class ServiceConfig:
     """What happens to the calls of a connection.
 
     Attributes:
-        retry_policy: when a failed call is tried again.
+        retry_policy: when a failed call is tried again. Without effect where there is a ``document``.
+        document: gRPC's service config in its JSON form, as :func:`json.loads` gives it: timeouts, retries,
+            hedging and more by method, throttling, balancing. Default none.
     """
 
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    document: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,6 +150,9 @@ class ConnectionConfig:
         idle_timeout: time without a call after which the connection is given up. Default 30 min; zero to
             365 days, or ``NEVER``.
         max_message_size: largest message either way, bytes. Default 4 MiB; 1 to 2 GiB - 1.
+        max_queued_calls: calls that may wait for a connection at one time. Default 10,000; 0 to 1,000,000.
+        retry_buffer_size: bytes of a call's request that are kept, to be sent again. Default 256 KiB; 0 to
+            1 GiB.
         pooling: whether calls are spread over several connections.
         service_config: what happens to calls.
 
@@ -159,6 +165,8 @@ class ConnectionConfig:
     keepalive: KeepaliveParams = field(default_factory=KeepaliveParams)
     idle_timeout: timedelta | Never = _limit("idle_timeout")
     max_message_size: int = _plain("max_message_size")
+    max_queued_calls: int = _plain("max_queued_calls")
+    retry_buffer_size: int = _plain("retry_buffer_size")
     pooling: PoolingConfig = field(default_factory=PoolingConfig)
     service_config: ServiceConfig = field(default_factory=ServiceConfig)
 

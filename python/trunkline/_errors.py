@@ -289,7 +289,7 @@ _BY_STEP: Final[dict[tuple[int, int], type[Error]]] = {
     (4, 7): ReadTimeout,
     (4, 8): WriteTimeout,
 }
-_STEPS: Final = range(12)
+_STEPS: Final = range(13)
 # In the place of a step: the limit is an open circuit.
 _OPEN_CIRCUIT: Final = -1
 

@@ -5,13 +5,15 @@ from typing import Final, final
 from typing_extensions import Buffer
 
 from ._datagram import SocketAddress
-from ._types import Event
+from ._types import Event, Terms
 
 __all__ = [
     "POOL_CHECKS",
     "POOL_RESETS",
     "READABLE",
     "WRITABLE",
+    "Call",
+    "Channel",
     "Datagram",
     "Job",
     "KeyedPool",
@@ -22,6 +24,7 @@ __all__ = [
     "Operation",
     "Pool",
     "Queue",
+    "Reply",
     "Stream",
     "TcpManager",
     "Tls",
@@ -53,6 +56,36 @@ POOL_CHECKS: Final[int]
 POOL_RESETS: Final[int]
 READABLE: Final[int]
 WRITABLE: Final[int]
+
+@final
+class Reply:
+    @property
+    def message(self) -> bytes: ...
+    @property
+    def initial(self) -> list[tuple[str, bytes]]: ...
+    @property
+    def trailing(self) -> list[tuple[str, bytes]]: ...
+
+@final
+class Channel:
+    def __new__(cls, target: str, json: str) -> Channel: ...
+    def state(self, try_to_connect: bool) -> int: ...
+    def reset_connect_backoff(self) -> None: ...
+    def wait_for_state_change(self, last: int, deadline_ns: int, queue: Queue, tag: int) -> Operation: ...
+    def wait_ready(self, deadline_ns: int, queue: Queue, tag: int) -> Operation: ...
+    def call(self, method: str, request: Buffer, terms: Terms, queue: Queue, tag: int) -> Operation: ...
+    def open(self, method: str, terms: Terms) -> Call: ...
+    def close(self, deadline_ns: int, queue: Queue, tag: int) -> Operation: ...
+    def is_inherited(self) -> bool: ...
+
+@final
+class Call:
+    def send(self, message: Buffer, queue: Queue, tag: int) -> Operation: ...
+    def finish_sending(self) -> None: ...
+    def receive(self, queue: Queue, tag: int) -> Operation: ...
+    def initial(self, queue: Queue, tag: int) -> Operation: ...
+    def trailing(self) -> Reply: ...
+    def cancel(self) -> None: ...
 
 @final
 class Queue:

@@ -13,7 +13,12 @@ from . import _native
 __all__ = ["NEVER", "CloseReason", "Never", "StreamStats"]
 
 # What a queue tells: tag, handle, value, error, and the object that it carries.
-Event: TypeAlias = tuple[int, int, int, Exception | None, _native.Stream | _native.Lease | _native.Job | None]
+Event: TypeAlias = tuple[
+    int, int, int, Exception | None, _native.Stream | _native.Lease | _native.Job | _native.Reply | None
+]
+
+# How a call is made: the deadline, metadata, flags, and the largest message of the answer.
+Terms: TypeAlias = tuple[int, list[tuple[str, bytes]], int, int]
 
 
 class Never(Enum):

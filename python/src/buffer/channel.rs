@@ -1,0 +1,123 @@
+//! The pointers of channels: options, metadata and replies.
+
+use super::{Failed, call, view};
+use trunkline::*;
+
+/// The deadline, metadata, flags, and the largest message of the answer.
+type Terms = (i64, Vec<(String, Vec<u8>)>, u32, u32);
+
+pub(crate) fn channel(target: &str, json: &str) -> Result<trunkline_channel_t, Failed> {
+    let (text, length) = (target.as_ptr().cast(), target.len());
+    let (document, document_length) = (json.as_ptr().cast(), json.len());
+    // SAFETY: pointers and lengths are those of live texts.
+    call(trunkline_channel_t { h: 0 }, |out, err| unsafe {
+        trunkline_channel_new(super::DEFAULT, text, length, document, document_length, out, err)
+    })
+}
+
+/// Runs `with` on options that borrow from `terms`.
+fn with_options<T>(terms: &Terms, with: impl FnOnce(*const trunkline_call_options_t) -> T) -> T {
+    let (deadline_ns, metadata, flags, max_reply) = terms;
+    let pair = |(key, value): &(String, Vec<u8>)| trunkline_kv_t {
+        key: key.as_str().into(),
+        value: trunkline_bytes_t { ptr: value.as_ptr(), len: value.len() },
+    };
+    let pairs: Vec<_> = metadata.iter().map(pair).collect();
+    let options = trunkline_call_options_t {
+        size: size_of::<trunkline_call_options_t>(),
+        deadline_ns: *deadline_ns,
+        metadata: pairs.as_ptr(),
+        metadata_len: pairs.len(),
+        flags: *flags,
+        max_reply: *max_reply,
+    };
+    with(&raw const options)
+}
+
+pub(crate) fn call_async(
+    channel: trunkline_channel_t,
+    method: &str,
+    request: &[u8],
+    terms: &Terms,
+    to: &trunkline_completion_t,
+) -> Result<trunkline_op_t, Failed> {
+    let (text, length) = (method.as_ptr().cast(), method.len());
+    let (bytes, count) = (request.as_ptr(), request.len());
+    with_options(terms, |options| {
+        // SAFETY: pointers and lengths are those of live texts, bytes and options.
+        call(trunkline_op_t { h: 0 }, |op, err| unsafe {
+            trunkline_channel_call_async(
+                channel,
+                text,
+                length,
+                bytes,
+                count,
+                options,
+                Some(to),
+                op,
+                err,
+            )
+        })
+    })
+}
+
+pub(crate) fn open(
+    channel: trunkline_channel_t,
+    method: &str,
+    terms: &Terms,
+) -> Result<trunkline_call_t, Failed> {
+    let (text, length) = (method.as_ptr().cast(), method.len());
+    with_options(terms, |options| {
+        // SAFETY: pointers and lengths are those of live texts and options.
+        call(trunkline_call_t { h: 0 }, |out, err| unsafe {
+            trunkline_channel_open(channel, text, length, options, out, err)
+        })
+    })
+}
+
+pub(crate) fn send_async(
+    handle: trunkline_call_t,
+    message: &[u8],
+    to: &trunkline_completion_t,
+) -> Result<trunkline_op_t, Failed> {
+    let (bytes, count) = (message.as_ptr(), message.len());
+    // SAFETY: pointer and length are those of live bytes.
+    call(trunkline_op_t { h: 0 }, |op, err| unsafe {
+        trunkline_call_send_async(handle, bytes, count, Some(to), op, err)
+    })
+}
+
+pub(crate) fn message(reply: &trunkline_reply_t) -> &[u8] {
+    let mut length = 0;
+    let data = trunkline_reply_data(Some(reply), Some(&mut length));
+    if length == 0 {
+        return &[];
+    }
+    // SAFETY: the call told both, and they hold while the reply lives.
+    unsafe { std::slice::from_raw_parts(data, length) }
+}
+
+const NONE: trunkline_kv_t = trunkline_kv_t {
+    key: trunkline_str_t { ptr: std::ptr::null(), len: 0 },
+    value: trunkline_bytes_t { ptr: std::ptr::null(), len: 0 },
+};
+
+pub(crate) fn metadata(reply: &trunkline_reply_t, which: u32) -> Vec<(String, Vec<u8>)> {
+    let piece = |i| call(NONE, |out, _| trunkline_reply_metadata(Some(reply), which, i, out));
+    (0..).map_while(|i| piece(i).ok()).map(pair).collect()
+}
+
+/// What a server sent with the status behind an error.
+pub(crate) fn trailers(error: &trunkline_error_t) -> Vec<(String, Vec<u8>)> {
+    let piece = |i| call(NONE, |out, _| trunkline_error_metadata(Some(error), i, out));
+    (0..).map_while(|i| piece(i).ok()).map(pair).collect()
+}
+
+fn pair(kv: trunkline_kv_t) -> (String, Vec<u8>) {
+    let value = match kv.value.len {
+        0 => Vec::new(),
+        // SAFETY: a view that the library just gave, of something that is still borrowed.
+        length => unsafe { std::slice::from_raw_parts(kv.value.ptr, length) }.to_vec(),
+    };
+    (view(kv.key), value)
+}

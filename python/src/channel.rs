@@ -1,0 +1,264 @@
+//! Channels to gRPC servers, their replies, and calls with streams.
+
+use crate::{
+    buffer::{self, Buffer, channel as border, completion, plain},
+    failure::Doing,
+    open::Operation,
+    queue::Queue,
+    runtime,
+};
+use pyo3::{prelude::*, types::PyBytes};
+use trunkline::*;
+
+/// Names and values.
+type Pairs = Vec<(String, Vec<u8>)>;
+
+/// An answer: its message and its metadata.
+#[pyclass(frozen, module = "trunkline._native")]
+pub(crate) struct Reply {
+    message: Py<PyBytes>,
+    initial: Pairs,
+    trailing: Pairs,
+}
+
+impl Reply {
+    /// Copies the reply out of the library.
+    pub(crate) fn of(py: Python<'_>, reply: &trunkline_reply_t) -> Self {
+        Self {
+            message: PyBytes::new(py, border::message(reply)).unbind(),
+            initial: border::metadata(reply, TRUNKLINE_METADATA_INITIAL),
+            trailing: border::metadata(reply, TRUNKLINE_METADATA_TRAILING),
+        }
+    }
+}
+
+fn bytes_of<'py>(py: Python<'py>, pairs: &Pairs) -> Vec<(String, Bound<'py, PyBytes>)> {
+    pairs.iter().map(|(name, value)| (name.clone(), PyBytes::new(py, value))).collect()
+}
+
+#[pymethods]
+impl Reply {
+    #[getter]
+    fn message(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.message.clone_ref(py)
+    }
+
+    #[getter]
+    fn initial<'py>(&self, py: Python<'py>) -> Vec<(String, Bound<'py, PyBytes>)> {
+        bytes_of(py, &self.initial)
+    }
+
+    #[getter]
+    fn trailing<'py>(&self, py: Python<'py>) -> Vec<(String, Bound<'py, PyBytes>)> {
+        bytes_of(py, &self.trailing)
+    }
+}
+
+fn doing(step: i32) -> Doing {
+    Doing { step, address: None }
+}
+
+/// How a call is made: the deadline, metadata, flags, and the largest message of the answer.
+type Terms = (i64, Pairs, u32, u32);
+
+/// One logical gRPC server.
+#[pyclass(frozen, module = "trunkline._native")]
+pub(crate) struct Channel {
+    handle: trunkline_channel_t,
+}
+
+#[pymethods]
+impl Channel {
+    /// An empty document means the defaults.
+    #[new]
+    fn new(py: Python<'_>, target: &str, json: &str) -> PyResult<Self> {
+        let handle = border::channel(target, json).map_err(|failed| failed.raise(py))?;
+        runtime::in_use();
+        Ok(Self { handle })
+    }
+
+    /// The state now; an idle channel begins to connect if it is told to.
+    fn state(&self, py: Python<'_>, try_to_connect: bool) -> PyResult<i32> {
+        let state = buffer::call(0, |state, _| {
+            trunkline_channel_state(self.handle, i32::from(try_to_connect), state)
+        });
+        state.map_err(|failed| failed.raise(py))
+    }
+
+    /// Tries at once what would have waited.
+    fn reset_connect_backoff(&self, py: Python<'_>) -> PyResult<()> {
+        plain(trunkline_channel_reset_connect_backoff(self.handle))
+            .map_err(|failed| failed.raise(py))
+    }
+
+    /// Starts to wait for another state; the value of the event with `tag` is the state.
+    fn wait_for_state_change(
+        &self,
+        py: Python<'_>,
+        last: i32,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        self.operation(py, TRUNKLINE_STEP_WAIT, |op, err| {
+            let to = completion(queue.handle, tag);
+            trunkline_channel_wait_for_state_change_async(
+                self.handle,
+                last,
+                deadline_ns,
+                Some(&to),
+                op,
+                err,
+            )
+        })
+    }
+
+    /// Starts to connect and wait.
+    fn wait_ready(
+        &self,
+        py: Python<'_>,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        self.operation(py, TRUNKLINE_STEP_CONNECT, |op, err| {
+            let to = completion(queue.handle, tag);
+            trunkline_channel_wait_ready_async(self.handle, deadline_ns, Some(&to), op, err)
+        })
+    }
+
+    /// Starts a call of one message; the event with `tag` has the reply.
+    fn call(
+        &self,
+        py: Python<'_>,
+        method: &str,
+        request: &Bound<'_, PyAny>,
+        terms: Terms,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        let request = Buffer::readable(request)?;
+        let bytes = request.from(py, 0)?;
+        let to = completion(queue.handle, tag);
+        let op = border::call_async(self.handle, method, bytes, &terms, &to);
+        let failed = |failed: buffer::Failed| failed.raise_while(py, doing(TRUNKLINE_STEP_CALL));
+        Ok(Operation::of(op.map_err(failed)?))
+    }
+
+    /// Begins a call with streams.
+    fn open(&self, py: Python<'_>, method: &str, terms: Terms) -> PyResult<Call> {
+        let opened = border::open(self.handle, method, &terms);
+        let failed = |failed: buffer::Failed| failed.raise_while(py, doing(TRUNKLINE_STEP_CALL));
+        Ok(Call { handle: opened.map_err(failed)? })
+    }
+
+    /// Starts to close; the event with `tag` says that every descriptor is gone.
+    fn close(
+        &self,
+        py: Python<'_>,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        self.operation(py, TRUNKLINE_STEP_SHUTDOWN, |op, err| {
+            let to = completion(queue.handle, tag);
+            trunkline_channel_close_async(self.handle, deadline_ns, Some(&to), op, err)
+        })
+    }
+
+    /// Whether it was inherited over a fork.
+    fn is_inherited(&self) -> bool {
+        let state = buffer::call(0, |state, _| trunkline_channel_state(self.handle, 0, state));
+        state.is_err_and(|failed| failed.is(TRUNKLINE_E_FORKED))
+    }
+}
+
+impl Channel {
+    fn operation(
+        &self,
+        py: Python<'_>,
+        step: i32,
+        start: impl FnOnce(buffer::Out<'_, trunkline_op_t>, buffer::Err<'_>) -> trunkline_status_t,
+    ) -> PyResult<Operation> {
+        let op = buffer::call(trunkline_op_t { h: 0 }, start);
+        Ok(Operation::of(op.map_err(|failed| failed.raise_while(py, doing(step)))?))
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        let _ = trunkline_channel_free(self.handle);
+    }
+}
+
+/// A call with any number of messages each way.
+#[pyclass(frozen, module = "trunkline._native")]
+pub(crate) struct Call {
+    handle: trunkline_call_t,
+}
+
+#[pymethods]
+impl Call {
+    /// Starts to send one message.
+    fn send(
+        &self,
+        py: Python<'_>,
+        message: &Bound<'_, PyAny>,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        let message = Buffer::readable(message)?;
+        let bytes = message.from(py, 0)?;
+        let op = border::send_async(self.handle, bytes, &completion(queue.handle, tag));
+        Ok(Operation::of(op.map_err(|failed| self.raise(py, failed))?))
+    }
+
+    /// Says that no more messages follow.
+    fn finish_sending(&self, py: Python<'_>) -> PyResult<()> {
+        plain(trunkline_call_finish_sending(self.handle)).map_err(|failed| self.raise(py, failed))
+    }
+
+    /// Starts to wait for a message; the event with `tag` has it, or nothing at the end.
+    fn receive(&self, py: Python<'_>, queue: &Queue, tag: u64) -> PyResult<Operation> {
+        let to = completion(queue.handle, tag);
+        let op = buffer::call(trunkline_op_t { h: 0 }, |op, err| {
+            trunkline_call_receive_async(self.handle, Some(&to), op, err)
+        });
+        Ok(Operation::of(op.map_err(|failed| self.raise(py, failed))?))
+    }
+
+    /// Starts to wait for the first metadata.
+    fn initial(&self, py: Python<'_>, queue: &Queue, tag: u64) -> PyResult<Operation> {
+        let to = completion(queue.handle, tag);
+        let op = buffer::call(trunkline_op_t { h: 0 }, |op, err| {
+            trunkline_call_initial_async(self.handle, Some(&to), op, err)
+        });
+        Ok(Operation::of(op.map_err(|failed| self.raise(py, failed))?))
+    }
+
+    /// The last metadata, once the end was received.
+    fn trailing(&self, py: Python<'_>) -> PyResult<Reply> {
+        let reply =
+            buffer::call(None, |reply, err| trunkline_call_trailing(self.handle, reply, err));
+        let reply = reply.map_err(|failed| self.raise(py, failed))?;
+        Ok(Reply::of(py, &reply.unwrap_or_default()))
+    }
+
+    /// Gives the call up.
+    fn cancel(&self) {
+        // Refused only in a forked child, where there is no call.
+        let _ = trunkline_call_cancel(self.handle);
+    }
+}
+
+impl Call {
+    fn raise(&self, py: Python<'_>, failed: buffer::Failed) -> PyErr {
+        failed.raise_while(py, doing(TRUNKLINE_STEP_CALL))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let _ = trunkline_call_free(self.handle);
+    }
+}

@@ -1,0 +1,423 @@
+"""Channels to gRPC servers: one logical peer, connected and reconnected by itself, called with bytes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+
+from . import _hub, _native
+from ._types import Event, Terms
+from ._wait import deadline_after, until_done
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from typing_extensions import Buffer
+
+    from ._config import ConnectionConfig
+
+__all__ = ["AsyncCall", "AsyncChannel", "Call", "Channel", "ChannelState", "Response"]
+
+Metadata: TypeAlias = Sequence[tuple[str, bytes | str]]
+Compression: TypeAlias = Literal["gzip", "deflate"]
+_Start: TypeAlias = Callable[[_native.Queue, int], _native.Operation]
+
+# TRUNKLINE_CALL_* of the header.
+_WAIT_FOR_READY = 1
+_FAIL_FAST = 2
+_COMPRESSION = {None: 0, "gzip": 4, "deflate": 8}
+
+
+class ChannelState(StrEnum):
+    """Whether a channel can carry calls."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    READY = "ready"
+    TRANSIENT_FAILURE = "transient_failure"
+    SHUTDOWN = "shutdown"
+
+
+# By their numbers.
+_STATES = tuple(ChannelState)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a call of one message, with what came before it and behind it."""
+
+    message: bytes
+    initial: tuple[tuple[str, bytes], ...]
+    trailing: tuple[tuple[str, bytes], ...]
+
+
+def _terms(
+    timeout: float | None,
+    metadata: Metadata,
+    wait_for_ready: bool | None,
+    compression: Compression | None,
+    max_reply: int,
+) -> Terms:
+    flags = _COMPRESSION[compression]
+    if wait_for_ready is not None:
+        flags |= _WAIT_FOR_READY if wait_for_ready else _FAIL_FAST
+    pairs = [(name, value.encode() if isinstance(value, str) else bytes(value)) for name, value in metadata]
+    return deadline_after(timeout), pairs, flags, max_reply
+
+
+def _reply(event: Event) -> _native.Reply | None:
+    """The reply that an event brings, or the exception."""
+    _, _, _, error, reply = event
+    if error is not None:
+        raise error
+    assert reply is None or isinstance(reply, _native.Reply), "a call brings replies alone"
+    return reply
+
+
+def _response(event: Event) -> Response:
+    reply = _reply(event)
+    assert reply is not None, "a call of one message that succeeds brings one"
+    return Response(reply.message, tuple(reply.initial), tuple(reply.trailing))
+
+
+def _done(event: Event) -> None:
+    if event[3] is not None:
+        raise event[3]
+
+
+def _changed(event: Event) -> bool:
+    """Whether a wait for another state found one."""
+    error = event[3]
+    if isinstance(error, TimeoutError):
+        return False
+    if error is not None:
+        raise error
+    return True
+
+
+class _ChannelBase:
+    """What channels for threads and for asyncio share: nothing here waits."""
+
+    __slots__ = ("__weakref__", "_closed", "_native", "_target")
+
+    def __init__(self, target: str, *, config: ConnectionConfig | None = None) -> None:
+        self._native = _native.Channel(target, "" if config is None else config.to_json())
+        self._target = target
+        self._closed = False
+
+    def get_state(self, try_to_connect: bool = False) -> ChannelState:
+        """The state now; with ``try_to_connect`` an idle channel begins to connect."""
+        return _STATES[self._native.state(try_to_connect)]
+
+    def is_healthy(self) -> bool:
+        """Whether calls can be sent, or a connection is made as soon as one comes."""
+        return self.get_state() not in (ChannelState.TRANSIENT_FAILURE, ChannelState.SHUTDOWN)
+
+    def reset_connect_backoff(self) -> None:
+        """Tries at once what would have waited after a failure: the network is known to be back."""
+        self._native.reset_connect_backoff()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__qualname__} to {self._target!r}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a channel belongs to its process: it cannot be pickled")
+
+    def __del__(self) -> None:
+        if getattr(self, "_closed", True) or self._native.is_inherited():
+            return
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+
+    def _changing(self, last: ChannelState, timeout: float | None) -> _Start:
+        number, deadline = _STATES.index(last), deadline_after(timeout)
+        return lambda queue, tag: self._native.wait_for_state_change(number, deadline, queue, tag)
+
+    def _readying(self, timeout: float | None) -> _Start:
+        deadline = deadline_after(timeout)
+        return lambda queue, tag: self._native.wait_ready(deadline, queue, tag)
+
+    def _calling(self, method: str, request: Buffer, terms: Terms) -> _Start:
+        return lambda queue, tag: self._native.call(method, request, terms, queue, tag)
+
+    def _closing(self, grace: float | None) -> _Start:
+        deadline = 0 if grace is None else deadline_after(grace)
+        return lambda queue, tag: self._native.close(deadline, queue, tag)
+
+
+class Channel(_ChannelBase):
+    """One logical gRPC server. Any thread may use it at any time.
+
+    It connects when it is first called, again whenever a connection is lost, and rests when nobody calls.
+
+    Args:
+        target: such as ``"dns:api.internal:443"``, ``"ipv4:10.0.0.1:80,10.0.0.2:80"``,
+            ``"unix:/run/app.sock"``, ``"mem:app"``, or a list such as ``"tcp://a:1,mem:b"``.
+        config: figures; what is unset has its documented default.
+
+    Raises:
+        ConfigError: the target is none, or a figure is out of its range.
+    """
+
+    __slots__ = ()
+
+    def wait_for_state_change(self, last: ChannelState, timeout: float | None = None) -> bool:
+        """Waits until the state is another than ``last``; false at the timeout.
+
+        States that were left again meanwhile are not seen.
+        """
+        return _changed(until_done(self._changing(last, timeout)))
+
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """Connects, and waits until calls can be sent.
+
+        Raises:
+            ConnectTimeout: they cannot; its cause says for each address why, and when it is tried again.
+            ClosedError: the channel is closed.
+        """
+        _done(until_done(self._readying(timeout)))
+
+    def unary(
+        self,
+        method: str,
+        request: Buffer,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata = (),
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+        max_reply: int = 0,
+    ) -> Response:
+        """Calls a method with one message, and waits for one.
+
+        Args:
+            method: such as ``"/package.Service/Method"``.
+            request: the message, encoded.
+            timeout: seconds for all attempts together; ``None`` means as the service config says.
+            metadata: names in lower case and values; under names that end in ``-bin``, any bytes.
+            wait_for_ready: whether it waits while no address works; ``None``: as the service config says.
+            compression: of the message to the server.
+            max_reply: largest message of the answer, bytes; 0 means the channel's limit.
+
+        Raises:
+            ChannelError: the call ended with another status than OK, which is 4 after the timeout.
+            ClosedError: the channel is closed.
+        """
+        terms = _terms(timeout, metadata, wait_for_ready, compression, max_reply)
+        return _response(until_done(self._calling(method, request, terms)))
+
+    def stream(
+        self,
+        method: str,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata = (),
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+        max_reply: int = 0,
+    ) -> Call:
+        """Begins a call with any number of messages each way, without waiting for the server.
+
+        The arguments are those of :meth:`unary`; the timeout is for the whole call.
+        """
+        terms = _terms(timeout, metadata, wait_for_ready, compression, max_reply)
+        return Call(self._native.open(method, terms))
+
+    def close(self, grace: float | None = None) -> None:
+        """Takes no new calls, lets those under way finish for ``grace`` seconds, and ends the rest.
+
+        Idempotent. In a forked child it leaves the parent's channel alone.
+        """
+        self._closed = True
+        if not self._native.is_inherited():
+            _done(until_done(self._closing(grace)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncChannel(_ChannelBase):
+    """The twin of :class:`Channel` for asyncio. A cancelled await cancels what it waits for."""
+
+    __slots__ = ()
+
+    async def wait_for_state_change(self, last: ChannelState, timeout: float | None = None) -> bool:
+        """Waits until the state is another than ``last``; false at the timeout."""
+        return _changed(await _hub.current().result(self._changing(last, timeout)))
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Connects, and waits until calls can be sent.
+
+        Raises:
+            ConnectTimeout: they cannot; its cause says for each address why, and when it is tried again.
+        """
+        _done(await _hub.current().result(self._readying(timeout)))
+
+    async def unary(
+        self,
+        method: str,
+        request: Buffer,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata = (),
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+        max_reply: int = 0,
+    ) -> Response:
+        """Like :meth:`Channel.unary`."""
+        terms = _terms(timeout, metadata, wait_for_ready, compression, max_reply)
+        return _response(await _hub.current().result(self._calling(method, request, terms)))
+
+    async def stream(
+        self,
+        method: str,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata = (),
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+        max_reply: int = 0,
+    ) -> AsyncCall:
+        """Like :meth:`Channel.stream`; never waits."""
+        terms = _terms(timeout, metadata, wait_for_ready, compression, max_reply)
+        return AsyncCall(self._native.open(method, terms))
+
+    async def aclose(self, grace: float | None = None) -> None:
+        """Like :meth:`Channel.close`."""
+        self._closed = True
+        if not self._native.is_inherited():
+            _done(await _hub.current().result(self._closing(grace)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class Call:
+    """A call with any number of messages each way; iterating it gives the messages of the answer.
+
+    One thread may send while another receives. Leaving its ``with`` gives it up, if it has not ended.
+    """
+
+    __slots__ = ("_native",)
+
+    def __init__(self, native: _native.Call) -> None:
+        self._native = native
+
+    def send(self, message: Buffer) -> None:
+        """Sends one message, waiting while several are on their way.
+
+        Raises:
+            ClosedError: the call has ended; :meth:`receive` says how.
+        """
+        _done(until_done(lambda queue, tag: self._native.send(message, queue, tag)))
+
+    def finish_sending(self) -> None:
+        """Says that no more messages follow."""
+        self._native.finish_sending()
+
+    def receive(self) -> bytes | None:
+        """The next message; ``None`` at the end of a call that ended well.
+
+        Raises:
+            ChannelError: it ended with another status than OK.
+        """
+        reply = _reply(until_done(self._native.receive))
+        return None if reply is None else reply.message
+
+    def initial(self) -> tuple[tuple[str, bytes], ...]:
+        """What the server sends before its first message; waits for it."""
+        reply = _reply(until_done(self._native.initial))
+        return () if reply is None else tuple(reply.initial)
+
+    def trailing(self) -> tuple[tuple[str, bytes], ...]:
+        """What the server sent behind its last message, once the end was received."""
+        return tuple(self._native.trailing().trailing)
+
+    def cancel(self) -> None:
+        """Gives the call up: the server is told, unless the call has ended."""
+        self._native.cancel()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (message := self.receive()) is not None:
+            yield message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.cancel()
+
+
+class AsyncCall:
+    """The twin of :class:`Call` for asyncio."""
+
+    __slots__ = ("_native",)
+
+    def __init__(self, native: _native.Call) -> None:
+        self._native = native
+
+    async def send(self, message: Buffer) -> None:
+        """Like :meth:`Call.send`. Cancelled, the message was not sent."""
+        _done(await _hub.current().result(lambda queue, tag: self._native.send(message, queue, tag)))
+
+    async def finish_sending(self) -> None:
+        """Says that no more messages follow; never waits."""
+        self._native.finish_sending()
+
+    async def receive(self) -> bytes | None:
+        """The next message; ``None`` at the end of a call that ended well."""
+        reply = _reply(await _hub.current().result(self._native.receive))
+        return None if reply is None else reply.message
+
+    async def initial(self) -> tuple[tuple[str, bytes], ...]:
+        """What the server sends before its first message; waits for it."""
+        reply = _reply(await _hub.current().result(self._native.initial))
+        return () if reply is None else tuple(reply.initial)
+
+    async def trailing(self) -> tuple[tuple[str, bytes], ...]:
+        """What the server sent behind its last message, once the end was received; never waits."""
+        return tuple(self._native.trailing().trailing)
+
+    async def cancel(self) -> None:
+        """Gives the call up; never waits."""
+        self._native.cancel()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (message := await self.receive()) is not None:
+            yield message
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._native.cancel()
