@@ -34,6 +34,10 @@ type ConnectionConfig struct {
 	// MaxMessageSize is the largest message either way, in bytes, after decompression. Default: 4 MiB (high throughput
 	// 16 MiB). Limits: 1 to 2^31 - 1.
 	MaxMessageSize uint32 `json:"max_message_size,omitzero"`
+	// MaxQueuedCalls are the calls that may wait for a connection at one time. Default: 10,000. Limits: 0 to 1,000,000.
+	MaxQueuedCalls Optional[uint32] `json:"max_queued_calls,omitzero"`
+	// RetryBufferSize is how many bytes of a call's request are kept, to be sent again. Default: 256 KiB. Limits: 0 to 1 GiB.
+	RetryBufferSize Optional[uint32] `json:"retry_buffer_size,omitzero"`
 	// Pooling says whether calls are spread over several connections to the same peer.
 	Pooling PoolingConfig `json:"pooling,omitzero"`
 	// ServiceConfig says what happens to calls.
@@ -75,8 +79,11 @@ type PoolingConfig struct {
 
 // ServiceConfig says what happens to calls.
 type ServiceConfig struct {
-	// RetryPolicy says when a failed call is tried again.
+	// RetryPolicy says when a failed call is tried again. Without effect where there is a Document.
 	RetryPolicy RetryPolicy `json:"retry_policy,omitzero"`
+	// Document is gRPC's service config in its JSON form: timeouts, retries, hedging and more by method, throttling,
+	// balancing. Default: none.
+	Document json.RawMessage `json:"document,omitempty"`
 }
 
 // RetryPolicy says when a failed call is tried again.

@@ -110,9 +110,9 @@ func TestAConfigOutOfRangeNamesTheField(t *testing.T) {
 		"backoff.multiplier":        {Backoff: BackoffConfig{Multiplier: 0.5}},
 		"keepalive.time":            {Keepalive: KeepaliveParams{Time: After(time.Second)}},
 		"pooling.size":              {Pooling: PoolingConfig{Size: 101}},
-		"max_attempts":              {ServiceConfig: ServiceConfig{RetryPolicy{MaxAttempts: 6}}},
-		"retryable_status_codes":    {ServiceConfig: ServiceConfig{RetryPolicy{RetryableStatusCodes: []string{"OK"}}}},
-		"retryable_status_codes[0]": {ServiceConfig: ServiceConfig{RetryPolicy{RetryableStatusCodes: []string{"NO_SUCH"}}}},
+		"max_attempts":              {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{MaxAttempts: 6}}},
+		"retryable_status_codes":    {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{RetryableStatusCodes: []string{"OK"}}}},
+		"retryable_status_codes[0]": {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{RetryableStatusCodes: []string{"NO_SUCH"}}}},
 	} {
 		err := c.Validate()
 		if kindOf(err) != KindConfig || !strings.Contains(err.Error(), field) {

@@ -32,7 +32,7 @@ var (
 // The text may change in any release: decide by Kind and with errors.Is, never by the text.
 type Error struct {
 	// Op is the step: "configure", "resolve", "connect", "bind", "accept", "acquire", "read", "write",
-	// "shutdown", "drain" or "wait"; empty where it is not known.
+	// "shutdown", "drain", "wait" or "call"; empty where it is not known.
 	Op string
 	// Kind says whose fault it was.
 	Kind Kind
@@ -44,6 +44,10 @@ type Error struct {
 	TlsFault TlsFault
 	// Retryable says that the same operation may be tried again without risk of being applied twice.
 	Retryable bool
+	// Details are what the server said about a gRPC status, for KindRPC.
+	Details string
+	// Trailers are what the server sent with a gRPC status, for KindRPC.
+	Trailers Metadata
 	// Cause is what lies behind the failure; nil at the end of the chain.
 	Cause error
 
@@ -119,6 +123,7 @@ var stepNames = map[int32]string{
 	native.StepShutdown:  "shutdown",
 	native.StepDrain:     "drain",
 	native.StepWait:      "wait",
+	native.StepCall:      "call",
 }
 
 // newError is what a failure of the library is in Go. A failure without a step happened at step.
@@ -139,6 +144,8 @@ func newError(failure *native.Failure, step int32) *Error {
 	switch {
 	case e.Kind == KindRPC:
 		e.Code = int(failure.RPCCode)
+		e.Details = failure.RPCMessage
+		e.Trailers = metadataOf(failure.Metadata)
 	case e.Cause == nil && failure.Errno != 0:
 		e.Cause = syscall.Errno(failure.Errno)
 	case e.Cause == nil && e.Kind == KindBroken:

@@ -13,6 +13,8 @@ type Failure struct {
 	Retryable   bool
 	CircuitOpen bool // every endpoint of the pool keeps failing
 	Message     string
+	RPCMessage  string // what a server said with its gRPC status
+	Metadata    []KV   // what a server sent with its gRPC status
 	Source      string
 	Destination string
 	Cause       *Failure
@@ -52,6 +54,8 @@ func read(object *C.trunkline_error_t) *Failure {
 		Retryable:   flags&C.TRUNKLINE_ERR_RETRYABLE != 0,
 		CircuitOpen: flags&C.TRUNKLINE_ERR_CIRCUIT_OPEN != 0,
 		Message:     C.GoString(C.trunkline_error_message(object, nil)),
+		RPCMessage:  C.GoString(C.trunkline_error_rpc_message(object, nil)),
+		Metadata:    errorMetadata(object),
 		Source:      C.GoString(C.trunkline_error_source(object, nil)),
 		Destination: C.GoString(C.trunkline_error_destination(object, nil)),
 		Cause:       read(C.trunkline_error_cause(object)),

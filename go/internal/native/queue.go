@@ -23,6 +23,8 @@ const (
 	EventJob        uint32 = C.TRUNKLINE_EV_JOB
 	EventLease      uint32 = C.TRUNKLINE_EV_LEASE
 	EventPoolValue  uint32 = C.TRUNKLINE_EV_POOL_VALUE
+	EventState      uint32 = C.TRUNKLINE_EV_STATE
+	EventReply      uint32 = C.TRUNKLINE_EV_REPLY
 )
 
 // Event is one completion; who gets it owns the object behind Handle.
@@ -33,6 +35,7 @@ type Event struct {
 	Handle  uint64
 	Value   uint64
 	About   uint64
+	Reply   *Reply // copied out of the library; nil where there is none
 	Failure *Failure
 }
 
@@ -129,6 +132,7 @@ func (q *Queue) dispatch(n int, take func(Event)) {
 			Handle:  uint64(c.handle),
 			Value:   uint64(c.value),
 			About:   uint64(c.about),
+			Reply:   takeReply(c.object),
 			Failure: fail(c.status, c.error),
 		})
 	}

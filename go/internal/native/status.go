@@ -49,4 +49,5 @@ const (
 	StepShutdown  int32 = C.TRUNKLINE_STEP_SHUTDOWN
 	StepDrain     int32 = C.TRUNKLINE_STEP_DRAIN
 	StepWait      int32 = C.TRUNKLINE_STEP_WAIT
+	StepCall      int32 = C.TRUNKLINE_STEP_CALL
 )

@@ -1,0 +1,246 @@
+package native
+
+// #include "bridge.h"
+import "C"
+
+import "unsafe"
+
+// KV is one piece of metadata.
+type KV struct {
+	Key   string
+	Value []byte
+}
+
+// Reply is an answer, copied out of the library.
+type Reply struct {
+	Message  []byte
+	Initial  []KV
+	Trailing []KV
+}
+
+// CallOptions say how a call is made.
+type CallOptions struct {
+	Deadline int64
+	Metadata []KV
+	Flags    uint32
+	MaxReply uint32
+}
+
+// How a call is made.
+const (
+	CallWaitForReady uint32 = C.TRUNKLINE_CALL_WAIT_FOR_READY
+	CallFailFast     uint32 = C.TRUNKLINE_CALL_FAIL_FAST
+	CallGzip         uint32 = C.TRUNKLINE_CALL_GZIP
+	CallDeflate      uint32 = C.TRUNKLINE_CALL_DEFLATE
+)
+
+func channel(handle uint64) C.trunkline_channel_t {
+	return C.trunkline_channel_t{h: C.uint64_t(handle)}
+}
+
+func call(handle uint64) C.trunkline_call_t {
+	return C.trunkline_call_t{h: C.uint64_t(handle)}
+}
+
+// ChannelNew makes a channel.
+func ChannelNew(runtime uint64, target, json string) (uint64, *Failure) {
+	text, length := chars(target)
+	document, documentLength := chars(json)
+	var out C.trunkline_channel_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_channel_new(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, document, documentLength, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// ChannelConnect begins to connect.
+func ChannelConnect(handle uint64) { C.trunkline_channel_connect(channel(handle)) }
+
+// ChannelResetConnectBackoff tries at once what would have waited.
+func ChannelResetConnectBackoff(handle uint64) {
+	C.trunkline_channel_reset_connect_backoff(channel(handle))
+}
+
+// ChannelState is the state now.
+func ChannelState(handle uint64) (int32, Status) {
+	var state C.int32_t
+	status := Status(C.trunkline_channel_state(channel(handle), 0, &state))
+	return int32(state), status
+}
+
+// ChannelWaitForStateChangeAsync begins to wait for another state; a [EventState] event follows.
+func ChannelWaitForStateChangeAsync(handle uint64, last int32, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_channel_wait_for_state_change_async(channel(handle), C.int32_t(last), C.int64_t(deadline), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// ChannelWaitReadyAsync begins to connect and wait.
+func ChannelWaitReadyAsync(handle uint64, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_channel_wait_ready_async(channel(handle), C.int64_t(deadline), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// ChannelCallAsync begins a call of one message; a [EventReply] event follows.
+func ChannelCallAsync(handle uint64, method string, request []byte, options CallOptions, queue, tag uint64) (op uint64, failure *Failure) {
+	text, length := chars(method)
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	terms, free := cOptions(options)
+	defer free()
+	status := C.trunkline_channel_call_async(channel(handle), text, length,
+		(*C.uint8_t)(unsafe.SliceData(request)), C.size_t(len(request)), terms, &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// ChannelOpen begins a call with streams.
+func ChannelOpen(handle uint64, method string, options CallOptions) (uint64, *Failure) {
+	text, length := chars(method)
+	var out C.trunkline_call_t
+	var object *C.trunkline_error_t
+	terms, free := cOptions(options)
+	defer free()
+	status := C.trunkline_channel_open(channel(handle), text, length, terms, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// ChannelCloseAsync begins to close; an event follows once every descriptor is gone.
+func ChannelCloseAsync(handle uint64, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_channel_close_async(channel(handle), C.int64_t(deadline), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// ChannelFree gives the handle up; calls under way finish.
+func ChannelFree(handle uint64) { C.trunkline_channel_free(channel(handle)) }
+
+// CallSendAsync begins to send one message.
+func CallSendAsync(handle uint64, message []byte, queue, tag uint64) (op uint64, failure *Failure) {
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_call_send_async(call(handle), (*C.uint8_t)(unsafe.SliceData(message)), C.size_t(len(message)), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// CallFinishSending says that no more messages follow.
+func CallFinishSending(handle uint64) { C.trunkline_call_finish_sending(call(handle)) }
+
+// CallReceiveAsync begins to wait for a message; a [EventReply] event follows, without a reply at the end.
+func CallReceiveAsync(handle uint64, queue, tag uint64) (op uint64, failure *Failure) {
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_call_receive_async(call(handle), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// CallInitialAsync begins to wait for the first metadata; a [EventReply] event follows.
+func CallInitialAsync(handle uint64, queue, tag uint64) (op uint64, failure *Failure) {
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_call_initial_async(call(handle), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
+// CallTrailing is the last metadata, once the end was received.
+func CallTrailing(handle uint64) []KV {
+	var reply *C.trunkline_reply_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_call_trailing(call(handle), &reply, &object)
+	fail(status, object)
+	if taken := takeReply(unsafe.Pointer(reply)); taken != nil {
+		return taken.Trailing
+	}
+	return nil
+}
+
+// CallCancel gives the call up.
+func CallCancel(handle uint64) { C.trunkline_call_cancel(call(handle)) }
+
+// CallFree gives the call and its handle up.
+func CallFree(handle uint64) { C.trunkline_call_free(call(handle)) }
+
+// cOptions are options in C's memory, for cgo must not pass Go memory that points to Go memory.
+func cOptions(options CallOptions) (*C.trunkline_call_options_t, func()) {
+	terms := (*C.trunkline_call_options_t)(C.calloc(1, C.sizeof_trunkline_call_options_t))
+	owned := []unsafe.Pointer{unsafe.Pointer(terms)}
+	terms.size = C.sizeof_trunkline_call_options_t
+	terms.deadline_ns = C.int64_t(options.Deadline)
+	terms.flags = C.uint32_t(options.Flags)
+	terms.max_reply = C.uint32_t(options.MaxReply)
+	if n := len(options.Metadata); n > 0 {
+		first := C.calloc(C.size_t(n), C.sizeof_trunkline_kv_t)
+		owned = append(owned, first)
+		pairs := unsafe.Slice((*C.trunkline_kv_t)(first), n)
+		for i, kv := range options.Metadata {
+			key, value := C.CString(kv.Key), C.CBytes(kv.Value)
+			owned = append(owned, unsafe.Pointer(key), value)
+			pairs[i].key = C.trunkline_str_t{ptr: key, len: C.size_t(len(kv.Key))}
+			pairs[i].value = C.trunkline_bytes_t{ptr: (*C.uint8_t)(value), len: C.size_t(len(kv.Value))}
+		}
+		terms.metadata = &pairs[0]
+		terms.metadata_len = C.size_t(n)
+	}
+	return terms, func() {
+		for _, memory := range owned {
+			C.free(memory)
+		}
+	}
+}
+
+// takeReply copies a reply and frees it.
+func takeReply(object unsafe.Pointer) *Reply {
+	if object == nil {
+		return nil
+	}
+	reply := (*C.trunkline_reply_t)(object)
+	defer C.trunkline_reply_free(reply)
+	var length C.size_t
+	data := C.trunkline_reply_data(reply, &length)
+	return &Reply{
+		Message:  C.GoBytes(unsafe.Pointer(data), C.int(length)),
+		Initial:  replyMetadata(reply, C.TRUNKLINE_METADATA_INITIAL),
+		Trailing: replyMetadata(reply, C.TRUNKLINE_METADATA_TRAILING),
+	}
+}
+
+func replyMetadata(reply *C.trunkline_reply_t, which C.uint32_t) []KV {
+	var all []KV
+	for i := C.size_t(0); ; i++ {
+		var kv C.trunkline_kv_t
+		if C.trunkline_reply_metadata(reply, which, i, &kv) != C.TRUNKLINE_OK {
+			return all
+		}
+		all = append(all, pair(kv))
+	}
+}
+
+func errorMetadata(object *C.trunkline_error_t) []KV {
+	if C.trunkline_error_rpc_code(object) < 0 {
+		return nil
+	}
+	var all []KV
+	for i := C.size_t(0); ; i++ {
+		var kv C.trunkline_kv_t
+		if C.trunkline_error_metadata(object, i, &kv) != C.TRUNKLINE_OK {
+			return all
+		}
+		all = append(all, pair(kv))
+	}
+}
+
+func pair(kv C.trunkline_kv_t) KV {
+	return KV{
+		Key:   C.GoStringN(kv.key.ptr, C.int(kv.key.len)),
+		Value: C.GoBytes(unsafe.Pointer(kv.value.ptr), C.int(kv.value.len)),
+	}
+}
