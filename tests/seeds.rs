@@ -1,4 +1,4 @@
-//! What docs/seeds.md and docs/pools.md point to is there.
+//! What docs/seeds.md, docs/pools.md and docs/grpc.md point to is there.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::{fs, path::Path};
@@ -11,6 +11,11 @@ fn every_test_that_the_seeds_page_names_exists() {
 #[test]
 fn every_test_that_the_page_on_pools_names_exists() {
     check("pools.md");
+}
+
+#[test]
+fn every_test_that_the_page_on_channels_names_exists() {
+    check("grpc.md");
 }
 
 /// Each name in `code` of the form file::test is that of a test in that file.
