@@ -24,19 +24,20 @@ type CloseReason int32
 
 // The reasons.
 const (
-	CloseFinished         CloseReason = 1 // both sides had said all they wanted to
-	CloseLocal            CloseReason = 2 // closed by this program while it could still have been used
-	CloseReset            CloseReason = 3 // the peer reset it, or the network broke it
-	CloseIdleTimeout      CloseReason = 4 // no byte moved for the idle timeout
-	CloseHalfCloseTimeout CloseReason = 5 // one side had finished and the other stayed silent
-	CloseConnectFailed    CloseReason = 6 // the destination could not be reached
-	CloseDrained          CloseReason = 7 // a drain reached its deadline first
-	CloseCancelled        CloseReason = 8 // its owner went away
-	CloseEvicted          CloseReason = 9 // it made room for another one
+	CloseFinished         CloseReason = 1  // both sides had said all they wanted to
+	CloseLocal            CloseReason = 2  // closed by this program while it could still have been used
+	CloseReset            CloseReason = 3  // the peer reset it, or the network broke it
+	CloseIdleTimeout      CloseReason = 4  // no byte moved for the idle timeout
+	CloseHalfCloseTimeout CloseReason = 5  // one side had finished and the other stayed silent
+	CloseConnectFailed    CloseReason = 6  // the destination could not be reached
+	CloseDrained          CloseReason = 7  // a drain reached its deadline first
+	CloseCancelled        CloseReason = 8  // its owner went away
+	CloseEvicted          CloseReason = 9  // it made room for another one
+	CloseRefused          CloseReason = 10 // turned away before it reached a backend: no route, or no good PROXY header
 )
 
 var closeReasonNames = [...]string{"open", "finished", "local", "reset", "idle_timeout",
-	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted"}
+	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted", "refused"}
 
 // String is the reason as metrics name it; "open" for 0.
 func (r CloseReason) String() string {

@@ -52,6 +52,16 @@ func (rt *Runtime) newManager(config TcpManagerConfig, tls uint64) (*TcpConnecti
 	if err != nil {
 		return nil, configError(err)
 	}
+	return rt.newManagerOf(document, tls)
+}
+
+// NewTcpConnectionManagerFromJSON makes a manager of one document, which may say where to listen and where connections go
+// as well. It fails with [KindConfig], and names the key, for one that is unknown or out of range.
+func (rt *Runtime) NewTcpConnectionManagerFromJSON(document []byte) (*TcpConnectionManager, error) {
+	return rt.newManagerOf(document, 0)
+}
+
+func (rt *Runtime) newManagerOf(document []byte, tls uint64) (*TcpConnectionManager, error) {
 	handle, failure := native.TCPManagerNew(rt.handle, tls, string(document))
 	if failure != nil {
 		return nil, newError(failure, native.StepConfigure)
@@ -116,6 +126,30 @@ func (m *TcpConnectionManager) Relay(ctx context.Context, listen, destination st
 		}
 	}
 	return nil, err
+}
+
+// Start listens where the configuration says, and passes every connection on to the backend that its routes say, in the
+// background, until the manager is drained or closed; it says the address of each listener by its name. Either all
+// listeners start or none. Host names are looked up inside C.
+//
+// What no route takes, and who breaks the rules for PROXY headers, is reset as [CloseRefused]; whose backend is not reached
+// as [CloseConnectFailed]. It fails with [KindConfig] when it was started before, and for an endpoint that leads back to a
+// listener.
+func (m *TcpConnectionManager) Start() (map[string]net.Addr, error) {
+	defer runtime.KeepAlive(m)
+	document, failure := native.TCPManagerStart(m.managed.handle)
+	if failure != nil {
+		return nil, newError(failure, native.StepBind)
+	}
+	var bound map[string]string
+	if err := json.Unmarshal([]byte(document), &bound); err != nil {
+		return nil, configError(err)
+	}
+	addresses := make(map[string]net.Addr, len(bound))
+	for name, address := range bound {
+		addresses[name] = parseAddr(address, protocolOf(address))
+	}
+	return addresses, nil
 }
 
 // Stats are the counts of the manager, exact also after it was closed.

@@ -1,6 +1,6 @@
 package trunkline
 
-// TcpManagerConfig says how a [TcpConnectionManager] limits, relays and drains. The zero TcpManagerConfig is all defaults.
+// TcpManagerConfig says how a [TcpConnectionManager] limits, relays and drains, and what it serves when it is started. The zero TcpManagerConfig is all defaults.
 type TcpManagerConfig struct {
 	// MaxConnections at one time, accepted and dialled together; those above wait in the listener's backlog. A relayed
 	// one counts once. Default: 1024. Limits: 1 to 1,000,000.
@@ -21,6 +21,14 @@ type TcpManagerConfig struct {
 	AcceptPause TimeLimit `json:"accept_pause,omitzero"`
 	// TCP says how connections are made and what their sockets are told.
 	TCP TcpConfig `json:"tcp,omitzero"`
+	// Listeners are where it listens once it is started, by name. Default: nowhere.
+	Listeners map[string]ListenerConfig `json:"listeners,omitzero"`
+	// Routes say which backend a connection goes to: that of the first one that holds.
+	Routes []RouteConfig `json:"routes,omitzero"`
+	// DefaultBackend is that of what no route takes. Default: such a connection is reset.
+	DefaultBackend string `json:"default_backend,omitzero"`
+	// Backends are where connections are passed on to, by name.
+	Backends map[string]BackendConfig `json:"backends,omitzero"`
 }
 
 // TcpConfig says how TCP connections are made and what their sockets are told.

@@ -43,7 +43,7 @@
 #define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0, { 0 } }
 #define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DATAGRAM_STATS_INIT { sizeof(trunkline_datagram_stats_t), 0, 0, 0 }
 #define TRUNKLINE_UDP_RELAY_OPTIONS_INIT { sizeof(trunkline_udp_relay_options_t), 0 }
 #define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -623,6 +623,11 @@
  * It made room for another one.
  */
 #define TRUNKLINE_CLOSE_EVICTED 9
+
+/**
+ * It was turned away before it reached a backend: no route, or no good PROXY header.
+ */
+#define TRUNKLINE_CLOSE_REFUSED 10
 
 /**
  * The peer's fault: its certificate is missing, expired, damaged or not trusted here.
@@ -1696,6 +1701,10 @@ typedef struct trunkline_tcp_manager_stats_t {
    * Made room for another one.
    */
   uint64_t closed_evicted;
+  /**
+   * Turned away before they reached a backend: no route, or no good PROXY header.
+   */
+  uint64_t closed_refused;
 } trunkline_tcp_manager_stats_t;
 
 /**
@@ -3763,6 +3772,10 @@ trunkline_status_t trunkline_stream_free(struct trunkline_stream_t stream);
 /**
  * As trunkline_tcp_manager_new_with, with the default options.
  *
+ * It may also say where to listen and where connections go, for trunkline_tcp_manager_start: {"listeners": {"web":
+ * {"address": "tcp://0.0.0.0:443"}}, "routes": [{"host": "*.a.example", "backend": "a"}], "default_backend": "b",
+ * "backends": {"a": {"endpoints": [{"address": "tcp://10.0.0.1:443"}]}, "b": ...}}. docs/managers.md has all of it.
+ *
  * Ownership: the manager is the caller's, to be freed once with trunkline_tcp_manager_free. Blocks: no. Threads:
  * any. Errors: as trunkline_tcp_manager_new_with. Since 0.1.
  *
@@ -3877,6 +3890,37 @@ trunkline_status_t trunkline_tcp_manager_relay(struct trunkline_tcp_manager_t ma
                                                size_t cap,
                                                size_t *bound_len,
                                                struct trunkline_error_t **err);
+
+/**
+ * Listens where the document says, and passes every connection on to the backend that its routes say, in the
+ * background, until the manager is drained, closed or freed. Either all listeners start or none.
+ *
+ * `*bound` is one JSON object with the address of each listener by its name, such as {"web": "tcp://0.0.0.0:443"}.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: for the look-up of host names.
+ * Threads: any but the library's. Errors: INVALID_ARGUMENT (also when it was started before, and for an endpoint
+ * that leads back), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_start(struct trunkline_tcp_manager_t manager,
+                                               struct trunkline_buf_t **bound,
+                                               struct trunkline_error_t **err);
+
+/**
+ * Writes the address of a listener of the document as text with a NUL; `*len` is without it.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (also a `cap` that is too small),
+ * INVALID_HANDLE, NOT_FOUND (also before it is started), FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `name` is good for `name_len` bytes and `out` for `cap`.
+ */
+trunkline_status_t trunkline_tcp_manager_listener_address(struct trunkline_tcp_manager_t manager,
+                                                          const char *name,
+                                                          size_t name_len,
+                                                          char *out,
+                                                          size_t cap,
+                                                          size_t *len);
 
 /**
  * Fills the counts of a manager.

@@ -1034,6 +1034,26 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
     });
   }
 
+  /**
+   * Listens where the document says, and passes every connection on to the backend that its routes say; returns one
+   * JSON object with the address of each listener by its name.
+   */
+  std::string start() {
+    trunkline_buf_t *made = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_tcp_manager_start(get(), &made, &error), error);
+    Buffer bound(made);
+    return std::string(reinterpret_cast<const char *>(bound.data()), bound.size());
+  }
+
+  /** The address of a listener of the document, once it is started. */
+  std::string listener_address(const std::string &name) const {
+    trunkline_tcp_manager_t handle = get();
+    return detail::address([&](char *text, std::size_t size, std::size_t *length) {
+      check(trunkline_tcp_manager_listener_address(handle, name.data(), name.size(), text, size, length));
+    });
+  }
+
   /** The counts, all of one moment. */
   trunkline_tcp_manager_stats_t stats() const {
     trunkline_tcp_manager_stats_t stats = TRUNKLINE_TCP_MANAGER_STATS_INIT;

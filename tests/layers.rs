@@ -9,12 +9,12 @@ use std::{
 
 /// The lowest row first. Each may use the rows before it, never its own.
 const ROWS: &[&[&str]] = &[
-    &["address", "duration", "secret", "status", "sync"],
+    &["address", "duration", "reader", "secret", "status", "sync"],
     &["error", "context", "fork", "backoff", "budget"],
     &["config", "metrics", "events", "completion"],
     &["identity"],
     &["transport"],
-    &["relay", "probe", "endpoint"],
+    &["relay", "probe", "proxy_protocol", "endpoint"],
     &["pool"],
     &["manager", "channel"],
 ];

@@ -1,4 +1,4 @@
-//! What docs/seeds.md, docs/pools.md and docs/grpc.md point to is there.
+//! What docs/seeds.md, docs/pools.md, docs/grpc.md and docs/managers.md point to is there.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::{fs, path::Path};
@@ -16,6 +16,11 @@ fn every_test_that_the_page_on_pools_names_exists() {
 #[test]
 fn every_test_that_the_page_on_channels_names_exists() {
     check("grpc.md");
+}
+
+#[test]
+fn every_test_that_the_page_on_managers_names_exists() {
+    check("managers.md");
 }
 
 /// Each name in `code` of the form file::test is that of a test in that file.

@@ -1,5 +1,6 @@
 //! Where a connection comes from or goes to: one text form, parsed once.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     fmt,
     net::SocketAddr,
@@ -140,6 +141,19 @@ impl fmt::Display for Address {
             Self::Udp(address) => write!(f, "udp://{address}"),
             Self::UdpName { host, port } => write!(f, "udp://{host}:{port}"),
         }
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <Box<str>>::deserialize(from)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 

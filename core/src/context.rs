@@ -141,11 +141,13 @@ pub enum CloseReason {
     Cancelled = 8,
     /// It made room for another one.
     Evicted = 9,
+    /// It was turned away before it reached a backend: no route, or no good PROXY header.
+    Refused = 10,
 }
 
 impl CloseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Finished,
         Self::Local,
         Self::Reset,
@@ -155,6 +157,7 @@ impl CloseReason {
         Self::Drained,
         Self::Cancelled,
         Self::Evicted,
+        Self::Refused,
     ];
 
     /// Lower-case name, as in metric labels and events.
@@ -169,6 +172,7 @@ impl CloseReason {
             Self::Drained => "drained",
             Self::Cancelled => "cancelled",
             Self::Evicted => "evicted",
+            Self::Refused => "refused",
         }
     }
 

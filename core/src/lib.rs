@@ -6,12 +6,13 @@
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring; CheckoutPool: one caller at a time
 //!   relay      copies both ways, counts, half-closes
 //!   probe      TcpProbedProtocol, UdpProbedProtocol: what a peer speaks, from its first bytes
+//!   proxy_protocol  ProxyHeader: who a proxy in front speaks for
 //!   endpoint   EndpointSet, HealthCheck, OutlierDetector, Breaker, Picker: who is there, works, is next
 //!   transport  Network ─▶ Stream, Listener over tcp, tls, unix, mem; faults on any of them; Datagram
 //!   identity   Tls: certificates, keys and roots in use, renewed when their files change
 //!   config · metrics · events · completion
 //!   error · context · backoff · budget · fork
-//!   address · duration · secret · status
+//!   address · duration · reader · secret · status
 //! ```
 //!
 //! A module uses those below it, never its own row or above; a test holds it to that.
@@ -50,6 +51,8 @@ pub mod manager;
 pub mod metrics;
 pub mod pool;
 pub mod probe;
+pub mod proxy_protocol;
+mod reader;
 pub mod relay;
 pub mod secret;
 mod status;
@@ -61,9 +64,10 @@ pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
 pub use channel::{Call, CallOptions, Channel, ChannelServer, ConnectivityState};
 pub use config::{
-    BalanceConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, HealthConfig,
-    OutlierConfig, PipeConfig, PoolConfig, ResolveConfig, TcpConfig, TcpManagerConfig, TlsConfig,
-    TunerConfig, UdpManagerConfig,
+    AcceptProxy, AcceptProxyConfig, BackendConfig, BalanceConfig, BreakerConfig,
+    CheckoutPoolConfig, ConnectionConfig, EndpointConfig, HealthConfig, ListenerConfig,
+    OutlierConfig, PipeConfig, PoolConfig, ProbeConfig, ResolveConfig, RouteConfig, SendProxy,
+    SourcePrefix, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, UdpManagerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -87,6 +91,7 @@ pub use pool::{
 pub use probe::{
     DnsQuery, PostgresRequest, TcpProbedProtocol, TlsHello, UdpProbedProtocol, Verdict,
 };
+pub use proxy_protocol::{ProxyAddresses, ProxyHeader, ProxyTlv, ProxyVersion};
 pub use secret::Secret;
 pub use status::StatusCode;
 pub use transport::{

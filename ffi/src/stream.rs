@@ -84,6 +84,8 @@ pub const TRUNKLINE_CLOSE_DRAINED: i32 = 7;
 pub const TRUNKLINE_CLOSE_CANCELLED: i32 = 8;
 /// It made room for another one.
 pub const TRUNKLINE_CLOSE_EVICTED: i32 = 9;
+/// It was turned away before it reached a backend: no route, or no good PROXY header.
+pub const TRUNKLINE_CLOSE_REFUSED: i32 = 10;
 
 const _: () = {
     assert!(TRUNKLINE_CLOSE_FINISHED == CloseReason::Finished as i32);
@@ -95,6 +97,7 @@ const _: () = {
     assert!(TRUNKLINE_CLOSE_DRAINED == CloseReason::Drained as i32);
     assert!(TRUNKLINE_CLOSE_CANCELLED == CloseReason::Cancelled as i32);
     assert!(TRUNKLINE_CLOSE_EVICTED == CloseReason::Evicted as i32);
+    assert!(TRUNKLINE_CLOSE_REFUSED == CloseReason::Refused as i32);
 };
 
 /// What a stream handle names.

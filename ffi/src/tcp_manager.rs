@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "texts and structs come by pointer")]
 
 use crate::{
+    buf::trunkline_buf_t,
     call::{Call, enter, enter_plain, enter_unit},
     completion::{Done, submit, trunkline_completion_t},
     error::{Failure, trunkline_error_t},
@@ -66,6 +67,8 @@ pub struct trunkline_tcp_manager_stats_t {
     pub closed_cancelled: u64,
     /// Made room for another one.
     pub closed_evicted: u64,
+    /// Turned away before they reached a backend: no route, or no good PROXY header.
+    pub closed_refused: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -97,6 +100,10 @@ impl TcpManagerObject {
 }
 
 /// As trunkline_tcp_manager_new_with, with the default options.
+///
+/// It may also say where to listen and where connections go, for trunkline_tcp_manager_start: {"listeners": {"web":
+/// {"address": "tcp://0.0.0.0:443"}}, "routes": [{"host": "*.a.example", "backend": "a"}], "default_backend": "b",
+/// "backends": {"a": {"endpoints": [{"address": "tcp://10.0.0.1:443"}]}, "b": ...}}. docs/managers.md has all of it.
 ///
 /// Ownership: the manager is the caller's, to be freed once with trunkline_tcp_manager_free. Blocks: no. Threads:
 /// any. Errors: as trunkline_tcp_manager_new_with. Since 0.1.
@@ -293,6 +300,58 @@ pub unsafe extern "C" fn trunkline_tcp_manager_relay(
     })
 }
 
+/// Listens where the document says, and passes every connection on to the backend that its routes say, in the
+/// background, until the manager is drained, closed or freed. Either all listeners start or none.
+///
+/// `*bound` is one JSON object with the address of each listener by its name, such as {"web": "tcp://0.0.0.0:443"}.
+///
+/// Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: for the look-up of host names.
+/// Threads: any but the library's. Errors: INVALID_ARGUMENT (also when it was started before, and for an endpoint
+/// that leads back), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_tcp_manager_start(
+    manager: trunkline_tcp_manager_t,
+    bound: Option<&mut MaybeUninit<Option<Box<trunkline_buf_t>>>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(bound, err, |call| {
+        let object = call.object(manager)?;
+        call.check_may_block()?;
+        let bound = object.wait(call, async { Ok(object.manager.start().await?) })?;
+        let json = serde_json::to_vec(&bound).expect("texts always serialise");
+        Ok(Some(Box::new(trunkline_buf_t::owned(json))))
+    })
+}
+
+/// Writes the address of a listener of the document as text with a NUL; `*len` is without it.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (also a `cap` that is too small),
+/// INVALID_HANDLE, NOT_FOUND (also before it is started), FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `name` is good for `name_len` bytes and `out` for `cap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_listener_address(
+    manager: trunkline_tcp_manager_t,
+    name: *const c_char,
+    name_len: usize,
+    out: *mut c_char,
+    cap: usize,
+    len: Option<&mut MaybeUninit<usize>>,
+) -> trunkline_status_t {
+    enter(len, None, |call| {
+        let object = call.object(manager)?;
+        // SAFETY: the caller's promise is the same.
+        let name = unsafe { text(name, name_len, "name")? };
+        let address = object.manager.listener_address(name).ok_or_else(|| {
+            Failure::new(TRUNKLINE_E_NOT_FOUND, format!("there is no started listener {name:?}"))
+        })?;
+        // SAFETY: the caller's promise is the same.
+        unsafe { write_text(&address.to_string(), out, cap) }
+    })
+}
+
 /// Said before anything listens: a relay that could not tell its address would go on unseen.
 pub(crate) fn check_room_for_bound(listen: &Address, cap: usize) -> Result<(), Failure> {
     /// An IPv6 address with scope and port, and more; other kinds are told as they were given.
@@ -345,6 +404,7 @@ fn counted(manager: &TcpConnectionManager) -> trunkline_tcp_manager_stats_t {
         closed_drained: counted.closed_because(CloseReason::Drained),
         closed_cancelled: counted.closed_because(CloseReason::Cancelled),
         closed_evicted: counted.closed_because(CloseReason::Evicted),
+        closed_refused: counted.closed_because(CloseReason::Refused),
     }
 }
 

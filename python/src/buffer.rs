@@ -352,6 +352,13 @@ pub(crate) fn manager_relay(
     })
 }
 
+pub(crate) fn manager_start(manager: trunkline_tcp_manager_t) -> Result<String, Failed> {
+    let bound = call(None, |out, err| trunkline_tcp_manager_start(manager, out, err))?;
+    let mut length = 0;
+    let bytes = trunkline_buf_data(bound.as_deref(), Some(&mut length));
+    Ok(view(trunkline_str_t { ptr: bytes.cast(), len: length }))
+}
+
 pub(crate) fn keyed_pool(
     json: &str,
     queue: trunkline_cq_t,

@@ -14,7 +14,7 @@ use trunkline::*;
 
 /// Active, limit, opened, closed; accepted, dialled; bytes received and sent; pauses of accepting; and
 /// closed by reason, in the order of TRUNKLINE_CLOSE_*.
-type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64), u64, [u64; 9]);
+type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64), u64, [u64; 10]);
 
 /// Makes, accepts, runs and counts TCP connections.
 #[pyclass(frozen, module = "trunkline._native")]
@@ -66,6 +66,13 @@ impl TcpManager {
         bound.map_err(|failed| failed.raise_while(py, doing(TRUNKLINE_STEP_BIND, listen)))
     }
 
+    /// Listens where the document says; the addresses by name, as JSON. Looks host names up.
+    fn start(&self, py: Python<'_>) -> PyResult<String> {
+        let bound = detached(py, || buffer::manager_start(self.handle));
+        let doing = Doing { step: TRUNKLINE_STEP_BIND, address: None };
+        bound.map_err(|failed| failed.raise_while(py, doing))
+    }
+
     /// Active, limit, opened, closed; accepted, dialled; bytes received and sent; pauses of accepting;
     /// and closed by reason.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
@@ -80,6 +87,7 @@ impl TcpManager {
             s.closed_drained,
             s.closed_cancelled,
             s.closed_evicted,
+            s.closed_refused,
         ];
         let (ways, bytes) = ((s.accepted, s.dialled), (s.bytes_received, s.bytes_sent));
         Ok(((s.active, s.limit, s.opened, s.closed), ways, bytes, s.accept_pauses, reasons))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -21,6 +22,10 @@ def to_document(value: Any) -> Any:
         return duration_text(value)
     if isinstance(value, Never):
         return limit_text(value)
+    if isinstance(value, Mapping):
+        return {name: to_document(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_document(inner) for inner in value]
     return value
 
 

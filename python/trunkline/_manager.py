@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -53,8 +54,9 @@ class _ManagerBase:
 
     __slots__ = ("__weakref__", "_closed", "_native")
 
-    def __init__(self, config: TcpManagerConfig | None = None, *, tls: Tls | None = None) -> None:
-        self._native = _native.TcpManager("" if config is None else config.to_json(), native_of(tls))
+    def __init__(self, config: TcpManagerConfig | str | None = None, *, tls: Tls | None = None) -> None:
+        document = config if isinstance(config, str) else "" if config is None else config.to_json()
+        self._native = _native.TcpManager(document, native_of(tls))
         self._closed = False
 
     def stats(self) -> ManagerStats:
@@ -104,7 +106,8 @@ class TcpConnectionManager(_ManagerBase):
     backlog when it comes in.
 
     Args:
-        config: figures; what is unset has its documented default.
+        config: figures, listeners, routes and backends, as fields or as a JSON document; what is unset has
+            its documented default.
         tls: secures ``tls://`` addresses that it connects to, listens on and relays.
 
     Raises:
@@ -133,6 +136,19 @@ class TcpConnectionManager(_ManagerBase):
             The address that is listened on; a port 0 has become the real one.
         """
         return self._native.relay(listen, destination)
+
+    def start(self) -> dict[str, str]:
+        """Listens where the configuration says, and passes every connection on to the backend that its routes
+        say, in the background. Either all listeners start or none.
+
+        Returns:
+            The address of each listener by its name; a port 0 has become the real one.
+
+        Raises:
+            BindError: an address cannot be listened on.
+            ConfigError: it was started before, or an endpoint leads back to a listener.
+        """
+        return _addresses(self._native.start())
 
     def drain(self, timeout: float | None = None) -> int:
         """Lets no new connection in and waits for those that stand; at the timeout cuts the rest.
@@ -192,6 +208,19 @@ class AsyncTcpConnectionManager(_ManagerBase):
         """
         return await asyncio.to_thread(self._native.relay, listen, destination)
 
+    async def start(self) -> dict[str, str]:
+        """Listens where the configuration says, and passes every connection on to the backend that its routes
+        say, in the background. Either all listeners start or none.
+
+        Returns:
+            The address of each listener by its name; a port 0 has become the real one.
+
+        Raises:
+            BindError: an address cannot be listened on.
+            ConfigError: it was started before, or an endpoint leads back to a listener.
+        """
+        return _addresses(await asyncio.to_thread(self._native.start))
+
     async def drain(self, timeout: float | None = None) -> int:
         """Lets no new connection in and waits for those that stand; at the timeout cuts the rest.
 
@@ -220,6 +249,11 @@ class AsyncTcpConnectionManager(_ManagerBase):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _addresses(document: str) -> dict[str, str]:
+    addresses: dict[str, str] = json.loads(document)
+    return addresses
 
 
 def _drained(event: Event) -> int:

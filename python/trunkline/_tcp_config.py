@@ -7,10 +7,12 @@ Unset, zero and never are three values: ``None`` has the documented default, ``t
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from ._document import to_document
+from ._route_config import BackendConfig, ListenerConfig, RouteConfig
 from ._types import Never
 
 __all__ = ["TcpConfig", "TcpKeepalive", "TcpManagerConfig"]
@@ -54,7 +56,8 @@ class TcpConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TcpManagerConfig:
-    """How a TCP connection manager limits, relays and drains; ``None`` is unset.
+    """How a TCP connection manager limits, relays and drains, and what it serves when it is started;
+    ``None`` is unset.
 
     Attributes:
         max_connections: at one time, accepted and dialled together. Unset 1024; 1 to 1,000,000.
@@ -66,6 +69,10 @@ class TcpManagerConfig:
             ``NEVER``.
         accept_pause: pause of accepting while the process has no descriptor left. Unset 100 ms.
         tcp: how connections are made.
+        listeners: where it listens once it is started, by name. Unset nowhere.
+        routes: which backend a connection goes to: that of the first one that holds.
+        default_backend: of what no route takes; unset, such a connection is reset.
+        backends: where connections are passed on to, by name.
     """
 
     max_connections: int | None = None
@@ -75,6 +82,10 @@ class TcpManagerConfig:
     drain_timeout: timedelta | Never | None = None
     accept_pause: timedelta | None = None
     tcp: TcpConfig | None = None
+    listeners: Mapping[str, ListenerConfig] | None = None
+    routes: Sequence[RouteConfig] | None = None
+    default_backend: str | None = None
+    backends: Mapping[str, BackendConfig] | None = None
 
     def to_json(self) -> str:
         """The fields that are set."""

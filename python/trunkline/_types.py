@@ -45,6 +45,7 @@ class CloseReason(IntEnum):
     DRAINED = 7
     CANCELLED = 8
     EVICTED = 9
+    REFUSED = 10
 
 
 _PROTOCOLS: Final = {1: "tcp", 2: "unix", 3: "pipe", 4: "tls"}

@@ -189,6 +189,22 @@ void a_channel_calls_streams_and_tells_statuses() {
   CHECK(thrown([&] { channel.call("/test.Service/Echo", ""); }) == TRUNKLINE_E_CLOSED, "no call after it");
 }
 
+void a_manager_starts_what_its_document_says() {
+  TcpConnectionManager manager(
+      "{\"listeners\": {\"in\": {\"address\": \"mem:cpp-in\"}}, \"default_backend\": \"b\","
+      " \"backends\": {\"b\": {\"endpoints\": [{\"address\": \"mem:cpp-backend\"}], \"send_proxy_protocol\": \"v1\"}}}");
+  Listener backend("mem:cpp-backend");
+  CHECK(thrown([&] { manager.listener_address("in"); }) == TRUNKLINE_E_NOT_FOUND, "nothing listens yet");
+  CHECK(manager.start() == "{\"in\":\"mem:cpp-in\"}", "each listener by its name");
+  Stream client = Stream::connect(manager.listener_address("in"));
+  client.write_all("data");
+  Stream server = backend.accept(milliseconds(5000));
+  char text[32] = "";
+  server.read_exact(text, 19);
+  CHECK(std::string(text) == "PROXY UNKNOWN\r\ndata", "for whom it speaks, then what was said");
+  CHECK(thrown([&] { manager.start(); }) == TRUNKLINE_E_INVALID_ARGUMENT, "it starts once");
+}
+
 void a_pool_gives_each_value_up_exactly_once() {
   std::atomic<int> closed(0), sum(0);
   {
@@ -234,6 +250,7 @@ int main() {
   a_queue_brings_connections_and_readiness();
   a_manager_relays_limits_counts_and_drains();
   a_channel_calls_streams_and_tells_statuses();
+  a_manager_starts_what_its_document_says();
   a_pool_gives_each_value_up_exactly_once();
   a_runtime_of_its_own_ends_with_what_lives_on_it();
   trunkline_debug_counts_t counts = TRUNKLINE_DEBUG_COUNTS_INIT;

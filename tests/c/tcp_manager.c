@@ -370,6 +370,66 @@ static void hundreds_of_managers_leave_descriptors_and_threads_where_they_were(v
   stop(&server);
 }
 
+/* Two backends that say their name, chosen by what the client says; the rest is turned away. */
+static const char DOCUMENT[] =
+    "{\"listeners\": {\"in\": {\"address\": \"tcp://127.0.0.1:0\", \"proxy_protocol\": {\"mode\": \"optional\","
+    "                                \"trusted\": [\"127.0.0.0/8\"]}}},"
+    " \"routes\": [{\"host\": \"*.a.example\", \"backend\": \"a\"}, {\"source\": \"192.0.2.0/24\", \"backend\": \"b\"}],"
+    " \"backends\": {\"a\": {\"endpoints\": [{\"address\": \"mem:nobody\"}, {\"address\": \"mem:a\"}],"
+    "                     \"balance\": {\"policy\": \"round_robin\"}},"
+    "                \"b\": {\"endpoints\": [{\"address\": \"mem:b\"}], \"send_proxy_protocol\": \"v1\"}}}";
+
+static void a_document_says_where_to_listen_and_where_connections_go(void) {
+  trunkline_listener_t a = listen_on("mem:a"), b = listen_on("mem:b");
+  trunkline_tcp_manager_t manager = new_manager(DOCUMENT);
+  trunkline_tcp_manager_stats_t stats = TRUNKLINE_TCP_MANAGER_STATS_INIT;
+  trunkline_stream_t client, server;
+  trunkline_buf_t *bound = NULL;
+  char address[128], expected[160];
+  uint8_t byte;
+  size_t length = 0, n;
+  GIVES(TRUNKLINE_E_NOT_FOUND,
+        trunkline_tcp_manager_listener_address(manager, TEXT("in"), address, sizeof address, &length));
+  OK(trunkline_tcp_manager_start(manager, &bound, NULL));
+  OK(trunkline_tcp_manager_listener_address(manager, TEXT("in"), address, sizeof address, &length));
+  snprintf(expected, sizeof expected, "{\"in\":\"%s\"}", address);
+  trunkline_buf_data(bound, &n);
+  CHECK(n == strlen(expected) && memcmp(trunkline_buf_data(bound, NULL), expected, n) == 0, "each listener by its name");
+  trunkline_buf_free(bound);
+  GIVES(TRUNKLINE_E_NOT_FOUND, trunkline_tcp_manager_listener_address(manager, TEXT("out"), address, sizeof address, &n));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_tcp_manager_start(manager, &bound, NULL));
+  CHECK(bound == NULL, "it starts once");
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_tcp_manager_start(manager, NULL, NULL));
+
+  OK(trunkline_tcp_manager_listener_address(manager, TEXT("in"), address, sizeof address, &length));
+  OK(trunkline_connect(default_runtime(), address, length, NEVER, &client, NULL));
+  say(client, "GET / HTTP/1.1\r\nHost: x.a.example\r\n");
+  OK(trunkline_listener_accept(a, NEVER, &server, NULL));
+  hears(server, "GET / HTTP/1.1\r\nHost: x.a.example\r\n");
+  OK(trunkline_stream_free(client));
+  OK(trunkline_stream_free(server));
+
+  OK(trunkline_connect(default_runtime(), address, length, NEVER, &client, NULL));
+  say(client, "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\nhello");
+  OK(trunkline_listener_accept(b, NEVER, &server, NULL));
+  hears(server, "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\nhello");
+  OK(trunkline_stream_free(client));
+  OK(trunkline_stream_free(server));
+
+  OK(trunkline_connect(default_runtime(), address, length, NEVER, &client, NULL));
+  say(client, "no route");
+  GIVES(TRUNKLINE_E_BROKEN, trunkline_stream_read(client, &byte, 1, NEVER, &n));
+  OK(trunkline_stream_free(client));
+  do {
+    sched_yield();
+    OK(trunkline_tcp_manager_stats(manager, &stats));
+  } while (stats.active > 0);
+  CHECK(stats.closed_refused == 1 && stats.opened == 3, "what no route takes is refused");
+  OK(trunkline_tcp_manager_free(manager));
+  OK(trunkline_listener_free(a));
+  OK(trunkline_listener_free(b));
+}
+
 int main(void) {
   begin();
   a_relay_carries_both_ways_and_counts_what_it_carried("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
@@ -384,6 +444,7 @@ int main(void) {
   a_callback_may_not_wait();
   a_runtime_that_stops_takes_its_managers_along();
   hundreds_of_managers_leave_descriptors_and_threads_where_they_were();
+  a_document_says_where_to_listen_and_where_connections_go();
   leave();
   return 0;
 }

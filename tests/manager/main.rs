@@ -10,6 +10,7 @@ mod drain;
 mod exhaustion;
 mod limit;
 mod relay;
+mod routed;
 
 use std::{
     net::Shutdown,

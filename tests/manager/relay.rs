@@ -119,7 +119,7 @@ async fn silence_closes_a_connection_on_both_sides() {
         ..TcpManagerConfig::default()
     };
     for expected in [CloseReason::IdleTimeout, CloseReason::HalfCloseTimeout] {
-        let manager = TcpConnectionManager::new(network.clone(), config).unwrap();
+        let manager = TcpConnectionManager::new(network.clone(), config.clone()).unwrap();
         let listener = network.listen(&loopback()).await.unwrap();
         let bound = manager.relay(&loopback(), listener.address().clone()).await.unwrap();
         let client = network.connect(&bound, None).await.unwrap();

@@ -62,7 +62,7 @@ pub(super) fn refuse(field: &'static str, reason: String) -> Result<(), Connecti
 
 /// Puts the name of the enclosing field before the path of a nested one.
 pub(super) fn within(
-    parent: &'static str,
+    parent: impl Display,
     checked: Result<(), ConnectionError>,
 ) -> Result<(), ConnectionError> {
     checked.map_err(|error| match error {

@@ -56,13 +56,15 @@ fn lay_over(
     Ok(())
 }
 
-/// What the base does not hold yet has its defaults where the document says `null`, too.
+/// What the base does not hold has defaults too: of the members of lists and of named things.
 fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(fields) => {
-            let given = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(given.map(|(key, value)| (key, without_nulls(value))).collect())
-        }
-        other => other,
+        Value::Object(object) => object
+            .into_iter()
+            .filter(|(_, inner)| !inner.is_null())
+            .map(|(key, inner)| (key, without_nulls(inner)))
+            .collect(),
+        Value::Array(list) => list.into_iter().map(without_nulls).collect(),
+        plain => plain,
     }
 }

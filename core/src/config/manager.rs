@@ -1,15 +1,15 @@
 //! How a TCP connection manager limits, relays and drains.
 
 use super::{
-    Config, TcpConfig, TimeLimit,
+    BackendConfig, Config, ListenerConfig, RouteConfig, TcpConfig, TimeLimit,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::error::ConnectionError;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-/// How a TCP connection manager limits, relays and drains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How a TCP connection manager limits, relays and drains, and what it serves when it is started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TcpManagerConfig {
     /// Connections at one time, accepted and dialled together; those above wait in the listener's
@@ -34,6 +34,14 @@ pub struct TcpManagerConfig {
     pub accept_pause: Duration,
     /// How connections are made and what their sockets are told.
     pub tcp: TcpConfig,
+    /// Where it listens once it is started, by name. Default: nowhere.
+    pub listeners: BTreeMap<String, ListenerConfig>,
+    /// Which backend a connection goes to: that of the first route that holds.
+    pub routes: Vec<RouteConfig>,
+    /// The backend of what no route takes; unset, such a connection is reset.
+    pub default_backend: Option<String>,
+    /// Where connections are passed on to, by name.
+    pub backends: BTreeMap<String, BackendConfig>,
 }
 
 impl Default for TcpManagerConfig {
@@ -46,6 +54,10 @@ impl Default for TcpManagerConfig {
             drain_timeout: TimeLimit::secs(30),
             accept_pause: Duration::from_millis(100),
             tcp: TcpConfig::default(),
+            listeners: BTreeMap::new(),
+            routes: Vec::new(),
+            default_backend: None,
+            backends: BTreeMap::new(),
         }
     }
 }
@@ -58,6 +70,45 @@ impl Config for TcpManagerConfig {
         check::number("buffer_size", self.buffer_size, 1 << 10..=16 << 20)?;
         check::limit("drain_timeout", self.drain_timeout, Duration::ZERO..=LONGEST)?;
         check::duration("accept_pause", self.accept_pause, SHORTEST..=LONGEST)?;
-        check::within("tcp", self.tcp.validate())
+        check::within("tcp", self.tcp.validate())?;
+        for (name, backend) in &self.backends {
+            check::within(format_args!("backends.{name}"), backend.validate())?;
+        }
+        self.check_backend("default_backend", self.default_backend.as_deref())?;
+        for (name, listener) in &self.listeners {
+            let checked = listener.validate().and_then(|()| {
+                self.check_backend("default_backend", listener.default_backend.as_deref())
+            });
+            check::within(format_args!("listeners.{name}"), checked)?;
+        }
+        for (index, route) in self.routes.iter().enumerate() {
+            let checked = route.validate().and_then(|()| self.check_names(route));
+            check::within(format_args!("routes[{index}]"), checked)?;
+        }
+        Ok(())
+    }
+}
+
+impl TcpManagerConfig {
+    fn check_names(&self, route: &RouteConfig) -> Result<(), ConnectionError> {
+        if let Some(listener) = &route.listener
+            && !self.listeners.contains_key(listener)
+        {
+            return check::refuse("listener", format!("there is no listener {listener:?}"));
+        }
+        self.check_backend("backend", Some(&route.backend))
+    }
+
+    fn check_backend(
+        &self,
+        field: &'static str,
+        name: Option<&str>,
+    ) -> Result<(), ConnectionError> {
+        match name {
+            Some(name) if !self.backends.contains_key(name) => {
+                check::refuse(field, format!("there is no backend {name:?}"))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Every default is finite. Nothing here acts: drivers take a checked configuration.
 
+mod backend;
 mod backoff;
 mod balance;
 mod breaker;
@@ -19,32 +20,40 @@ mod checkout;
 mod connection;
 mod health;
 mod json;
+mod listener;
 mod manager;
 mod outlier;
 mod pool;
 mod resolve;
 mod retry;
+mod route;
 mod service;
+mod source;
 mod tls;
 mod transport;
 mod tuner;
 mod udp;
 
 pub use crate::{backoff::BackoffConfig, duration::TimeLimit, status::StatusCode};
+pub use backend::{BackendConfig, EndpointConfig, SendProxy};
 pub use balance::{BalanceConfig, EwmaConfig, PickPolicy, SlowStartConfig};
 pub use breaker::BreakerConfig;
 pub use channel_server::ChannelServerConfig;
 pub use checkout::{CheckoutPoolConfig, IdleOrder};
 pub use connection::{ConnectionConfig, KeepaliveParams, PoolingConfig, Preset};
 pub use health::HealthConfig;
+pub use listener::{AcceptProxy, AcceptProxyConfig, ListenerConfig, ProbeConfig};
 pub use manager::TcpManagerConfig;
 pub use outlier::{FailurePercentageConfig, OutlierConfig, SuccessRateConfig};
 pub use pool::{FullPolicy, PoolConfig};
 pub use resolve::ResolveConfig;
 pub use retry::{RetryPolicy, ServiceConfig};
+pub(crate) use route::PROTOCOLS;
+pub use route::RouteConfig;
 pub use service::{
     CallPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryThrottling, ServiceDocument,
 };
+pub use source::{SourcePrefix, SourcePrefixError};
 pub use tls::{
     ClientAuth, TlsCertificate, TlsChain, TlsClientConfig, TlsConfig, TlsKey, TlsRoots,
     TlsServerConfig, TlsVersion,

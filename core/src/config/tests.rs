@@ -234,6 +234,96 @@ fn a_value_out_of_range_is_named_with_its_path_and_the_range() {
 }
 
 #[test]
+fn a_mistake_in_a_listener_a_route_or_a_backend_is_named_with_its_path() {
+    let all = r#""listeners": {"in": {"address": "mem:in"}}, "backends": {"a": {"endpoints": [{"address": "mem:a"}]}}"#;
+    for (text, field, reason) in [
+        (r#"{"listeners": {"in": {"addres": "mem:a"}}}"#, "listeners.in.addres", "unknown field"),
+        (r#"{"listeners": {"in": {}}}"#, "listeners.in.address", "must be set"),
+        (r#"{"listeners": {"in": {"address": "a"}}}"#, "listeners.in.address", "invalid address"),
+        (
+            r#"{"listeners": {"in": {"address": "mem:a", "proxy_protocol": {"trusted": ["x"]}}}}"#,
+            "listeners.in.proxy_protocol.trusted[0]",
+            "no network",
+        ),
+        (
+            r#"{"listeners": {"in": {"address": "mem:a", "probe": {"max_bytes": 1}}}}"#,
+            "listeners.in.probe.max_bytes",
+            "must be within 64",
+        ),
+        (r#"{"backends": {"a": {}}}"#, "backends.a.endpoints.length", "must be within 1"),
+        (
+            r#"{"backends": {"a": {"endpoints": [{"address": "mem:a"}, {"address": "mem:a"}]}}}"#,
+            "backends.a.endpoints[1].address",
+            "listed twice",
+        ),
+        (
+            r#"{"backends": {"a": {"endpoints": [{"address": "tcp://a:0"}]}}}"#,
+            "backends.a.endpoints[0].address",
+            "1 to 65535",
+        ),
+        (
+            r#"{"backends": {"a": {"endpoints": [{"address": "udp://127.0.0.1:1"}]}}}"#,
+            "backends.a.endpoints[0].address",
+            "no stream",
+        ),
+        (
+            r#"{"backends": {"a": {"endpoints": [{"address": "tls://a:1"}], "send_proxy_protocol": "v1"}}}"#,
+            "backends.a.endpoints[0].address",
+            "after the handshake",
+        ),
+        (
+            r#"{"listeners": {"in": {"address": "tls://127.0.0.1:0", "proxy_protocol": {"mode": "optional"}}}}"#,
+            "listeners.in.proxy_protocol.mode",
+            "before a handshake",
+        ),
+        (
+            r#"{"backends": {"a": {"endpoints": [{"address": "mem:a"}], "health": {"rise": 0}}}}"#,
+            "backends.a.health.rise",
+            "must be within 1",
+        ),
+        (r#"{"default_backend": "b"}"#, "default_backend", "no backend"),
+        (r#"{"routes": [{"backend": "b"}]}"#, "routes[0].backend", "no backend"),
+        (
+            &format!(r#"{{{all}, "routes": [{{"backend": "a", "listener": "out"}}]}}"#),
+            "routes[0].listener",
+            "no listener",
+        ),
+        (
+            &format!(
+                r#"{{{all}, "routes": [{{"backend": "a"}}, {{"backend": "a", "protocol": "smtp"}}]}}"#
+            ),
+            "routes[1].protocol",
+            "must be one of tls",
+        ),
+        (
+            &format!(r#"{{{all}, "routes": [{{"backend": "a", "host": "A.example"}}]}}"#),
+            "routes[0].host",
+            "lower case",
+        ),
+        (
+            &format!(r#"{{{all}, "routes": [{{"backend": "a", "hosts": "a"}}]}}"#),
+            "routes[0].hosts",
+            "unknown field",
+        ),
+    ] {
+        let (found, why) = complaint::<TcpManagerConfig>(text);
+        assert_eq!(found, field, "{text}: {why}");
+        assert!(why.contains(reason), "{text}: {why}");
+    }
+}
+
+#[test]
+fn null_means_unset_also_within_named_things() {
+    let text = r#"{
+        "listeners": {"in": {"address": "mem:in", "probe": null, "default_backend": null}},
+        "backends": {"a": {"endpoints": [{"address": "mem:a", "weight": null}], "health": null}}
+    }"#;
+    let config = TcpManagerConfig::from_json(text).unwrap();
+    assert_eq!(config.backends["a"].endpoints[0].weight, 1);
+    assert_eq!(TcpManagerConfig::from_json(&config.to_json()).unwrap(), config);
+}
+
+#[test]
 fn a_figure_that_is_no_number_is_out_of_range() {
     let backoff = BackoffConfig { jitter: f64::NAN, ..BackoffConfig::default() };
     let config = ConnectionConfig { backoff, ..ConnectionConfig::default() };

@@ -2,6 +2,7 @@
 
 use super::{
     pacing::{Next, Pacing},
+    serve::{self, Entrance, NotReached, Reached},
     shared::{Shared, clock},
 };
 use crate::{
@@ -12,13 +13,13 @@ use crate::{
     relay::Relay,
     transport::{Listener, Stream},
 };
-use std::{sync::Arc, task::Poll};
+use std::{fmt, sync::Arc, task::Poll};
 use tokio::time::sleep_until;
 use tracing::Instrument;
 
 /// Takes connections until the manager stops, and then those that the backlog already holds: their
 /// clients were told that they are connected.
-pub(super) async fn accept_loop(shared: Arc<Shared>, listener: Listener, to: Address) {
+pub(super) async fn accept_loop(shared: Arc<Shared>, listener: Listener, to: Target) {
     let mut pacing = Pacing::new(shared.config.accept_pause);
     loop {
         let answer = tokio::select! {
@@ -72,34 +73,64 @@ async fn pause(shared: &Shared, listener: &Listener, pacing: &mut Pacing, error:
     }
 }
 
-fn start(shared: &Arc<Shared>, client: Stream, to: &Address) {
+/// Where the clients of a listener go.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// All to one place.
+    Direct(Address),
+    /// Each to the backend that the routes say.
+    Routed(Arc<Entrance>),
+}
+
+fn start(shared: &Arc<Shared>, client: Stream, to: &Target) {
     shared.live.keep_by_task(client.context().id);
     let span = tracing::debug_span!("relay", connection = client.context().id.get(), %to);
     let task = serve(Arc::clone(shared), client, to.clone()).instrument(span);
     shared.tasks.spawn_on(task, shared.network.runtime());
 }
 
-async fn serve(shared: Arc<Shared>, client: Stream, to: Address) {
+async fn serve(shared: Arc<Shared>, client: Stream, to: Target) {
     let client = Client(client);
+    // Boxed, so that an idle relay does not carry the room that the way to its server needed.
     let answer = tokio::select! {
         biased;
         reason = shared.cut.ordered() => return client.0.close_because(reason),
-        answer = shared.dial(&to, None, None) => answer,
+        answer = Box::pin(find(&shared, &to, &client.0)) => answer,
     };
-    let server = match answer {
-        Ok(server) => server,
+    let Reached { server, ahead, in_use } = match answer {
+        Ok(reached) => reached,
         Err(error) => {
-            tracing::debug!(error = &error as &dyn std::error::Error, "destination not reached");
-            return client.0.abort(CloseReason::ConnectFailed);
+            tracing::debug!(error = &error as &dyn std::error::Error, "no server for a client");
+            return client.0.abort(error.reason());
         }
     };
-    let mut relay = Relay::new(&client.0, &server, &shared.relay_limits());
+    let mut relay = Relay::new(&client.0, &server, &shared.relay_limits()).owing(ahead);
     let outcome = tokio::select! {
         biased;
         reason = shared.cut.ordered() => relay.cut(reason),
         outcome = relay.run() => outcome,
     };
+    drop(in_use);
     tracing::trace!(?outcome, "relay over");
+}
+
+async fn find(shared: &Arc<Shared>, to: &Target, client: &Stream) -> Result<Reached, NotReached> {
+    match to {
+        Target::Direct(to) => {
+            let server = shared.dial(to, None, None).await?;
+            Ok(Reached { server, ahead: Vec::new(), in_use: None })
+        }
+        Target::Routed(entrance) => serve::reach(shared, entrance, client).await,
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct(to) => to.fmt(f),
+            Self::Routed(entrance) => write!(f, "the routes of {}", entrance.name),
+        }
+    }
 }
 
 /// The stream of a client whose task may be dropped with the runtime before it has said why it ends.

@@ -12,14 +12,19 @@
 //! destination belongs to it and is counted in the network's metrics only.
 
 mod accept;
+mod ahead;
+mod backend;
 mod connection;
 mod live;
 mod pacing;
 mod routes;
+mod serve;
 mod shared;
 mod stats;
+mod table;
 mod tcp;
 mod udp;
+mod upstream;
 
 pub use connection::{TcpConnection, TcpConnectionInfo};
 pub use stats::{DrainReport, TcpManagerStats};

@@ -1,10 +1,10 @@
 //! What a manager and its tasks have in common. The tasks hold this, and never the manager itself.
 
-use super::{live::Live, routes::Routes};
+use super::{live::Live, routes::Routes, table::RouteTable, upstream::Upstream};
 use crate::{
     address::Address,
     budget::{Budget, Permit},
-    config::TcpManagerConfig,
+    config::{BackendConfig, TcpManagerConfig},
     context::CloseReason,
     error::{ConnectionError, Place, Step},
     events::{Event, EventKind},
@@ -15,6 +15,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) network: Network,
     pub(super) config: TcpManagerConfig,
     pub(super) budget: Budget,
+    pub(super) table: RouteTable,
+    pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) live: Arc<Live>,
     /// No new connections, but those that stand may finish.
     pub(super) stopping: CancellationToken,
@@ -45,6 +48,8 @@ pub(super) struct Shared {
 pub(super) struct Listening {
     /// Given away to the caller.
     pub(super) given: Vec<ListenerCloseHandle>,
+    /// Those of the configuration, once they are started.
+    pub(super) started: Option<BTreeMap<String, Address>>,
     pub(super) routes: Routes,
 }
 
@@ -75,10 +80,15 @@ impl Cut {
 
 impl Shared {
     pub(super) fn new(network: Network, config: TcpManagerConfig) -> Self {
+        let upstream = |(name, backend): (&String, &BackendConfig)| {
+            (name.clone(), Upstream::new(name.clone(), backend.clone()))
+        };
         Self {
             network,
-            config,
             budget: Budget::new(u64::from(config.max_connections)),
+            table: RouteTable::new(&config),
+            upstreams: config.backends.iter().map(upstream).collect(),
+            config,
             live: Live::new(),
             stopping: CancellationToken::new(),
             cut: Cut::default(),

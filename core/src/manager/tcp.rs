@@ -2,9 +2,10 @@
 
 use super::{
     ConnectionManager, TcpConnection, TcpConnectionInfo,
-    accept::accept_loop,
+    accept::{Target, accept_loop},
     connection,
-    shared::{Shared, clock},
+    serve::Entrance,
+    shared::{Listening, Shared, clock},
     stats::{DrainReport, TcpManagerStats},
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     events::{Event, EventKind},
     transport::{Admission, Listener, Network, Stream},
 };
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::time::timeout_at;
 
 /// Accepts, dials, relays and counts connections, and never has more than its limit.
@@ -145,9 +146,76 @@ impl TcpConnectionManager {
         }
         listening.routes.add(bound.clone(), to.clone());
         tracing::debug!(listen = %bound, %to, "relaying");
-        let task = accept_loop(Arc::clone(shared), listener, to);
+        let task = accept_loop(Arc::clone(shared), listener, Target::Direct(to));
         shared.loops.spawn_on(task, shared.network.runtime());
         Ok(bound)
+    }
+
+    /// Listens where the configuration says, and passes every connection on to the backend that the routes
+    /// say, in the background, until the manager ends; returns the address of each listener by its name.
+    /// Either all listen or none.
+    ///
+    /// A connection is accepted only under a permit, as by [`relay`](Self::relay). What no route takes, and who
+    /// breaks the rules for PROXY headers, is reset as [`Refused`](CloseReason::Refused); whose backend is not
+    /// reached as [`ConnectFailed`](CloseReason::ConnectFailed).
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] if it was started before, and for an endpoint that evidently leads
+    /// back to a listener; else as [`listen`](Self::listen).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn start(&self) -> Result<BTreeMap<String, Address>, ConnectionError> {
+        let shared = self.shared();
+        check_not_started(&shared.listening.lock())?;
+        let mut bound = Vec::new();
+        for (name, config) in &shared.config.listeners {
+            let Some(address) = &config.address else { continue };
+            let listener = shared.bind(address).await?;
+            let entrance = Entrance { name: name.clone(), config: config.clone() };
+            bound.push((listener, Arc::new(entrance)));
+        }
+        let addresses: BTreeMap<_, _> = bound
+            .iter()
+            .map(|(listener, entrance)| (entrance.name.clone(), listener.address().clone()))
+            .collect();
+        let mut listening = shared.listening.lock();
+        shared.check_open(Step::Bind)?;
+        check_not_started(&listening)?;
+        for upstream in shared.upstreams.values() {
+            for member in &*upstream.members() {
+                let is_loop = |listen| listening.routes.is_loop(listen, &member.address);
+                if addresses.values().any(is_loop) {
+                    return Err(leads_back());
+                }
+            }
+        }
+        listening.started = Some(addresses.clone());
+        for (listener, entrance) in bound {
+            tracing::debug!(listener = entrance.name, address = %listener.address(), "serving");
+            let task = accept_loop(Arc::clone(shared), listener, Target::Routed(entrance));
+            shared.loops.spawn_on(task, shared.network.runtime());
+        }
+        drop(listening);
+        self.start_checks();
+        Ok(addresses)
+    }
+
+    fn start_checks(&self) {
+        let shared = self.shared();
+        for upstream in shared.upstreams.values().filter(|upstream| upstream.is_checked()) {
+            for member in &*upstream.members() {
+                let check = Arc::clone(upstream).check(Arc::clone(shared), member.clone());
+                shared.loops.spawn_on(check, shared.network.runtime());
+            }
+        }
+    }
+
+    /// The address of a listener of the configuration, once it is started.
+    pub fn listener_address(&self, name: &str) -> Option<Address> {
+        self.shared().listening.lock().started.as_ref()?.get(name).cloned()
     }
 
     /// All counts at one moment.
@@ -236,6 +304,13 @@ pub(super) async fn finish_by(deadline: Option<Instant>, work: impl Future<Outpu
             work.await;
             true
         }
+    }
+}
+
+fn check_not_started(listening: &Listening) -> Result<(), ConnectionError> {
+    match listening.started {
+        Some(_) => Err(ConnectionError::invalid_config("listeners", "were started before")),
+        None => Ok(()),
     }
 }
 

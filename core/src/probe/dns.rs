@@ -1,6 +1,7 @@
 //! DNS queries, in a datagram of their own.
 
-use super::{Verdict, reader::Reader};
+use super::Verdict;
+use crate::reader::Reader;
 use serde::Serialize;
 use std::fmt::Write;
 

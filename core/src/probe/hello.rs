@@ -1,6 +1,7 @@
 //! The ClientHello of TLS: whom the client asks for, and what it wants to speak.
 
-use super::{Looked, Verdict, host, reader::Reader, settled};
+use super::{Looked, Verdict, host, settled};
+use crate::reader::Reader;
 use serde::Serialize;
 
 /// What a client says of itself before anything is encrypted.

@@ -18,7 +18,6 @@ mod http;
 mod mqtt;
 mod postgres;
 mod quic;
-mod reader;
 mod redis;
 mod socks5;
 mod stun;

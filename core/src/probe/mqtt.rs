@@ -1,6 +1,7 @@
 //! The CONNECT packet of an MQTT client, up to the version that it speaks.
 
-use super::{Looked, TcpProbedProtocol, Verdict, reader::Reader, settled};
+use super::{Looked, TcpProbedProtocol, Verdict, settled};
+use crate::reader::Reader;
 
 /// The first byte of a CONNECT packet.
 pub(super) const CONNECT: u8 = 0x10;

@@ -1,6 +1,7 @@
 //! What a client of PostgreSQL says first: a startup, or a request to encrypt or to cancel.
 
-use super::{Looked, Verdict, reader::Reader, settled};
+use super::{Looked, Verdict, settled};
+use crate::reader::Reader;
 use serde::Serialize;
 
 /// The first message of a client of PostgreSQL.

@@ -1,6 +1,7 @@
 //! The greeting of a SOCKS5 client (RFC 1928): the ways to authenticate that it offers.
 
-use super::{Looked, TcpProbedProtocol, Verdict, reader::Reader, settled};
+use super::{Looked, TcpProbedProtocol, Verdict, settled};
+use crate::reader::Reader;
 
 /// The first byte of a greeting.
 pub(super) const VERSION: u8 = 5;

@@ -1,6 +1,6 @@
 //! STUN messages (RFC 8489), told by their magic cookie.
 
-use super::reader::Reader;
+use crate::reader::Reader;
 
 const MAGIC_COOKIE: u32 = 0x2112_a442;
 

@@ -7,6 +7,7 @@ use super::{
     postgres::{self, PostgresRequest},
     redis, socks5, tls,
 };
+use crate::config::PROTOCOLS;
 use serde::Serialize;
 
 /// A protocol over a stream, with what its first bytes say of it.
@@ -49,8 +50,7 @@ const SSH: &[u8] = b"SSH-";
 
 impl TcpProbedProtocol {
     /// The names of all of them, as in JSON.
-    pub const NAMES: [&'static str; 8] =
-        ["tls", "http1", "http2", "ssh", "socks5", "postgresql", "redis", "mqtt"];
+    pub const NAMES: [&'static str; 8] = PROTOCOLS;
 
     /// Looks at all bytes of a stream so far.
     ///

@@ -3,9 +3,9 @@
 use super::{
     Looked, Verdict,
     hello::{self, TlsHello},
-    reader::Reader,
     settled,
 };
+use crate::reader::Reader;
 
 /// The first byte of a record that carries a handshake.
 pub(super) const HANDSHAKE: u8 = 22;

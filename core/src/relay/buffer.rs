@@ -23,6 +23,12 @@ impl Buffer {
         Self { memory: Vec::new(), start: 0, end: 0, size: FIRST.min(limit), limit }
     }
 
+    /// Puts `content` in, which was read before; it may be more than the limit.
+    pub(super) fn preload(&mut self, content: Vec<u8>) {
+        (self.start, self.end) = (0, content.len());
+        self.memory = content;
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.start == self.end
     }

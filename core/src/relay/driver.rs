@@ -75,6 +75,12 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Owes the server what was read of the client before.
+    pub(crate) fn owing(mut self, ahead: Vec<u8>) -> Self {
+        self.lanes[Side::Client.index()].held.preload(ahead);
+        self
+    }
+
     /// Copies until it is over, then closes both sides. Dropping the future only pauses the copying.
     pub(crate) async fn run(&mut self) -> RelayOutcome {
         loop {

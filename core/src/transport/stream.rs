@@ -5,6 +5,7 @@ use super::{
     waiters::{WaiterKey, Waiters},
 };
 use crate::{
+    address::Address,
     budget::Permit,
     context::{CloseReason, ConnectionContext, ConnectionId},
     error::{ConnectionError, Place, Step},
@@ -20,7 +21,7 @@ use std::{
     mem::take,
     net::Shutdown,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     task::{Context, Poll},
     time::Instant,
 };
@@ -46,6 +47,8 @@ pub struct CloseHandle {
 
 struct Inner {
     context: ConnectionContext,
+    /// The context as a proxy in front announced it.
+    announced: OnceLock<Box<ConnectionContext>>,
     metrics: Arc<ConnectionMetrics>,
     events: Events,
     /// `None` once closed. Read-locked for the length of one non-blocking call, never across a wait.
@@ -117,6 +120,7 @@ impl Stream {
         events.record(Event::opened(&context));
         let inner = Inner {
             context,
+            announced: OnceLock::new(),
             metrics: Arc::new(metrics),
             events,
             tls: transport.tls_session(),
@@ -159,7 +163,16 @@ impl Stream {
 
     /// Id, protocol, both addresses, time of creation.
     pub fn context(&self) -> &ConnectionContext {
-        &self.inner.context
+        self.inner.context()
+    }
+
+    /// The stream comes from `source` and asked for `destination`, as a proxy in front says. The first one
+    /// counts; the addresses of the socket are told no more.
+    pub(crate) fn announce(&self, source: Address, destination: Address) {
+        let mut context = self.inner.context.clone();
+        context.source = Some(source);
+        context.destination = Some(destination);
+        let _ = self.inner.announced.set(Box::new(context));
     }
 
     /// The counts of this connection, exact at any moment.
@@ -409,6 +422,10 @@ impl Stream {
 }
 
 impl Inner {
+    fn context(&self) -> &ConnectionContext {
+        self.announced.get().map_or(&self.context, |announced| announced)
+    }
+
     /// A socket tells a reset once and an end from then on: whoever reads later sees the reset too.
     fn on_read_end<T>(&self, nothing: T) -> Poll<Result<T, ConnectionError>> {
         let mut progress = self.progress.lock();
@@ -459,7 +476,7 @@ impl Inner {
     }
 
     fn place(&self, step: Step) -> Place {
-        Place::at(step).from(self.context.source.clone()).to(self.context.destination.clone())
+        Place::at(step).from(self.context().source.clone()).to(self.context().destination.clone())
     }
 
     fn poll_ready(&self, way: Way, key: &mut Option<WaiterKey>, cx: &Context<'_>) -> Poll<()> {
@@ -493,7 +510,7 @@ impl Inner {
             None => drop(permits),
         }
         let (received, sent) = (self.metrics.bytes_received(), self.metrics.bytes_sent());
-        self.events.record(Event::closed(&self.context, reason, received, sent, now));
+        self.events.record(Event::closed(self.context(), reason, received, sent, now));
         tracing::debug!(
             connection = self.context.id.get(),
             reason = reason.name(),
@@ -527,7 +544,7 @@ impl Drop for Stream {
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
-            .field("context", &self.inner.context)
+            .field("context", self.inner.context())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }
@@ -567,7 +584,7 @@ pub struct StreamReady {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.context.fmt(f)
+        self.context().fmt(f)
     }
 }
 

@@ -8,8 +8,8 @@ import "unsafe"
 // TCPManagerStats are the counts of a TCP manager.
 type TCPManagerStats struct {
 	Active, Limit, Opened, Closed, Accepted, Dialled, BytesReceived, BytesSent, AcceptPauses uint64
-	// ClosedBy counts by close reason: 1 to 9, as in stream stats.
-	ClosedBy [10]uint64
+	// ClosedBy counts by close reason: 1 to 10, as in stream stats.
+	ClosedBy [11]uint64
 }
 
 func tcpManager(handle uint64) C.trunkline_tcp_manager_t {
@@ -58,6 +58,20 @@ func TCPManagerRelay(handle uint64, listen, destination string) (string, *Failur
 	return string(bound[:n]), fail(status, object)
 }
 
+// TCPManagerStart listens where the document says; the addresses by name, as JSON.
+func TCPManagerStart(handle uint64) (string, *Failure) {
+	var bound *C.trunkline_buf_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_tcp_manager_start(tcpManager(handle), &bound, &object)
+	if bound == nil {
+		return "", fail(status, object)
+	}
+	defer C.trunkline_buf_free(bound)
+	var length C.size_t
+	data := C.trunkline_buf_data(bound, &length)
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(data)), int(length))), fail(status, object)
+}
+
 // TCPManagerStatsOf reads the counts.
 func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 	var c C.trunkline_tcp_manager_stats_t
@@ -73,7 +87,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 		BytesReceived: uint64(c.bytes_received),
 		BytesSent:     uint64(c.bytes_sent),
 		AcceptPauses:  uint64(c.accept_pauses),
-		ClosedBy: [10]uint64{
+		ClosedBy: [11]uint64{
 			0,
 			uint64(c.closed_finished),
 			uint64(c.closed_local),
@@ -84,6 +98,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 			uint64(c.closed_drained),
 			uint64(c.closed_cancelled),
 			uint64(c.closed_evicted),
+			uint64(c.closed_refused),
 		},
 	}, status
 }

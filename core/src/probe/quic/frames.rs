@@ -1,6 +1,6 @@
 //! The frames in Initial packets: pieces of the handshake, in any order, some of them twice.
 
-use crate::probe::reader::Reader;
+use crate::reader::Reader;
 use std::collections::BTreeMap;
 
 /// Bytes of a handshake that are kept; a hello is shorter.

@@ -1,6 +1,6 @@
 //! Long headers of QUIC: which packets of a datagram are Initial ones, and where their parts are.
 
-use crate::probe::reader::Reader;
+use crate::reader::Reader;
 
 /// A version whose Initial packets can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,24 +2,24 @@
 
 /// What is left to read. A read that fails takes nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
         Some(taken)
@@ -31,29 +31,29 @@ impl<'a> Reader<'a> {
         Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.take(1).map(|bytes| bytes[0])
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.number(2).map(|number| number as u16)
     }
 
-    pub(super) fn u24(&mut self) -> Option<usize> {
+    pub(crate) fn u24(&mut self) -> Option<usize> {
         self.number(3).map(|number| number as usize)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.number(4).map(|number| number as u32)
     }
 
     /// Bytes behind their own length of one byte.
-    pub(super) fn short(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn short(&mut self) -> Option<&'a [u8]> {
         self.behind(Self::u8)
     }
 
     /// Bytes behind their own length of two bytes.
-    pub(super) fn long(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn long(&mut self) -> Option<&'a [u8]> {
         self.behind(Self::u16)
     }
 
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number as QUIC writes it: the two high bits say in how many bytes.
-    pub(super) fn varint(&mut self) -> Option<u64> {
+    pub(crate) fn varint(&mut self) -> Option<u64> {
         let first = *self.rest.first()?;
         let length = 1 << (first >> 6);
         let mask = u64::MAX >> (64 - (8 * length - 2));
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text up to a NUL, which is taken too.
-    pub(super) fn until_nul(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn until_nul(&mut self) -> Option<&'a [u8]> {
         let length = self.rest.iter().position(|byte| *byte == 0)?;
         let text = self.take(length)?;
         self.take(1)?;

@@ -1,0 +1,202 @@
+//! Connects to the endpoints of a backend, one after the other until one answers.
+
+use super::{
+    backend::{Attempt, Backend},
+    shared::{Shared, clock},
+};
+use crate::{
+    config::{BackendConfig, SendProxy},
+    endpoint::{EndpointId, HealthAction, HealthChange, Member},
+    error::{ConnectionError, Place, Step},
+    transport::{ConnectOptions, Stream},
+};
+use parking_lot::Mutex;
+use std::{mem, net::IpAddr, sync::Arc, time::Instant};
+use tokio::time::sleep_until;
+
+/// A backend of a manager.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) name: String,
+    /// Held for a pick or the count of an outcome, never across a wait.
+    state: Mutex<Backend>,
+}
+
+/// A connection that counts for an endpoint until it is dropped.
+#[derive(Debug)]
+pub(super) struct InUse {
+    upstream: Arc<Upstream>,
+    endpoint: EndpointId,
+}
+
+/// An attempt that is given back however it ends.
+struct Trying<'a> {
+    upstream: &'a Upstream,
+    attempt: Option<Attempt>,
+}
+
+impl Upstream {
+    pub(super) fn new(name: String, config: BackendConfig) -> Arc<Self> {
+        let state = Mutex::new(Backend::new(config, clock(), fastrand::f64));
+        Arc::new(Self { name, state })
+    }
+
+    pub(super) fn send_proxy(&self) -> SendProxy {
+        self.state.lock().config().send_proxy_protocol
+    }
+
+    /// Whether its endpoints are checked.
+    pub(super) fn is_checked(&self) -> bool {
+        self.state.lock().config().health.is_some()
+    }
+
+    pub(super) fn members(&self) -> Arc<[Member]> {
+        self.state.lock().members()
+    }
+
+    /// Connects to one endpoint after the other until one answers, within the connect timeout of the manager.
+    ///
+    /// # Errors
+    ///
+    /// `CircuitOpen` while no endpoint is tried, else why the last one was not reached. That this process has
+    /// no file left, or closes, ends it at once and says nothing about the endpoint.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt, which then counts neither way.
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        source: Option<IpAddr>,
+    ) -> Result<(Stream, InUse), ConnectionError> {
+        let deadline = clock() + shared.config.tcp.connect_timeout;
+        let key = source.map(octets);
+        let mut tried = Vec::new();
+        let mut last = None;
+        let (max_attempts, attempt_timeout) = {
+            let state = self.state.lock();
+            (state.config().max_attempts as usize, state.config().attempt_timeout)
+        };
+        while tried.len() < max_attempts && clock() < deadline {
+            let Some(trying) = self.begin(key.as_deref(), &tried) else { break };
+            tried.push(trying.endpoint());
+            let give_up_at = deadline.min(clock() + attempt_timeout);
+            match trying.connect(shared, give_up_at).await {
+                Ok(stream) => return Ok((stream, trying.stands(self))),
+                Err(error) if is_ours(&error) => return Err(error),
+                Err(error) => {
+                    trying.failed();
+                    tracing::debug!(
+                        backend = self.name,
+                        error = &error as &dyn std::error::Error,
+                        "an endpoint was not reached"
+                    );
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| self.unreachable()))
+    }
+
+    fn begin(&self, key: Option<&[u8]>, tried: &[EndpointId]) -> Option<Trying<'_>> {
+        let attempt = self.state.lock().begin(key, tried, clock(), fastrand::f64)?;
+        Some(Trying { upstream: self, attempt: Some(attempt) })
+    }
+
+    fn unreachable(&self) -> ConnectionError {
+        let at = Place::at(Step::Connect);
+        match self.state.lock().open_for(clock()) {
+            Some(retry_after) => ConnectionError::CircuitOpen { retry_after, at },
+            None => ConnectionError::ConnectionFailed { at },
+        }
+    }
+
+    /// Checks one endpoint for as long as the manager lets connections in.
+    pub(super) async fn check(self: Arc<Self>, shared: Arc<Shared>, member: Member) {
+        while let Some(action) =
+            { self.state.lock().on_health_timeout(member.id, clock(), fastrand::f64()) }
+        {
+            let step = async {
+                match action {
+                    HealthAction::Check { give_up_at } => {
+                        self.check_once(&shared, &member, give_up_at).await
+                    }
+                    HealthAction::WakeAt(at) => sleep_until(at.into()).await,
+                    HealthAction::Nothing => {}
+                }
+            };
+            tokio::select! {
+                biased;
+                () = shared.stopping.cancelled() => return,
+                () = step => {}
+            }
+        }
+    }
+
+    async fn check_once(&self, shared: &Shared, member: &Member, give_up_at: Instant) {
+        let options = ConnectOptions { tcp: shared.config.tcp, ..Default::default() };
+        let answer = shared.network.connect_with(&member.address, Some(give_up_at), &options).await;
+        let change = self.state.lock().on_checked(member.id, answer.is_ok(), clock());
+        let (backend, endpoint) = (&self.name, &member.address);
+        match change {
+            HealthChange::Nothing => {}
+            HealthChange::Up => tracing::info!(backend, %endpoint, "endpoint is healthy"),
+            HealthChange::Down => tracing::warn!(backend, %endpoint, "endpoint is not healthy"),
+        }
+    }
+}
+
+impl Trying<'_> {
+    fn endpoint(&self) -> EndpointId {
+        self.attempt.as_ref().expect("there until it is given back").endpoint
+    }
+
+    async fn connect(
+        &self,
+        shared: &Arc<Shared>,
+        give_up_at: Instant,
+    ) -> Result<Stream, ConnectionError> {
+        let attempt = self.attempt.as_ref().expect("there until it is given back");
+        shared.dial(&attempt.address, Some(give_up_at), None).await
+    }
+
+    fn stands(mut self, upstream: &Arc<Upstream>) -> InUse {
+        let endpoint = self.endpoint();
+        if let Some(attempt) = self.attempt.take() {
+            self.upstream.state.lock().on_connected(attempt, clock(), fastrand::f64());
+        }
+        InUse { upstream: Arc::clone(upstream), endpoint }
+    }
+
+    fn failed(mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.upstream.state.lock().on_failed(attempt, clock(), fastrand::f64());
+        }
+    }
+}
+
+impl Drop for Trying<'_> {
+    fn drop(&mut self) {
+        if let Some(attempt) = mem::take(&mut self.attempt) {
+            self.upstream.state.lock().on_cancelled(attempt, clock(), fastrand::f64());
+        }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.upstream.state.lock().on_closed(self.endpoint);
+    }
+}
+
+/// Whether a failure lies with this process, so that another endpoint would fare no better.
+fn is_ours(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::LimitExceeded { .. } | ConnectionError::Closed { .. })
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}

@@ -1,0 +1,192 @@
+package trunkline
+
+// ListenerConfig says where a manager listens, and what it asks of those who connect there.
+type ListenerConfig struct {
+	// Address is what is listened on; port 0 means a free port. Must be set.
+	Address string `json:"address"`
+	// ProxyProtocol says whether a proxy in front says for whom it speaks.
+	ProxyProtocol AcceptProxyConfig `json:"proxy_protocol,omitzero"`
+	// Probe says how long and how much is waited for to tell what a client speaks.
+	Probe ProbeConfig `json:"probe,omitzero"`
+	// DefaultBackend is that of what no route takes. Default: that of the manager.
+	DefaultBackend string `json:"default_backend,omitzero"`
+}
+
+// AcceptProxyConfig says whether a proxy in front says for whom it speaks, by the PROXY protocol of either version.
+type AcceptProxyConfig struct {
+	// Mode is [ProxyOff] by default.
+	Mode AcceptProxy `json:"mode,omitzero"`
+	// Trusted are networks that are believed, such as "10.0.0.0/8"; Unix sockets and pipes always are. Default: none, so
+	// that a header from anywhere is refused.
+	Trusted []string `json:"trusted,omitzero"`
+	// Timeout for a whole header. Default: 3 s. Limits: 1 ms to 365 days.
+	Timeout TimeLimit `json:"timeout,omitzero"`
+}
+
+// AcceptProxy says whether a listener takes a PROXY header.
+type AcceptProxy string
+
+// The ways to take a PROXY header.
+const (
+	ProxyOff      AcceptProxy = "off"      // none is looked for
+	ProxyOptional AcceptProxy = "optional" // one from a trusted source counts, and none is needed
+	ProxyRequired AcceptProxy = "required" // every connection comes from a trusted source and starts with one
+)
+
+// ProbeConfig says how long and how much is waited for to tell what a client speaks.
+type ProbeConfig struct {
+	// Timeout in all; a client that waits for its server to speak waits this long first. Default: 200 ms. Limits: 1 ms to
+	// 365 days.
+	Timeout TimeLimit `json:"timeout,omitzero"`
+	// MaxBytes that are read ahead. Default: 16 KiB. Limits: 64 bytes to 1 MiB.
+	MaxBytes uint32 `json:"max_bytes,omitzero"`
+}
+
+// RouteConfig says which backend a connection goes to: what is set must all be true of it.
+type RouteConfig struct {
+	// Listener is the name of the one that it came in by.
+	Listener string `json:"listener,omitzero"`
+	// Protocol is what it speaks, by the names of [ProbeTcp].
+	Protocol string `json:"protocol,omitzero"`
+	// Host is whom it asks for: "shop.example", or "*.shop.example" for everything below it.
+	Host string `json:"host,omitzero"`
+	// ALPN is a protocol that a client of TLS offers to speak inside.
+	ALPN string `json:"alpn,omitzero"`
+	// Source is where it comes from, as a proxy in front announced it where one did: "10.0.0.0/8".
+	Source string `json:"source,omitzero"`
+	// Backend is the name of the backend. Must be set.
+	Backend string `json:"backend"`
+}
+
+// BackendConfig says where connections are passed on to: endpoints that stand in for each other.
+type BackendConfig struct {
+	// Endpoints, 1 to 10,000.
+	Endpoints []EndpointConfig `json:"endpoints"`
+	// Balance says which of them gets the next connection.
+	Balance BalanceConfig `json:"balance,omitzero"`
+	// Breaker says when one that fails is not tried for a while.
+	Breaker BreakerConfig `json:"breaker,omitzero"`
+	// Outlier says when one that fails more than the others is left out.
+	Outlier OutlierConfig `json:"outlier,omitzero"`
+	// Health says how often each is connected to, to see that it is there. Default: it is not.
+	Health *HealthConfig `json:"health,omitzero"`
+	// MaxAttempts are the endpoints that are tried for one connection. Default: 3. Limits: 1 to 100.
+	MaxAttempts uint32 `json:"max_attempts,omitzero"`
+	// AttemptTimeout is the time after which one that does not answer is given up for the next. Default: 2 s.
+	AttemptTimeout TimeLimit `json:"attempt_timeout,omitzero"`
+	// SendProxyProtocol says whether they are told for whom the manager speaks. Default: [SendProxyOff].
+	SendProxyProtocol SendProxy `json:"send_proxy_protocol,omitzero"`
+}
+
+// SendProxy says whether and how endpoints are told for whom a manager speaks, by the PROXY protocol.
+type SendProxy string
+
+// The ways to tell.
+const (
+	SendProxyOff SendProxy = "off" // they are not told
+	SendProxyV1  SendProxy = "v1"  // by a line of text
+	SendProxyV2  SendProxy = "v2"  // in binary, with a checksum
+)
+
+// EndpointConfig is an endpoint of a backend.
+type EndpointConfig struct {
+	// Address is where it is.
+	Address string `json:"address"`
+	// Weight is its share of the connections. Default: 1. Limits: 0 (no new ones) to 1,000,000.
+	Weight Optional[uint32] `json:"weight,omitzero"`
+}
+
+// BalanceConfig says which endpoint gets the next connection.
+type BalanceConfig struct {
+	// Policy is "p2c" by default, or "round_robin", "weighted", "least_connections", "ring_hash", "maglev". By key the
+	// source's IP address is the key.
+	Policy string `json:"policy,omitzero"`
+	// PanicThreshold is the part of the endpoints that must be healthy for health to count. Default: 0.5. Limits: 0 to 1.
+	PanicThreshold Optional[float64] `json:"panic_threshold,omitzero"`
+	// Ewma says how latency is estimated.
+	Ewma EwmaConfig `json:"ewma,omitzero"`
+	// SlowStart says how an endpoint that is new or healthy again comes to its share.
+	SlowStart SlowStartConfig `json:"slow_start,omitzero"`
+	// RingPoints of the heaviest endpoint. Default: 160. Limits: 1 to 4096.
+	RingPoints uint32 `json:"ring_points,omitzero"`
+	// MaglevSize is the number of places in the table, a prime. Default: 65537. Limits: 251 to 5,000,011.
+	MaglevSize uint32 `json:"maglev_size,omitzero"`
+	// HashSeed is what hashes start from. Default: 0.
+	HashSeed uint64 `json:"hash_seed,omitzero"`
+}
+
+// EwmaConfig says how the latency of an endpoint is estimated.
+type EwmaConfig struct {
+	// Decay is the time in which an estimate falls to 37 %. Default: 10 s.
+	Decay TimeLimit `json:"decay,omitzero"`
+	// FailurePenalty is the latency that a failure counts as, at least. Default: 5 s.
+	FailurePenalty TimeLimit `json:"failure_penalty,omitzero"`
+	// Cold is the estimate where nothing was measured. Default: 30 ms.
+	Cold TimeLimit `json:"cold,omitzero"`
+}
+
+// SlowStartConfig says how an endpoint that is new or healthy again comes to its share.
+type SlowStartConfig struct {
+	// Window is the time until it has its whole weight. Default: zero, at once.
+	Window TimeLimit `json:"window,omitzero"`
+	// Floor is the part of its weight that it has at least. Default: 0.1. Limits: 0.001 to 1.
+	Floor float64 `json:"floor,omitzero"`
+	// Aggression of 1 grows evenly, more is faster at first. Default: 1. Limits: 0.1 to 10.
+	Aggression float64 `json:"aggression,omitzero"`
+}
+
+// OutlierConfig says when an endpoint that fails more than its peers is left out for a while.
+type OutlierConfig struct {
+	// Interval from one sweep to the next. Default: 10 s. Limits: 1 ms to 1 day.
+	Interval TimeLimit `json:"interval,omitzero"`
+	// BaseEjection is the time that an endpoint is left out at first. Default: 30 s.
+	BaseEjection TimeLimit `json:"base_ejection,omitzero"`
+	// MaxEjection is the ceiling of that time. Default: 300 s.
+	MaxEjection TimeLimit `json:"max_ejection,omitzero"`
+	// MaxEjectionPercent may be left out at one time. Default: 10. Limits: 0 to 100.
+	MaxEjectionPercent Optional[uint32] `json:"max_ejection_percent,omitzero"`
+	// AllowOne says whether one may be although the percentage allows none. Default: true.
+	AllowOne Optional[bool] `json:"allow_one,omitzero"`
+	// SuccessRate leaves those out that are far below the mean.
+	SuccessRate SuccessRateConfig `json:"success_rate,omitzero"`
+	// FailurePercentage leaves those out of whose calls too many failed.
+	FailurePercentage FailurePercentageConfig `json:"failure_percentage,omitzero"`
+}
+
+// SuccessRateConfig leaves those out whose success rate is far below the mean of all.
+type SuccessRateConfig struct {
+	// StdevFactor is thousandths of the standard deviation below the mean. Default: 1900.
+	StdevFactor Optional[uint32] `json:"stdev_factor,omitzero"`
+	// Enforcement is the chance in percent that a finding has consequences. Default: 100.
+	Enforcement Optional[uint32] `json:"enforcement,omitzero"`
+	// MinimumHosts with enough calls, below which there is no mean. Default: 5.
+	MinimumHosts uint32 `json:"minimum_hosts,omitzero"`
+	// RequestVolume is how many calls in an interval are enough. Default: 100.
+	RequestVolume uint32 `json:"request_volume,omitzero"`
+}
+
+// FailurePercentageConfig leaves those out of whose calls too many failed.
+type FailurePercentageConfig struct {
+	// Threshold is the percentage of failures above which an endpoint is left out. Default: 85.
+	Threshold Optional[uint32] `json:"threshold,omitzero"`
+	// Enforcement is the chance in percent that a finding has consequences. Default: 100.
+	Enforcement Optional[uint32] `json:"enforcement,omitzero"`
+	// MinimumHosts with enough calls, below which nothing is done. Default: 5.
+	MinimumHosts uint32 `json:"minimum_hosts,omitzero"`
+	// RequestVolume is how many calls in an interval are enough. Default: 50.
+	RequestVolume uint32 `json:"request_volume,omitzero"`
+}
+
+// HealthConfig says how often an endpoint is connected to, to see that it is there.
+type HealthConfig struct {
+	// Interval from the start of one check to the next. Default: 10 s. Limits: 1 ms to 365 days.
+	Interval TimeLimit `json:"interval,omitzero"`
+	// Jitter is the part of it that chance adds or takes away. Default: 0.2. Limits: 0 to 1.
+	Jitter Optional[float64] `json:"jitter,omitzero"`
+	// Rise is how many checks in a row must pass before it is healthy. Default: 2.
+	Rise uint32 `json:"rise,omitzero"`
+	// Fall is how many checks in a row must fail before it is not. Default: 3.
+	Fall uint32 `json:"fall,omitzero"`
+	// Timeout after which a check has failed. Default: 2 s.
+	Timeout TimeLimit `json:"timeout,omitzero"`
+}

@@ -1,0 +1,109 @@
+package trunkline
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func routedConfig() TcpManagerConfig {
+	return TcpManagerConfig{
+		Listeners: map[string]ListenerConfig{"in": {
+			Address:       "tcp://127.0.0.1:0",
+			ProxyProtocol: AcceptProxyConfig{Mode: ProxyOptional, Trusted: []string{"127.0.0.0/8"}},
+			Probe:         ProbeConfig{Timeout: After(time.Second), MaxBytes: 4096},
+		}},
+		Routes: []RouteConfig{
+			{Host: "*.a.example", Backend: "a"},
+			{Source: "192.0.2.0/24", Listener: "in", Backend: "b"},
+		},
+		Backends: map[string]BackendConfig{
+			"a": {
+				Endpoints:      []EndpointConfig{{Address: "mem:go-nobody", Weight: Set[uint32](2)}, {Address: "mem:go-a"}},
+				Balance:        BalanceConfig{Policy: "round_robin", SlowStart: SlowStartConfig{Window: After(0)}},
+				Breaker:        BreakerConfig{ConsecutiveFailures: 3},
+				Outlier:        OutlierConfig{MaxEjectionPercent: Set[uint32](50)},
+				MaxAttempts:    2,
+				AttemptTimeout: After(time.Second),
+			},
+			"b": {
+				Endpoints:         []EndpointConfig{{Address: "mem:go-b"}},
+				SendProxyProtocol: SendProxyV1,
+			},
+		},
+	}
+}
+
+func TestAClientGoesWhereItWantsTo(t *testing.T) {
+	m := newManager(t, routedConfig())
+	a, b := listening(t, "mem:go-a"), listening(t, "mem:go-b")
+	bound, err := m.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n"
+	for said, l := range map[string]*Listener{
+		"GET / HTTP/1.1\r\nHost: x.a.example\r\n": a,
+		header + "hello": b,
+	} {
+		client := dial(t, bound["in"])
+		if _, err := client.Write([]byte(said)); err != nil {
+			t.Fatal(err)
+		}
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := make([]byte, len(said))
+		if _, err := io.ReadFull(server, heard); err != nil || string(heard) != said {
+			t.Errorf("%q, %v", heard, err)
+		}
+		client.Close()
+		server.Close()
+	}
+	client := dial(t, bound["in"])
+	_, _ = client.Write([]byte("no route"))
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a client without a route was told %v", err)
+	}
+	eventually(t, func() error {
+		if stats := m.Stats(); stats.Active > 0 || stats.ClosedBy[CloseRefused] != 1 {
+			return errors.New("not over yet")
+		}
+		return nil
+	})
+	var e *Error
+	if _, err := m.Start(); !errors.As(err, &e) || e.Kind != KindConfig {
+		t.Errorf("a second start: %v", err)
+	}
+}
+
+func TestAMistakeInADocumentIsNamed(t *testing.T) {
+	rt, err := Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for document, named := range map[string]string{
+		`{"listeners": {"in": {"adress": "mem:a"}}}`: "listeners.in.adress",
+		`{"routes": [{"backend": "b"}]}`:             "routes[0].backend",
+		`{"backends": {"a": {"endpoints": []}}}`:     "backends.a.endpoints",
+	} {
+		_, err := rt.NewTcpConnectionManagerFromJSON([]byte(document))
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != KindConfig || !strings.Contains(err.Error(), named) {
+			t.Errorf("%s: %v", document, err)
+		}
+	}
+}
+
+func TestListenersThatCannotListenSaySo(t *testing.T) {
+	m := newManager(t, TcpManagerConfig{Listeners: map[string]ListenerConfig{"in": {Address: "mem:go-taken"}}})
+	listening(t, "mem:go-taken")
+	var e *Error
+	if _, err := m.Start(); !errors.As(err, &e) || e.Kind != KindBind {
+		t.Errorf("%v", err)
+	}
+}

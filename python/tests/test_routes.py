@@ -1,0 +1,143 @@
+"""Managers that are started: listeners, routes, backends, and proxies in front and behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+
+import pytest
+from support import PATIENCE, eventually
+
+import trunkline
+from trunkline import (
+    AcceptProxyConfig,
+    AsyncTcpConnectionManager,
+    BackendConfig,
+    BalanceConfig,
+    BreakerConfig,
+    CloseReason,
+    EndpointConfig,
+    HealthConfig,
+    ListenerConfig,
+    OutlierConfig,
+    ProbeConfig,
+    RouteConfig,
+    SlowStartConfig,
+    TcpConnectionManager,
+    TcpManagerConfig,
+)
+
+CONFIG = TcpManagerConfig(
+    listeners={
+        "in": ListenerConfig(
+            address="tcp://127.0.0.1:0",
+            proxy_protocol=AcceptProxyConfig(mode="optional", trusted=["127.0.0.0/8"]),
+            probe=ProbeConfig(timeout=timedelta(seconds=1), max_bytes=4096),
+        )
+    },
+    routes=[
+        RouteConfig(host="*.a.example", backend="a"),
+        RouteConfig(source="192.0.2.0/24", listener="in", backend="b"),
+    ],
+    backends={
+        "a": BackendConfig(
+            endpoints=[EndpointConfig(address="mem:py-nobody", weight=2), EndpointConfig(address="mem:py-a")],
+            balance=BalanceConfig(policy="round_robin", slow_start=SlowStartConfig(window=timedelta(0))),
+            breaker=BreakerConfig(consecutive_failures=3),
+            outlier=OutlierConfig(max_ejection_percent=50),
+            max_attempts=2,
+            attempt_timeout=timedelta(seconds=1),
+        ),
+        "b": BackendConfig(
+            endpoints=[EndpointConfig(address="mem:py-b")],
+            health=HealthConfig(interval=timedelta(hours=1), jitter=0.0),
+            send_proxy_protocol="v1",
+        ),
+    },
+)
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x.a.example\r\n"
+HEADER = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n"
+
+
+@pytest.fixture
+def behind() -> Iterator[dict[str, trunkline.Listener]]:
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(trunkline.listen(f"mem:py-{name}")) for name in "ab"}
+
+
+def said_to(address: str, data: bytes) -> trunkline.Stream:
+    stream = trunkline.connect(address, timeout=PATIENCE)
+    stream.settimeout(PATIENCE)
+    stream.sendall(data)
+    return stream
+
+
+def hears(listener: trunkline.Listener, data: bytes) -> None:
+    """Takes the next connection that says something; checks of the manager say nothing."""
+    while True:
+        with listener.accept() as stream:
+            stream.settimeout(PATIENCE)
+            found = b""
+            while len(found) < len(data) and (more := stream.recv(len(data) - len(found))):
+                found += more
+            if found:
+                assert found == data
+                return
+
+
+def test_a_client_goes_where_it_wants_to(behind: dict[str, trunkline.Listener]) -> None:
+    with TcpConnectionManager(CONFIG) as manager:
+        address = manager.start()["in"]
+        with said_to(address, REQUEST):
+            hears(behind["a"], REQUEST)
+        with said_to(address, HEADER + b"hello"):
+            hears(behind["b"], HEADER + b"hello")
+        with said_to(address, b"no route") as stream, pytest.raises(trunkline.ResetError):
+            stream.recv(1)
+        eventually(lambda: manager.stats().active == 0)
+        assert manager.stats().closed_by_reason[CloseReason.REFUSED] == 1
+        with pytest.raises(trunkline.ConfigError):
+            manager.start()
+
+
+def test_the_same_for_a_loop(behind: dict[str, trunkline.Listener]) -> None:
+    async def main() -> None:
+        async with AsyncTcpConnectionManager(CONFIG) as manager:
+            address = (await manager.start())["in"]
+            stream = await trunkline.async_connect(address, timeout=PATIENCE)
+            async with stream:
+                await stream.send(REQUEST)
+                await asyncio.to_thread(hears, behind["a"], REQUEST)
+
+    asyncio.run(main())
+
+
+def test_a_document_of_text_is_the_same(behind: dict[str, trunkline.Listener]) -> None:
+    document = CONFIG.to_json()
+    assert json.loads(document)["listeners"]["in"]["proxy_protocol"]["trusted"] == ["127.0.0.0/8"]
+    with TcpConnectionManager(document) as manager, said_to(manager.start()["in"], REQUEST):
+        hears(behind["a"], REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ('{"listeners": {"in": {"adress": "mem:a"}}}', "listeners.in.adress"),
+        ('{"routes": [{"backend": "b"}]}', r"routes\[0\].backend"),
+        ('{"backends": {"a": {"endpoints": []}}}', "backends.a.endpoints"),
+    ],
+)
+def test_a_mistake_is_named(document: str, named: str) -> None:
+    with pytest.raises(trunkline.ConfigError, match=named):
+        TcpConnectionManager(document)
+
+
+def test_listeners_that_cannot_listen_say_so() -> None:
+    with trunkline.listen("mem:py-taken"):
+        document = '{"listeners": {"in": {"address": "mem:py-taken"}}}'
+        with TcpConnectionManager(document) as manager, pytest.raises(trunkline.BindError):
+            manager.start()

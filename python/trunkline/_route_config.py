@@ -1,0 +1,263 @@
+"""Where a TCP connection manager listens, and where connections go: plain data, checked by the manager."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from ._checkout_config import BreakerConfig
+
+__all__ = [
+    "AcceptProxyConfig",
+    "BackendConfig",
+    "BalanceConfig",
+    "EndpointConfig",
+    "EwmaConfig",
+    "FailurePercentageConfig",
+    "HealthConfig",
+    "ListenerConfig",
+    "OutlierConfig",
+    "ProbeConfig",
+    "RouteConfig",
+    "SlowStartConfig",
+    "SuccessRateConfig",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AcceptProxyConfig:
+    """Whether a proxy in front says for whom it speaks, by the PROXY protocol; ``None`` is unset.
+
+    Attributes:
+        mode: ``"off"`` (unset), ``"optional"`` or ``"required"``.
+        trusted: networks that are believed, such as ``"10.0.0.0/8"``; Unix sockets and pipes always are.
+            Unset none, so that a header from anywhere is refused.
+        timeout: for a whole header. Unset 3 s; 1 ms to 365 days.
+    """
+
+    mode: Literal["off", "optional", "required"] | None = None
+    trusted: Sequence[str] | None = None
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeConfig:
+    """How long and how much is waited for to tell what a client speaks; ``None`` is unset.
+
+    Attributes:
+        timeout: in all; a client that waits for its server to speak waits this long first. Unset 200 ms.
+        max_bytes: that are read ahead. Unset 16 KiB; 64 bytes to 1 MiB.
+    """
+
+    timeout: timedelta | None = None
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListenerConfig:
+    """Where a manager listens, and what it asks of those who connect there; ``None`` is unset.
+
+    Attributes:
+        address: what is listened on; port 0 means a free port.
+        proxy_protocol: whether a proxy in front says for whom it speaks.
+        probe: how long and how much is waited for to tell what a client speaks.
+        default_backend: of what no route takes; unset that of the manager.
+    """
+
+    address: str
+    proxy_protocol: AcceptProxyConfig | None = None
+    probe: ProbeConfig | None = None
+    default_backend: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RouteConfig:
+    """Which backend a connection goes to: what is set must all be true of it.
+
+    Attributes:
+        backend: the name of the backend.
+        listener: the name of the listener that it came in by.
+        protocol: what it speaks, by the names of :func:`trunkline.probe_tcp`.
+        host: whom it asks for: ``"shop.example"``, or ``"*.shop.example"`` for everything below it.
+        alpn: a protocol that a client of TLS offers to speak inside.
+        source: where it comes from, as a proxy in front announced it where one did: ``"10.0.0.0/8"``.
+    """
+
+    backend: str
+    listener: str | None = None
+    protocol: str | None = None
+    host: str | None = None
+    alpn: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointConfig:
+    """An endpoint of a backend.
+
+    Attributes:
+        address: where it is.
+        weight: its share of the connections. Unset 1; 0 takes no new ones.
+    """
+
+    address: str
+    weight: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EwmaConfig:
+    """How the latency of an endpoint is estimated; ``None`` is unset.
+
+    Attributes:
+        decay: time in which an estimate falls to 37 %. Unset 10 s.
+        failure_penalty: latency that a failure counts as, at least. Unset 5 s.
+        cold: estimate where nothing was measured. Unset 30 ms.
+    """
+
+    decay: timedelta | None = None
+    failure_penalty: timedelta | None = None
+    cold: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlowStartConfig:
+    """How an endpoint that is new or healthy again comes to its share; ``None`` is unset.
+
+    Attributes:
+        window: time until it has its whole weight. Unset zero, at once.
+        floor: part of its weight that it has at least. Unset 0.1; 0.001 to 1.
+        aggression: 1 grows evenly, more is faster at first. Unset 1; 0.1 to 10.
+    """
+
+    window: timedelta | None = None
+    floor: float | None = None
+    aggression: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalanceConfig:
+    """Which endpoint gets the next connection; ``None`` is unset.
+
+    Attributes:
+        policy: the rule. Unset ``"p2c"``. By key (``"ring_hash"``, ``"maglev"``) the source's IP is the key.
+        panic_threshold: part of the endpoints that must be healthy for health to count. Unset 0.5; 0 to 1.
+        ewma: how latency is estimated.
+        slow_start: how an endpoint comes to its share.
+        ring_points: points of the heaviest endpoint on the ring. Unset 160; 1 to 4096.
+        maglev_size: places in the table, a prime. Unset 65537; 251 to 5,000,011.
+        hash_seed: what hashes start from. Unset 0.
+    """
+
+    policy: Literal["round_robin", "weighted", "least_connections", "p2c", "ring_hash", "maglev"] | None = (
+        None
+    )
+    panic_threshold: float | None = None
+    ewma: EwmaConfig | None = None
+    slow_start: SlowStartConfig | None = None
+    ring_points: int | None = None
+    maglev_size: int | None = None
+    hash_seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuccessRateConfig:
+    """Leaves those out whose success rate is far below the mean of all; ``None`` is unset.
+
+    Attributes:
+        stdev_factor: thousandths of the standard deviation below the mean. Unset 1900.
+        enforcement: chance in percent that a finding has consequences. Unset 100.
+        minimum_hosts: endpoints with enough calls below which there is no mean. Unset 5.
+        request_volume: calls in an interval that are enough. Unset 100.
+    """
+
+    stdev_factor: int | None = None
+    enforcement: int | None = None
+    minimum_hosts: int | None = None
+    request_volume: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailurePercentageConfig:
+    """Leaves those out of whose calls too many failed; ``None`` is unset.
+
+    Attributes:
+        threshold: percentage of failures above which an endpoint is left out. Unset 85.
+        enforcement: chance in percent that a finding has consequences. Unset 100.
+        minimum_hosts: endpoints with enough calls below which nothing is done. Unset 5.
+        request_volume: calls in an interval that are enough. Unset 50.
+    """
+
+    threshold: int | None = None
+    enforcement: int | None = None
+    minimum_hosts: int | None = None
+    request_volume: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutlierConfig:
+    """When an endpoint that fails more than its peers is left out for a while; ``None`` is unset.
+
+    Attributes:
+        interval: from one sweep to the next. Unset 10 s; 1 ms to 1 day.
+        base_ejection: time that an endpoint is left out at first. Unset 30 s.
+        max_ejection: ceiling of that time. Unset 300 s.
+        max_ejection_percent: part that may be left out at one time. Unset 10; 0 to 100.
+        allow_one: whether one may be although the percentage allows none. Unset true.
+        success_rate: those far below the mean.
+        failure_percentage: those of whose calls too many failed.
+    """
+
+    interval: timedelta | None = None
+    base_ejection: timedelta | None = None
+    max_ejection: timedelta | None = None
+    max_ejection_percent: int | None = None
+    allow_one: bool | None = None
+    success_rate: SuccessRateConfig | None = None
+    failure_percentage: FailurePercentageConfig | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthConfig:
+    """How often an endpoint is connected to, to see that it is there; ``None`` is unset.
+
+    Attributes:
+        interval: from the start of one check to the next. Unset 10 s; 1 ms to 365 days.
+        jitter: part of it that chance adds or takes away. Unset 0.2; 0 to 1.
+        rise: checks in a row that must pass before it is healthy. Unset 2.
+        fall: checks in a row that must fail before it is not. Unset 3.
+        timeout: after which a check has failed. Unset 2 s.
+    """
+
+    interval: timedelta | None = None
+    jitter: float | None = None
+    rise: int | None = None
+    fall: int | None = None
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendConfig:
+    """Where connections are passed on to: endpoints that stand in for each other; ``None`` is unset.
+
+    Attributes:
+        endpoints: 1 to 10,000.
+        balance: which of them gets the next connection.
+        breaker: when one that fails is not tried for a while.
+        outlier: when one that fails more than the others is left out.
+        health: whether and how often each is checked. Unset it is not.
+        max_attempts: endpoints that are tried for one connection. Unset 3; 1 to 100.
+        attempt_timeout: after which one that does not answer is given up for the next. Unset 2 s.
+        send_proxy_protocol: whether they are told for whom the manager speaks: ``"off"`` (unset), ``"v1"``
+            or ``"v2"``.
+    """
+
+    endpoints: Sequence[EndpointConfig]
+    balance: BalanceConfig | None = None
+    breaker: BreakerConfig | None = None
+    outlier: OutlierConfig | None = None
+    health: HealthConfig | None = None
+    max_attempts: int | None = None
+    attempt_timeout: timedelta | None = None
+    send_proxy_protocol: Literal["off", "v1", "v2"] | None = None
