@@ -111,6 +111,19 @@ test-peers: tools .venv/.wheel $(GO_READY) library ## Against real servers; fail
 peers: ## Install what tests against real servers need from Debian (as root, or with sudo)
 	scripts/setup peers
 
+# Longer, or one of them: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS=probe_tcp
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+.PHONY: fuzz
+fuzz: tools ## Every parser under cargo-fuzz, each for FUZZ_SECONDS (60)
+	command -v cargo-fuzz >/dev/null || test -x .tools/bin/cargo-fuzz \
+		|| $(CARGO) install --locked --quiet --root .tools cargo-fuzz@0.13.2
+	for target in $(FUZZ_TARGETS); do \
+		echo "$$target"; \
+		PATH="$$PATH:$(CURDIR)/.tools/bin" RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run "$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=20000 -timeout=10; \
+	done
+
 # More rounds or a part of a table: make bench-pipe BENCH='--rounds 15 --only duplex'
 .PHONY: bench-pipe
 bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
