@@ -17,6 +17,7 @@ const ROWS: &[&[&str]] = &[
     &["relay", "probe", "proxy_protocol", "endpoint"],
     &["pool"],
     &["manager", "channel"],
+    &["tunnel"],
 ];
 
 /// The only files of core that may hold `unsafe`.

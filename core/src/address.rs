@@ -14,6 +14,8 @@ const HOST_NAME_MAX: usize = 253;
 const UNIX_PATH_MAX: usize = 107;
 /// Longest name of an in-memory listener, in bytes.
 const MEM_NAME_MAX: usize = 255;
+/// Longest name of a cluster, in bytes.
+const CLUSTER_NAME_MAX: usize = 128;
 
 /// A place to listen on or to connect to.
 ///
@@ -23,6 +25,7 @@ const MEM_NAME_MAX: usize = 255;
 /// unix:/run/app.sock   unix:@app                                   Unix socket; `@` is Linux's abstract namespace
 /// mem:app                                                          in-memory pipe, within this process
 /// udp://127.0.0.1:53   udp://dns.internal:53                       UDP; port 0 binds a free port
+/// tunnel:cluster-1                                                 agent of a tunnel; a hub dials it, a network cannot
 /// ```
 ///
 /// The scheme is always written: an address says by itself what it reaches.
@@ -62,6 +65,8 @@ pub enum Address {
         /// Port, 0 only for binding.
         port: u16,
     },
+    /// The agents of a cluster, behind a tunnel; [`is_cluster_name`] says which names there are.
+    Tunnel(Box<str>),
 }
 
 /// A text that is no [`Address`].
@@ -84,7 +89,8 @@ impl Address {
             | Self::Abstract(_)
             | Self::Mem(_)
             | Self::Udp(_)
-            | Self::UdpName { .. } => None,
+            | Self::UdpName { .. }
+            | Self::Tunnel(_) => None,
         }
     }
 
@@ -97,7 +103,8 @@ impl Address {
             | Self::Unix(_)
             | Self::Abstract(_)
             | Self::Mem(_)
-            | Self::UdpName { .. } => None,
+            | Self::UdpName { .. }
+            | Self::Tunnel(_) => None,
         }
     }
 
@@ -140,6 +147,7 @@ impl fmt::Display for Address {
             Self::Mem(name) => write!(f, "mem:{name}"),
             Self::Udp(address) => write!(f, "udp://{address}"),
             Self::UdpName { host, port } => write!(f, "udp://{host}:{port}"),
+            Self::Tunnel(cluster) => write!(f, "tunnel:{cluster}"),
         }
     }
 }
@@ -171,9 +179,11 @@ impl FromStr for Address {
             parse_unix(rest)
         } else if let Some(rest) = text.strip_prefix("mem:") {
             parse_mem(rest)
+        } else if let Some(rest) = text.strip_prefix("tunnel:") {
+            parse_tunnel(rest)
         } else {
             Err(
-                "expected tcp://host:port, tls://host:port, udp://host:port, unix:/path, unix:@name or mem:name",
+                "expected tcp://host:port, tls://host:port, udp://host:port, unix:/path, unix:@name, mem:name or tunnel:cluster",
             )
         };
         parsed.map_err(|reason| AddressError { text: text.into(), reason })
@@ -228,6 +238,25 @@ fn parse_mem(text: &str) -> Result<Address, &'static str> {
     Ok(Address::Mem(text.into()))
 }
 
+fn parse_tunnel(text: &str) -> Result<Address, &'static str> {
+    if !is_cluster_name(text) {
+        return Err(
+            "a cluster's name has 1 to 128 letters, digits, '-', '_' and '.', and starts with no '.'",
+        );
+    }
+    Ok(Address::Tunnel(text.into()))
+}
+
+/// Whether `text` may name a cluster: 1 to 128 ASCII letters, digits, `-`, `_` and `.`, the first no `.`.
+///
+/// Names go into logs, metrics and paths, so nothing in them means anything there.
+pub fn is_cluster_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=CLUSTER_NAME_MAX).contains(&text.len())
+        && !text.starts_with('.')
+        && text.bytes().all(is_part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +276,7 @@ mod tests {
             "udp://127.0.0.1:53",
             "udp://[::1]:0",
             "udp://dns.internal:53",
+            "tunnel:cluster-1",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -268,6 +298,9 @@ mod tests {
             ("mem:a b", "no spaces"),
             ("udp://::1:53", "[address]:port"),
             ("udp://127.0.0.1", "port is missing"),
+            ("tunnel:", "1 to 128"),
+            ("tunnel:a/b", "1 to 128"),
+            ("tunnel:..", "starts with no"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");

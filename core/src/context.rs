@@ -49,6 +49,8 @@ pub enum Protocol {
     Udp,
     /// TLS over a TCP socket.
     Tls,
+    /// A logical connection through a tunnel.
+    Tunnel,
 }
 
 impl Protocol {
@@ -60,6 +62,7 @@ impl Protocol {
             Self::Pipe => "pipe",
             Self::Udp => "udp",
             Self::Tls => "tls",
+            Self::Tunnel => "tunnel",
         }
     }
 }

@@ -62,6 +62,10 @@ pub enum EventKind {
         /// The limit.
         limit: u64,
     },
+    /// A tunnel between an agent and a hub stood.
+    LinkUp,
+    /// A tunnel between an agent and a hub is over.
+    LinkDown,
     /// No new connections from here on; those that stand may finish.
     DrainStarted {
         /// Connections that stood then.
@@ -92,6 +96,8 @@ impl EventKind {
             Self::AcceptPaused { .. } => "accept_paused",
             Self::AcceptResumed => "accept_resumed",
             Self::LimitReached { .. } => "limit_reached",
+            Self::LinkUp => "link_up",
+            Self::LinkDown => "link_down",
             Self::DrainStarted { .. } => "drain_started",
             Self::DrainEnded { .. } => "drain_ended",
             Self::HandshakeFailed { .. } => "handshake_failed",

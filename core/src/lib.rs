@@ -1,6 +1,7 @@
 //! Connections that every language of a system shares: one backoff, one pool, one set of metrics.
 //!
 //! ```text
+//!   tunnel     Hub, Agent: connections through a tunnel that the agent has dialled
 //!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains; UdpConnectionManager: sessions
 //!   channel    Channel: calls to gRPC servers, retried, balanced, kept alive
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring; CheckoutPool: one caller at a time
@@ -58,16 +59,18 @@ pub mod secret;
 mod status;
 mod sync;
 pub mod transport;
+pub mod tunnel;
 
 pub use address::{Address, AddressError};
 pub use backoff::{Backoff, BackoffConfig};
 pub use budget::{Budget, Permit};
 pub use channel::{Call, CallOptions, Channel, ChannelServer, ConnectivityState};
 pub use config::{
-    AcceptProxy, AcceptProxyConfig, BackendConfig, BalanceConfig, BreakerConfig,
-    CheckoutPoolConfig, ConnectionConfig, EndpointConfig, HealthConfig, ListenerConfig,
-    OutlierConfig, PipeConfig, PoolConfig, ProbeConfig, ResolveConfig, RouteConfig, SendProxy,
-    SourcePrefix, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, UdpManagerConfig,
+    AcceptProxy, AcceptProxyConfig, AgentConfig, AgentPolicy, BackendConfig, BalanceConfig,
+    BreakerConfig, CheckoutPoolConfig, ConnectionConfig, EndpointConfig, HealthConfig, HubConfig,
+    LinkConfig, ListenerConfig, OutlierConfig, PipeConfig, PoolConfig, ProbeConfig, ResolveConfig,
+    RouteConfig, SendProxy, SourcePrefix, TargetRule, TcpConfig, TcpManagerConfig, TlsConfig,
+    TunerConfig, UdpManagerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -99,3 +102,4 @@ pub use transport::{
     ListenOptions, Listener, ListenerReady, Network, Received, Stream, StreamReady, TlsSession,
     Transport, pipe::Names,
 };
+pub use tunnel::{Agent, AgentStats, Authenticator, Claim, Hub, HubStats, Verified};

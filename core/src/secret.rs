@@ -15,6 +15,19 @@ const REDACTED: &str = "[redacted]";
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// Takes the text over.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self::from(text.into())
+    }
+
+    /// Whether `given` is this secret, in a time that depends on the lengths alone.
+    pub fn is(&self, given: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        let differences = own.iter().zip(given).fold(0, |sum, (a, b)| sum | (a ^ b));
+        // Kept from the optimiser, which might stop at the first difference otherwise.
+        std::hint::black_box(differences) == 0 && own.len() == given.len()
+    }
+
     /// The text itself. Where it is copied to, nothing overwrites it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -64,5 +77,14 @@ mod tests {
     #[test]
     fn what_was_redacted_is_no_secret() {
         assert!(serde_json::from_str::<Secret>("\"[redacted]\"").is_err());
+    }
+
+    #[test]
+    fn only_the_whole_secret_is_the_secret() {
+        let secret = Secret::new("hunter2");
+        assert!(secret.is(b"hunter2"));
+        for other in ["", "hunter", "hunter22", "Hunter2", "xunter2"] {
+            assert!(!secret.is(other.as_bytes()), "{other}");
+        }
     }
 }

@@ -135,7 +135,8 @@ fn list(text: &str) -> Parsed {
         | Address::Udp(_)
         | Address::UdpName { .. }
         | Address::Tls(_)
-        | Address::TlsName { .. } => "localhost".into(),
+        | Address::TlsName { .. }
+        | Address::Tunnel(_) => "localhost".into(),
     };
     Ok((Kind::Fixed(addresses), authority))
 }
@@ -149,9 +150,11 @@ fn stream_address(text: &str) -> Option<Address> {
         | Address::Abstract(_)
         | Address::Mem(_) => true,
         // Without an agreement on HTTP/2 in the handshake, TLS would carry no calls.
-        Address::Udp(_) | Address::UdpName { .. } | Address::Tls(_) | Address::TlsName { .. } => {
-            false
-        }
+        Address::Udp(_)
+        | Address::UdpName { .. }
+        | Address::Tls(_)
+        | Address::TlsName { .. }
+        | Address::Tunnel(_) => false,
     })
 }
 

@@ -115,6 +115,9 @@ impl EndpointConfig {
             Address::Udp(_) | Address::UdpName { .. } => {
                 return check::refuse("address", "datagrams are no stream".to_owned());
             }
+            Address::Tunnel(_) => {
+                return check::refuse("address", "a tunnel is reached through a hub".to_owned());
+            }
         };
         if port == 0 {
             return check::refuse("address", "the port to connect to is 1 to 65535".to_owned());

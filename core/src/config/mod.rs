@@ -29,9 +29,11 @@ mod retry;
 mod route;
 mod service;
 mod source;
+mod target;
 mod tls;
 mod transport;
 mod tuner;
+mod tunnel;
 mod udp;
 
 pub use crate::{backoff::BackoffConfig, duration::TimeLimit, status::StatusCode};
@@ -54,12 +56,14 @@ pub use service::{
     CallPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryThrottling, ServiceDocument,
 };
 pub use source::{SourcePrefix, SourcePrefixError};
+pub use target::{TargetRule, TargetRuleError};
 pub use tls::{
     ClientAuth, TlsCertificate, TlsChain, TlsClientConfig, TlsConfig, TlsKey, TlsRoots,
     TlsServerConfig, TlsVersion,
 };
 pub use transport::{PipeConfig, TcpConfig, TcpKeepalive};
 pub use tuner::{TunerConfig, TunerMode};
+pub use tunnel::{AgentConfig, AgentPolicy, HubConfig, LinkConfig};
 pub use udp::UdpManagerConfig;
 
 use crate::error::ConnectionError;

@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// Every connection enters once, by [`Admission`], and leaves once, by [`CloseWatcher`].
-pub(super) struct Live {
+pub(crate) struct Live {
     /// Held for a few numbers and one entry; nothing is closed, dropped or woken under it.
     table: Mutex<Table>,
     emptied: Notify,
@@ -45,7 +45,7 @@ enum Keeper {
 }
 
 impl Live {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             table: Mutex::default(),
             emptied: Notify::new(),
@@ -53,27 +53,27 @@ impl Live {
         })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.table.lock().standing.len()
     }
 
-    pub(super) fn holds(&self, id: ConnectionId) -> bool {
+    pub(crate) fn holds(&self, id: ConnectionId) -> bool {
         self.table.lock().standing.contains_key(&id)
     }
 
     /// Nothing enters any more.
-    pub(super) fn seal(&self) {
+    pub(crate) fn seal(&self) {
         self.table.lock().sealed = true;
     }
 
     /// A task of the manager closes this connection when it is told to.
-    pub(super) fn keep_by_task(&self, id: ConnectionId) {
+    pub(crate) fn keep_by_task(&self, id: ConnectionId) {
         let before = self.replace_keeper(id, |_| Keeper::Task);
         drop(before);
     }
 
     /// Whoever cuts the connection closes `partner` with it.
-    pub(super) fn keep_with(&self, id: ConnectionId, partner: CloseHandle) {
+    pub(crate) fn keep_with(&self, id: ConnectionId, partner: CloseHandle) {
         let before = self.replace_keeper(id, |keeper| match keeper {
             Keeper::Cutter(handles) => {
                 Keeper::Cutter(handles.iter().cloned().chain([partner]).collect())
@@ -94,12 +94,12 @@ impl Live {
         Some(std::mem::replace(&mut standing.keeper, fresh))
     }
 
-    pub(super) fn on_accept_paused(&self) {
+    pub(crate) fn on_accept_paused(&self) {
         self.table.lock().totals.accept_pauses += 1;
     }
 
     /// Closes what no task of the manager closes.
-    pub(super) fn cut(&self, reason: CloseReason) {
+    pub(crate) fn cut(&self, reason: CloseReason) {
         let handles: Vec<_> = {
             let table = self.table.lock();
             let of = |standing: &Standing| match &standing.keeper {
@@ -114,7 +114,7 @@ impl Live {
     }
 
     /// Waits until no connection stands.
-    pub(super) async fn emptied(&self) {
+    pub(crate) async fn emptied(&self) {
         loop {
             let emptied = self.emptied.notified();
             if self.len() == 0 {
@@ -125,7 +125,7 @@ impl Live {
     }
 
     /// All counts at one moment, `limit` aside.
-    pub(super) fn stats(&self) -> TcpManagerStats {
+    pub(crate) fn stats(&self) -> TcpManagerStats {
         let table = self.table.lock();
         let mut stats = table.totals;
         stats.active = table.standing.len() as u64;

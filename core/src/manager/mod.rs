@@ -26,6 +26,10 @@ mod tcp;
 mod udp;
 mod upstream;
 
+pub(crate) use live::Live;
+pub(crate) use pacing::{Next, Pacing};
+pub(crate) use shared::Cut;
+
 pub use connection::{TcpConnection, TcpConnectionInfo};
 pub use stats::{DrainReport, TcpManagerStats};
 pub use tcp::TcpConnectionManager;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 ///
 /// While it is paused, an accept is tried once per pause.
 #[derive(Debug)]
-pub(super) struct Pacing {
+pub(crate) struct Pacing {
     state: State,
     pause: Duration,
 }
@@ -25,7 +25,7 @@ enum State {
 
 /// What to do after a failed accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     AtOnce,
     /// Not before this time. `is_new` says that accepting went well until now.
     Pause {
@@ -35,12 +35,12 @@ pub(super) enum Next {
 }
 
 impl Pacing {
-    pub(super) fn new(pause: Duration) -> Self {
+    pub(crate) fn new(pause: Duration) -> Self {
         Self { state: State::Accepting, pause }
     }
 
     /// An accept failed at `now`; `out_of_resources` where the next one would fail alike.
-    pub(super) fn on_failed(&mut self, out_of_resources: bool, now: Instant) -> Next {
+    pub(crate) fn on_failed(&mut self, out_of_resources: bool, now: Instant) -> Next {
         let (state, next) = match self.state {
             State::Accepting if !out_of_resources => (State::Doubtful, Next::AtOnce),
             State::Accepting | State::Doubtful => {
@@ -55,7 +55,7 @@ impl Pacing {
     }
 
     /// A connection was accepted; says whether that ends a pause.
-    pub(super) fn on_accepted(&mut self) -> bool {
+    pub(crate) fn on_accepted(&mut self) -> bool {
         let was_paused = matches!(self.state, State::Paused);
         self.state = State::Accepting;
         was_paused

@@ -73,7 +73,8 @@ fn socket(address: &Address) -> Option<Named> {
         | Address::UdpName { .. }
         | Address::Unix(_)
         | Address::Abstract(_)
-        | Address::Mem(_) => return None,
+        | Address::Mem(_)
+        | Address::Tunnel(_) => return None,
     };
     Some(Named { protocol, ip, port })
 }

@@ -55,25 +55,25 @@ pub(super) struct Listening {
 
 /// The order to end what the manager's own tasks run, with the reason.
 #[derive(Debug, Default)]
-pub(super) struct Cut {
+pub(crate) struct Cut {
     reason: OnceLock<CloseReason>,
     token: CancellationToken,
 }
 
 impl Cut {
     /// The first reason wins.
-    pub(super) fn order(&self, reason: CloseReason) {
+    pub(crate) fn order(&self, reason: CloseReason) {
         let _ = self.reason.set(reason);
         self.token.cancel();
     }
 
     /// Waits for the order.
-    pub(super) async fn ordered(&self) -> CloseReason {
+    pub(crate) async fn ordered(&self) -> CloseReason {
         self.token.cancelled().await;
         self.reason.get().copied().unwrap_or(CloseReason::Cancelled)
     }
 
-    pub(super) fn is_ordered(&self) -> bool {
+    pub(crate) fn is_ordered(&self) -> bool {
         self.token.is_cancelled()
     }
 }

@@ -57,6 +57,15 @@ pub struct DrainReport {
     pub cut: u64,
 }
 
+impl DrainReport {
+    /// What became of connections during a drain, by the counts before and after it.
+    pub(crate) fn between(before: &TcpManagerStats, after: &TcpManagerStats) -> Self {
+        let cut = after.closed_because(CloseReason::Drained)
+            - before.closed_because(CloseReason::Drained);
+        Self { finished: after.closed() - before.closed() - cut, cut }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

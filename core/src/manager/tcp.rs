@@ -14,7 +14,7 @@ use crate::{
     context::CloseReason,
     error::{ConnectionError, Step},
     events::{Event, EventKind},
-    transport::{Admission, Listener, Network, Stream},
+    transport::{Admission, Listener, Network, Stream, needs_hub},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::time::timeout_at;
@@ -249,12 +249,10 @@ impl TcpConnectionManager {
             shared.live.cut(CloseReason::Drained);
         }
         self.end_tasks().await;
-        let after = shared.live.stats();
-        let cut = after.closed_because(CloseReason::Drained)
-            - before.closed_because(CloseReason::Drained);
-        self.record(EventKind::DrainEnded { cut });
-        tracing::info!(cut, "drained");
-        DrainReport { finished: after.closed() - before.closed() - cut, cut }
+        let report = DrainReport::between(&before, &shared.live.stats());
+        self.record(EventKind::DrainEnded { cut: report.cut });
+        tracing::info!(report.cut, "drained");
+        report
     }
 
     /// Closes every listener and every connection, those that were given away included. Idempotent;
@@ -322,6 +320,7 @@ fn check_destination(to: &Address) -> Result<(), ConnectionError> {
         Address::Udp(_) | Address::UdpName { .. } => {
             return Err(ConnectionError::invalid_config("destination", "datagrams are no stream"));
         }
+        Address::Tunnel(_) => return Err(needs_hub("destination")),
     };
     if port == 0 {
         return Err(ConnectionError::invalid_config(

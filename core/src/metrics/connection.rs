@@ -16,7 +16,7 @@ const OPENED: usize = 0;
 const ACTIVE: usize = 1;
 const CLOSED: usize = 2;
 
-const PROTOCOLS: usize = 5;
+const PROTOCOLS: usize = 6;
 const DIRECTIONS: usize = 2;
 
 /// The counts of one live connection; exact also when it is aborted.
@@ -229,6 +229,7 @@ impl ConnectionFamilies {
             Protocol::Pipe => &self.0[2],
             Protocol::Udp => &self.0[3],
             Protocol::Tls => &self.0[4],
+            Protocol::Tunnel => &self.0[5],
         };
         let family = match direction {
             Direction::Accepted => &by_protocol[0],

@@ -25,8 +25,8 @@ mod waiters;
 
 pub(crate) use listener::Admission;
 pub use listener::{Listener, ListenerCloseHandle, ListenerReady};
-pub(crate) use network::connect_failure;
 pub use network::{ConnectOptions, ListenOptions, Network};
+pub(crate) use network::{connect_failure, needs_hub};
 pub(crate) use stream::CloseWatcher;
 pub use stream::{CloseHandle, Stream, StreamReady};
 pub(crate) use tcp::resolve;

@@ -193,6 +193,45 @@ impl Network {
         answer
     }
 
+    /// As [`connect_with`](Self::connect_with) to TCP, but only to those socket addresses that `admits` lets
+    /// through after the name was looked up: what was checked is what is dialled.
+    pub(crate) async fn connect_checked(
+        &self,
+        address: &Address,
+        deadline: Instant,
+        config: &TcpConfig,
+        admits: impl Fn(SocketAddr) -> bool,
+    ) -> Result<Stream, ConnectionError> {
+        let place = |step| Place::at(step).to(Some(address.clone()));
+        let dial = async {
+            let mut found = match address {
+                Address::Tcp(literal) => vec![*literal],
+                Address::TcpName { host, port } => tcp::resolve(host, *port)
+                    .await
+                    .map_err(|error| connect_failure(error, place(Step::Resolve)))?,
+                Address::Tls(_)
+                | Address::TlsName { .. }
+                | Address::Udp(_)
+                | Address::UdpName { .. }
+                | Address::Unix(_)
+                | Address::Abstract(_)
+                | Address::Mem(_)
+                | Address::Tunnel(_) => Vec::new(),
+            };
+            found.retain(|found| admits(*found));
+            if found.is_empty() {
+                let cause = io::Error::from_raw_os_error(libc::EACCES);
+                let at = place(Step::Connect).because(cause);
+                return Err(ConnectionError::ConnectionFailed { at });
+            }
+            let tcp = tcp::connect(found, config).await;
+            let tcp = tcp.map_err(|error| connect_failure(error, place(Step::Connect)))?;
+            Ok(self.tcp_stream(tcp, address))
+        };
+        let answer = tokio::time::timeout_at(deadline.into(), dial).await;
+        answer.unwrap_or_else(|_| Err(ConnectionError::timeout(None, place(Step::Connect))))
+    }
+
     async fn dial(
         &self,
         address: &Address,
@@ -235,6 +274,7 @@ impl Network {
                 Ok(self.dialled(Protocol::Pipe, Box::new(pipe), None, address))
             }
             Address::Udp(_) | Address::UdpName { .. } => Err(no_stream()),
+            Address::Tunnel(_) => Err(needs_hub("address")),
         }
     }
 
@@ -377,6 +417,7 @@ impl Network {
                 Ok(listener(address.clone(), Protocol::Pipe, Box::new(source)))
             }
             Address::Udp(_) | Address::UdpName { .. } => Err(no_stream()),
+            Address::Tunnel(_) => Err(needs_hub("address")),
         }
     }
 
@@ -415,7 +456,8 @@ impl Network {
             | Address::TlsName { .. }
             | Address::Unix(_)
             | Address::Abstract(_)
-            | Address::Mem(_) => {
+            | Address::Mem(_)
+            | Address::Tunnel(_) => {
                 return Err(ConnectionError::invalid_config(
                     "address",
                     "datagrams are bound to udp://host:port",
@@ -446,6 +488,17 @@ impl Network {
             terms: tls::Terms::new(&tls, &self.runtime),
         };
         Ok((bound, TlsListener::new(Box::new(socket), tls, surroundings)?))
+    }
+
+    /// A listener whose connections come from a source of another kind than sockets and names.
+    pub(crate) fn listener(
+        &self,
+        (address, protocol): (Address, Protocol),
+        source: Box<dyn Accept>,
+        admission: Arc<dyn Admission>,
+    ) -> Listener {
+        let sinks = (self.metrics.clone(), self.events.clone());
+        Listener::new((address, protocol), source, sinks, None, Some(admission))
     }
 
     fn bind_tcp(
@@ -480,6 +533,11 @@ fn check_port(port: u16) -> Result<(), ConnectionError> {
         ));
     }
     Ok(())
+}
+
+/// A tunnel's address names no place that a network reaches by itself.
+pub(crate) fn needs_hub(field: &'static str) -> ConnectionError {
+    ConnectionError::invalid_config(field, "a tunnel's agents are dialled through a hub")
 }
 
 /// What a failed attempt to reach a destination means.

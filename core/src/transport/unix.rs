@@ -176,7 +176,8 @@ fn socket_name(address: &Address) -> io::Result<SockAddr> {
         | Address::TlsName { .. }
         | Address::Mem(_)
         | Address::Udp(_)
-        | Address::UdpName { .. } => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+        | Address::UdpName { .. }
+        | Address::Tunnel(_) => Err(io::Error::from(io::ErrorKind::InvalidInput)),
     }
 }
 

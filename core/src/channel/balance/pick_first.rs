@@ -214,7 +214,8 @@ fn families_in_turn(listed: Vec<Endpoint>) -> Vec<Endpoint> {
         | Address::Udp(_)
         | Address::UdpName { .. }
         | Address::Tls(_)
-        | Address::TlsName { .. } => 0,
+        | Address::TlsName { .. }
+        | Address::Tunnel(_) => 0,
     };
     let mut kinds: Vec<(u8, std::collections::VecDeque<Endpoint>)> = Vec::new();
     for endpoint in listed {

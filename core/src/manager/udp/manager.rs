@@ -256,7 +256,8 @@ pub(super) fn literal(address: Address, field: &'static str) -> Result<Address, 
         | Address::TlsName { .. }
         | Address::Unix(_)
         | Address::Abstract(_)
-        | Address::Mem(_) => Err(not_udp(field)),
+        | Address::Mem(_)
+        | Address::Tunnel(_) => Err(not_udp(field)),
     }
 }
 
@@ -274,7 +275,8 @@ fn check_destination(to: Address) -> Result<Address, ConnectionError> {
         | Address::TlsName { .. }
         | Address::Unix(_)
         | Address::Abstract(_)
-        | Address::Mem(_) => return Err(not_udp("destination")),
+        | Address::Mem(_)
+        | Address::Tunnel(_) => return Err(not_udp("destination")),
     };
     if port == 0 {
         return Err(ConnectionError::invalid_config(

@@ -116,6 +116,7 @@ async fn look_up(to: &Address) -> Result<SocketAddr, ConnectionError> {
         | Address::TlsName { .. }
         | Address::Unix(_)
         | Address::Abstract(_)
-        | Address::Mem(_) => Err(super::manager::not_udp("destination")),
+        | Address::Mem(_)
+        | Address::Tunnel(_) => Err(super::manager::not_udp("destination")),
     }
 }

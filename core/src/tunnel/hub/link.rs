@@ -1,0 +1,207 @@
+//! One agent's link at the hub: the hello, its place in the registry, and its end.
+
+use super::{
+    accept::Incoming,
+    registry::LinkId,
+    shared::{Member, Shared, clock},
+};
+use crate::{
+    address::Address,
+    budget::Permit,
+    error::ConnectionError,
+    events::EventKind,
+    transport::{Listener, Stream},
+    tunnel::{
+        auth::Claim,
+        counts::What,
+        ending::finish_by,
+        greet,
+        hello::{Hello, Verdict},
+        native::{self, Driver, Link},
+    },
+};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Time for what is still on its way out when a link ends in order.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Lets agents in on `listener` until the hub stops. No more than `max_hellos` are heard at one time; the next wait
+/// in the backlog.
+pub(super) async fn accept_agents(shared: Arc<Shared>, listener: Listener) {
+    let mut incoming = Incoming::new(&shared, listener);
+    loop {
+        let hello = tokio::select! {
+            biased;
+            () = shared.stopping.cancelled() => return,
+            hello = shared.hellos.acquire() => hello,
+        };
+        let Some(stream) = incoming.next().await else { return };
+        let task = serve(Arc::clone(&shared), stream, hello);
+        shared.tasks.spawn_on(task, shared.network.runtime());
+    }
+}
+
+async fn serve(shared: Arc<Shared>, stream: Stream, hearing: Permit) {
+    let from = stream.context().source.clone();
+    let greeted = timeout(shared.config.link.hello_timeout, greet(&shared, stream));
+    let greeted = tokio::select! {
+        biased;
+        () = shared.stopping.cancelled() => return,
+        greeted = greeted => greeted,
+    };
+    drop(hearing);
+    match greeted {
+        Ok(Ok(Greeted { hello, link, driver, permit })) => {
+            run(&shared, &hello, link, driver).await;
+            drop(permit);
+        }
+        refused => {
+            let error = match &refused {
+                Ok(Err(TurnedAway::Broken(error))) => Some(error as &dyn Error),
+                Ok(Err(TurnedAway::Http(error))) => Some(error as &dyn Error),
+                Ok(_) | Err(_) => None,
+            };
+            tracing::warn!(
+                from = from.map(tracing::field::display),
+                error,
+                "an agent was turned away"
+            );
+            shared.counts.add(What::Failed);
+        }
+    }
+}
+
+struct Greeted {
+    hello: Hello,
+    link: Link,
+    driver: Driver,
+    permit: Permit,
+}
+
+enum TurnedAway {
+    /// It was told why.
+    Told,
+    Broken(ConnectionError),
+    Http(h2::Error),
+}
+
+impl From<ConnectionError> for TurnedAway {
+    fn from(error: ConnectionError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+async fn greet(shared: &Shared, stream: Stream) -> Result<Greeted, TurnedAway> {
+    let hello = match greet::hear(&stream).await? {
+        Ok(hello) => hello,
+        Err(malformed) => {
+            let (verdict, text) = greet::verdict_on(malformed);
+            greet::answer(&stream, verdict, &text).await?;
+            return Err(TurnedAway::Told);
+        }
+    };
+    let claim = Claim {
+        cluster: hello.cluster.clone(),
+        token: hello.token.clone(),
+        connection: stream.context().clone(),
+    };
+    if !shared.authenticator.verify(&claim).await {
+        let text = "the agent has not proved that it stands for this cluster";
+        greet::answer(&stream, Verdict::NotProved, text).await?;
+        return Err(TurnedAway::Told);
+    }
+    let Some(permit) = shared.agents.try_acquire() else {
+        greet::answer(&stream, Verdict::Full, "this hub has as many agents as it may").await?;
+        return Err(TurnedAway::Told);
+    };
+    greet::answer(&stream, Verdict::Welcome, "").await?;
+    let (link, driver) =
+        native::connect(stream, shared.limits()).await.map_err(TurnedAway::Http)?;
+    Ok(Greeted { hello, link, driver, permit })
+}
+
+async fn run(shared: &Arc<Shared>, hello: &Hello, link: Link, driver: Driver) {
+    let link = Arc::new(link);
+    let (joined, replaced) = Joined::new(shared, hello, &link);
+    let mut driver = pin!(driver.run());
+    // `Some` once the driver is done, which must not be asked again.
+    let over = tokio::select! {
+        biased;
+        _ = shared.cut.ordered() => None,
+        answer = &mut driver => Some(answer),
+        () = replaced.cancelled() => {
+            shared.counts.add(What::Replaced);
+            let grace = shared.config.replaced_grace.from(clock());
+            let leave = async {
+                let _ = link.tell_replaced().await;
+                link.emptied().await;
+            };
+            tokio::select! {
+                biased;
+                _ = shared.cut.ordered() => None,
+                answer = &mut driver => Some(answer),
+                _ = finish_by(grace, leave) => None,
+            }
+        }
+        () = shared.finished.cancelled() => None,
+    };
+    joined.leave();
+    drop(link);
+    if over.is_none() && !shared.cut.is_ordered() {
+        // Nobody opens anything any more; what was written is sent, and the link closes by itself.
+        let _ = timeout(LAST_WORDS, driver).await;
+    }
+    let error = over.as_ref().and_then(|over| over.as_ref().err());
+    let error = error.map(|error| error as &dyn Error);
+    tracing::info!(cluster = %hello.cluster, error, "agent left");
+}
+
+/// A link in the registry. Its end is counted also where the runtime ends under its task.
+struct Joined {
+    shared: Arc<Shared>,
+    cluster: Box<str>,
+    id: LinkId,
+}
+
+impl Joined {
+    /// Puts a link into the registry, and tells those whose place it takes.
+    fn new(shared: &Arc<Shared>, hello: &Hello, link: &Arc<Link>) -> (Self, CancellationToken) {
+        let replaced = CancellationToken::new();
+        let member =
+            Arc::new(Member { carrier: Arc::clone(link) as _, replaced: replaced.clone() });
+        let registered = {
+            let mut registry = shared.registry.lock();
+            registry.register(&hello.cluster, hello.instance, member, || shared.books())
+        };
+        for member in registered.displaced {
+            member.replaced.cancel();
+        }
+        shared.joined.notify_waiters();
+        let cluster = hello.cluster.clone();
+        let joined = Self { shared: Arc::clone(shared), cluster, id: registered.id };
+        shared.counts.add(What::Opened);
+        shared.record(EventKind::LinkUp, &joined.address());
+        tracing::info!(cluster = %hello.cluster, "agent joined");
+        (joined, replaced)
+    }
+
+    fn address(&self) -> Address {
+        Address::Tunnel(self.cluster.clone())
+    }
+
+    /// Opens nothing new.
+    fn leave(&self) {
+        let member = self.shared.registry.lock().remove(&self.cluster, self.id);
+        drop(member);
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.leave();
+        self.shared.counts.add(What::Closed);
+        self.shared.record(EventKind::LinkDown, &self.address());
+    }
+}

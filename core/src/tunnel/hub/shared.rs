@@ -1,0 +1,125 @@
+//! What a hub and its tasks have in common. The tasks hold this, and never the hub itself.
+
+use super::registry::Registry;
+use crate::{
+    address::Address,
+    budget::Budget,
+    config::HubConfig,
+    error::{ConnectionError, Step},
+    events::{Event, EventKind},
+    manager::{Cut, Live},
+    relay::RelayLimits,
+    transport::Network,
+    tunnel::{auth::Authenticator, carrier::Carrier, counts::Counts, native::Limits},
+};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Instant};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) network: Network,
+    pub(super) config: HubConfig,
+    pub(super) authenticator: Arc<dyn Authenticator>,
+    /// Held for one step; carriers are dropped outside of it.
+    pub(super) registry: Mutex<Registry<Arc<Member>, Books>>,
+    /// A link was registered.
+    pub(super) joined: Notify,
+    /// Logical connections, over all clusters.
+    pub(super) connections: Budget,
+    /// Agents that have not proved their name yet.
+    pub(super) hellos: Budget,
+    /// Links.
+    pub(super) agents: Budget,
+    pub(super) live: Arc<Live>,
+    pub(super) counts: Counts,
+    /// Nothing new, but what stands may finish.
+    pub(super) stopping: CancellationToken,
+    /// Nothing stands any more: the links may end.
+    pub(super) finished: CancellationToken,
+    pub(super) cut: Cut,
+    /// Accept loops.
+    pub(super) loops: TaskTracker,
+    /// Links, dials and relays.
+    pub(super) tasks: TaskTracker,
+}
+
+/// One link in the registry.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) carrier: Arc<dyn Carrier>,
+    /// Another agent has taken the place.
+    pub(super) replaced: CancellationToken,
+}
+
+/// What dials to one cluster count in.
+#[derive(Clone, Debug)]
+pub(super) struct Books {
+    pub(super) connections: Budget,
+    pub(super) pending: Budget,
+}
+
+impl Shared {
+    pub(super) fn new(
+        network: Network,
+        config: HubConfig,
+        authenticator: Arc<dyn Authenticator>,
+    ) -> Self {
+        let counts = Counts::new(network.metrics(), "hub");
+        Self {
+            authenticator,
+            registry: Mutex::new(Registry::new(config.policy)),
+            joined: Notify::new(),
+            connections: Budget::new(u64::from(config.max_connections)),
+            hellos: Budget::new(u64::from(config.max_hellos)),
+            agents: Budget::new(u64::from(config.max_agents)),
+            live: Live::new(),
+            counts,
+            stopping: CancellationToken::new(),
+            finished: CancellationToken::new(),
+            cut: Cut::default(),
+            loops: TaskTracker::new(),
+            tasks: TaskTracker::new(),
+            network,
+            config,
+        }
+    }
+
+    pub(super) fn books(&self) -> Books {
+        Books {
+            connections: Budget::new(u64::from(self.config.max_connections_per_cluster)),
+            pending: Budget::new(u64::from(self.config.max_pending_dials)),
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits::new(&self.config.link, self.config.max_connections_per_cluster)
+    }
+
+    pub(super) fn relay_limits(&self) -> RelayLimits {
+        let HubConfig { idle_timeout, half_close_timeout, buffer_size, .. } = self.config;
+        RelayLimits {
+            idle: idle_timeout,
+            half_close: half_close_timeout,
+            buffer_size: buffer_size as usize,
+        }
+    }
+
+    pub(super) fn check_open(&self, step: Step) -> Result<(), ConnectionError> {
+        if self.stopping.is_cancelled() {
+            return Err(ConnectionError::closed(step));
+        }
+        Ok(())
+    }
+
+    pub(super) fn record(&self, kind: EventKind, address: &Address) {
+        let event = Event::of_listener(kind, Some(address.clone()), clock());
+        self.network.events().record(event);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "events and deadlines are told by this clock")]
+pub(super) fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
