@@ -47,9 +47,11 @@
 #define TRUNKLINE_DATAGRAM_STATS_INIT { sizeof(trunkline_datagram_stats_t), 0, 0, 0 }
 #define TRUNKLINE_UDP_RELAY_OPTIONS_INIT { sizeof(trunkline_udp_relay_options_t), 0 }
 #define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_AGENT_STATS_INIT { sizeof(trunkline_agent_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_HUB_STATS_INIT { sizeof(trunkline_hub_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_CALL_OPTIONS_INIT { sizeof(trunkline_call_options_t), 0, NULL, 0, 0, 0 }
 
 /**
@@ -580,6 +582,11 @@
 #define TRUNKLINE_PROTOCOL_TLS 4
 
 /**
+ * A logical connection through a tunnel.
+ */
+#define TRUNKLINE_PROTOCOL_TUNNEL 5
+
+/**
  * Both sides had said all they wanted to: an orderly end.
  */
 #define TRUNKLINE_CLOSE_FINISHED 1
@@ -703,11 +710,6 @@ typedef struct trunkline_reply_t trunkline_reply_t;
 typedef struct trunkline_tls_session_t trunkline_tls_session_t;
 
 /**
- * A function that gives memory back to the host that lent it.
- */
-typedef void (*trunkline_release_fn)(void *owner);
-
-/**
  * Outcome of a call: 0 is success, a positive number an error. Values are never reused, and new ones may appear.
  */
 typedef int32_t trunkline_status_t;
@@ -725,14 +727,14 @@ typedef struct trunkline_runtime_t {
 } trunkline_runtime_t;
 
 /**
- * A channel to a gRPC server. Any thread may use it at any time.
+ * The agent of a tunnel. Any thread may use it at any time.
  */
-typedef struct trunkline_channel_t {
+typedef struct trunkline_agent_t {
   /**
    * Opaque; 0 is never valid.
    */
   uint64_t h;
-} trunkline_channel_t;
+} trunkline_agent_t;
 
 /**
  * A completion queue. Any thread may submit to it; one thread at a time may wait.
@@ -824,6 +826,86 @@ typedef struct trunkline_op_t {
    */
   uint64_t h;
 } trunkline_op_t;
+
+/**
+ * A listener on tcp:, unix: or mem:, or of an agent. Any thread may use it at any time.
+ */
+typedef struct trunkline_listener_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_listener_t;
+
+/**
+ * The counts of an agent at one moment: opened - closed = active, in every answer. Start from
+ * TRUNKLINE_AGENT_STATS_INIT.
+ */
+typedef struct trunkline_agent_stats_t {
+  /**
+   * In: sizeof(trunkline_agent_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Links to hubs that stand.
+   */
+  uint64_t links;
+  /**
+   * Links that stood so far.
+   */
+  uint64_t links_opened;
+  /**
+   * Attempts that led to no link.
+   */
+  uint64_t links_failed;
+  /**
+   * Links whose place another agent of the cluster has taken.
+   */
+  uint64_t replaced;
+  /**
+   * Logical connections that stand.
+   */
+  uint64_t active;
+  /**
+   * The most that may stand at one time.
+   */
+  uint64_t limit;
+  /**
+   * Logical connections that stood.
+   */
+  uint64_t opened;
+  /**
+   * Logical connections that ended.
+   */
+  uint64_t closed;
+  /**
+   * Logical connections that were not opened.
+   */
+  uint64_t refused;
+  /**
+   * Bytes that came from the hubs on logical connections.
+   */
+  uint64_t bytes_received;
+  /**
+   * Bytes that went to the hubs on logical connections.
+   */
+  uint64_t bytes_sent;
+} trunkline_agent_stats_t;
+
+/**
+ * A function that gives memory back to the host that lent it.
+ */
+typedef void (*trunkline_release_fn)(void *owner);
+
+/**
+ * A channel to a gRPC server. Any thread may use it at any time.
+ */
+typedef struct trunkline_channel_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_channel_t;
 
 /**
  * Borrowed UTF-8 text, not NUL-terminated.
@@ -1066,7 +1148,94 @@ typedef struct trunkline_debug_counts_t {
    * Calls with streams that were not freed.
    */
   uint64_t calls;
+  /**
+   * Agents that were not freed.
+   */
+  uint64_t agents;
+  /**
+   * Hubs that were not freed.
+   */
+  uint64_t hubs;
 } trunkline_debug_counts_t;
+
+/**
+ * The hub of tunnels. Any thread may use it at any time.
+ */
+typedef struct trunkline_hub_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_hub_t;
+
+/**
+ * A byte stream: TCP, Unix socket, pipe or tunnel. Any thread may use it at any time.
+ */
+typedef struct trunkline_stream_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_stream_t;
+
+/**
+ * The counts of a hub at one moment: opened - closed = active, in every answer. Start from
+ * TRUNKLINE_HUB_STATS_INIT.
+ */
+typedef struct trunkline_hub_stats_t {
+  /**
+   * In: sizeof(trunkline_hub_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Clusters that have an agent.
+   */
+  uint64_t clusters;
+  /**
+   * Links to agents that may get new connections.
+   */
+  uint64_t links;
+  /**
+   * Links that stood so far.
+   */
+  uint64_t links_opened;
+  /**
+   * Hellos that were turned away.
+   */
+  uint64_t links_refused;
+  /**
+   * Links whose place another agent of the cluster has taken.
+   */
+  uint64_t replaced;
+  /**
+   * Logical connections that stand.
+   */
+  uint64_t active;
+  /**
+   * The most that may stand at one time.
+   */
+  uint64_t limit;
+  /**
+   * Logical connections that stood.
+   */
+  uint64_t opened;
+  /**
+   * Logical connections that ended.
+   */
+  uint64_t closed;
+  /**
+   * Dials that led to none.
+   */
+  uint64_t refused;
+  /**
+   * Bytes that came from the agents on logical connections.
+   */
+  uint64_t bytes_received;
+  /**
+   * Bytes that went to the agents on logical connections.
+   */
+  uint64_t bytes_sent;
+} trunkline_hub_stats_t;
 
 /**
  * A job: work that a pool asks of its host. Needs no free: it is gone with its answer, or with its pool.
@@ -1213,26 +1382,6 @@ typedef struct trunkline_listen_options_t {
    */
   struct trunkline_tls_t tls;
 } trunkline_listen_options_t;
-
-/**
- * A listener on tcp:, unix: or mem:. Any thread may use it at any time.
- */
-typedef struct trunkline_listener_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_listener_t;
-
-/**
- * A byte stream: TCP, Unix socket or pipe. Any thread may use it at any time.
- */
-typedef struct trunkline_stream_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_stream_t;
 
 /**
  * One record. All texts are borrowed for the length of the call.
@@ -1862,6 +2011,113 @@ typedef struct trunkline_udp_manager_stats_t {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * Makes an agent, which begins to connect in the background and never gives up. `json` is a document such as
+ * {"cluster": "c1", "token": "...", "hubs": ["tcp://127.0.0.1:7000"]}.
+ *
+ * Ownership: the agent is the caller's, to be freed once with trunkline_agent_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_agent_new(struct trunkline_runtime_t rt,
+                                       const char *json,
+                                       size_t json_len,
+                                       struct trunkline_agent_t *out,
+                                       struct trunkline_error_t **err);
+
+/**
+ * Waits until a tunnel to any hub stands. The error of a TIMEOUT has the reason of the last failed attempt as its cause.
+ *
+ * Ownership: none. Blocks: until the deadline. Threads: any but the library's. Errors: INVALID_HANDLE, TIMEOUT,
+ * WOULD_BLOCK, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_agent_wait_ready(struct trunkline_agent_t agent,
+                                              int64_t deadline_ns,
+                                              struct trunkline_error_t **err);
+
+/**
+ * As trunkline_agent_wait_ready; the result is an event of kind TRUNKLINE_EV_DONE.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; the others come with the event, also CANCELLED. Since 0.1.
+ */
+trunkline_status_t trunkline_agent_wait_ready_async(struct trunkline_agent_t agent,
+                                                    int64_t deadline_ns,
+                                                    const struct trunkline_completion_t *completion,
+                                                    struct trunkline_op_t *op,
+                                                    struct trunkline_error_t **err);
+
+/**
+ * The listener of an agent: it accepts the connections that name no target. They wait for it from the agent's
+ * beginning. One at a time; freeing it makes place for another, and the hubs' dials are refused meanwhile.
+ *
+ * Ownership: the listener is the caller's, to be freed once with trunkline_listener_free. Blocks: no. Threads:
+ * any. Errors: INVALID_ARGUMENT ("forward" is set), INVALID_HANDLE, BIND_FAILED (another is open),
+ * LIMIT_EXCEEDED, CLOSED (also once it drains), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_agent_listener(struct trunkline_agent_t agent,
+                                            struct trunkline_listener_t *out,
+                                            struct trunkline_error_t **err);
+
+/**
+ * Fills the counts of an agent.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_agent_stats(struct trunkline_agent_t agent,
+                                         struct trunkline_agent_stats_t *stats);
+
+/**
+ * Tells the hubs to open nothing new, waits until every connection has ended, and at the deadline cuts the rest;
+ * `*cut` says how many. Then the tunnels end. Connections that were not accepted yet are reset.
+ *
+ * With TRUNKLINE_DEADLINE_NONE the configured drain timeout holds; 0 and the past cut at once.
+ *
+ * Ownership: none. Blocks: until the last connection has ended, or the deadline. Threads: any but the library's.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_agent_drain(struct trunkline_agent_t agent,
+                                         int64_t deadline_ns,
+                                         uint64_t *cut,
+                                         struct trunkline_error_t **err);
+
+/**
+ * As trunkline_agent_drain; the result is an event of kind TRUNKLINE_EV_DRAINED with the number of
+ * connections that were cut in `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; CANCELLED comes with the event: then nothing new is opened, and
+ * what stands goes on. Since 0.1.
+ */
+trunkline_status_t trunkline_agent_drain_async(struct trunkline_agent_t agent,
+                                               int64_t deadline_ns,
+                                               const struct trunkline_completion_t *completion,
+                                               struct trunkline_op_t *op,
+                                               struct trunkline_error_t **err);
+
+/**
+ * Ends every tunnel and connection of an agent, those that it gave away included: every descriptor is gone on
+ * return. Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: until its tasks have ended, which none makes wait. Threads:
+ * any but the library's. Errors: INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_agent_close(struct trunkline_agent_t agent);
+
+/**
+ * Frees an agent and ends its tunnels, without waiting; what it accepted is reset with them.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_agent_free(struct trunkline_agent_t agent);
 
 /**
  * Makes a buffer that shares the bytes at `ptr` without a copy. `release(owner)` runs exactly once, after the
@@ -2593,6 +2849,173 @@ struct trunkline_error_t *trunkline_error_new(trunkline_status_t status,
  * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
  */
 void trunkline_error_free(struct trunkline_error_t *error);
+
+/**
+ * Makes a hub that lets in the agents whose tokens are in `json`, a document such as
+ * {"agents": {"c1": ["token"]}, "max_connections": 100}; empty means the defaults, by which nobody is let in.
+ *
+ * Ownership: the hub is the caller's, to be freed once with trunkline_hub_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_hub_new(struct trunkline_runtime_t rt,
+                                     const char *json,
+                                     size_t json_len,
+                                     struct trunkline_hub_t *out,
+                                     struct trunkline_error_t **err);
+
+/**
+ * Lets agents in at `address`, in the background, until the hub is drained, closed or freed.
+ *
+ * The address that is listened on is written to `bound` as text with a NUL; `*bound_len` is without it. With a
+ * `cap` of 0 it is not told.
+ *
+ * Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors:
+ * INVALID_ARGUMENT (also an address at which tokens would cross a network in the clear, and a `cap` of less than
+ * 128 bytes or than `address` with a NUL), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains),
+ * WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes, and `bound` for `cap`.
+ */
+trunkline_status_t trunkline_hub_listen(struct trunkline_hub_t hub,
+                                        const char *address,
+                                        size_t address_len,
+                                        char *bound,
+                                        size_t cap,
+                                        size_t *bound_len,
+                                        struct trunkline_error_t **err);
+
+/**
+ * Forwards every connection to `listen` to `cluster`, and there to `target` (none with a length of 0: the agent
+ * decides), in the background, until the hub is drained, closed or freed. Nobody who connects is asked who it is,
+ * so a TCP address must be on loopback unless the hub's "allow_public_forwards" is set.
+ *
+ * `bound`, `cap` and `bound_len` are as for trunkline_hub_listen.
+ *
+ * Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors: as
+ * trunkline_hub_listen. Since 0.1.
+ *
+ * # Safety
+ *
+ * Each text is good for its length, and `bound` for `cap` bytes.
+ */
+trunkline_status_t trunkline_hub_forward(struct trunkline_hub_t hub,
+                                         const char *listen,
+                                         size_t listen_len,
+                                         const char *cluster,
+                                         size_t cluster_len,
+                                         const char *target,
+                                         size_t target_len,
+                                         char *bound,
+                                         size_t cap,
+                                         size_t *bound_len,
+                                         struct trunkline_error_t **err);
+
+/**
+ * Opens a connection to `cluster`, and there to `target` (none with a length of 0: the agent decides). It stands once the
+ * agent has accepted it.
+ *
+ * With TRUNKLINE_DEADLINE_NONE the configured "dial_timeout" holds.
+ *
+ * Ownership: the stream is the caller's, to be freed once with trunkline_stream_free. Blocks: until the
+ * deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT (also a target that the agent does not allow),
+ * INVALID_HANDLE, LIMIT_EXCEEDED (at once), CONNECTION_FAILED (no agent, nobody listens, target not
+ * reached), TIMEOUT, CLOSED (also once it drains), WOULD_DEADLOCK, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * Both texts are good for their lengths.
+ */
+trunkline_status_t trunkline_hub_dial(struct trunkline_hub_t hub,
+                                      const char *cluster,
+                                      size_t cluster_len,
+                                      const char *target,
+                                      size_t target_len,
+                                      int64_t deadline_ns,
+                                      struct trunkline_stream_t *out,
+                                      struct trunkline_error_t **err);
+
+/**
+ * As trunkline_hub_dial; the result is an event of kind TRUNKLINE_EV_CONNECTED with the stream in `handle`.
+ *
+ * Ownership: the stream in the event is the receiver's. Blocks: no. Threads: any. Errors: of the submit
+ * INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (handles, the queue), CLOSED (the runtime), FORKED; the others
+ * come with the event, also CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * Both texts are good for their lengths.
+ */
+trunkline_status_t trunkline_hub_dial_async(struct trunkline_hub_t hub,
+                                            const char *cluster,
+                                            size_t cluster_len,
+                                            const char *target,
+                                            size_t target_len,
+                                            int64_t deadline_ns,
+                                            const struct trunkline_completion_t *completion,
+                                            struct trunkline_op_t *op,
+                                            struct trunkline_error_t **err);
+
+/**
+ * Fills the counts of a hub.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_hub_stats(struct trunkline_hub_t hub,
+                                       struct trunkline_hub_stats_t *stats);
+
+/**
+ * Lets no agent and no connection in any more, waits until every connection has ended, and at the deadline cuts the
+ * rest; `*cut` says how many. Then the tunnels end.
+ *
+ * With TRUNKLINE_DEADLINE_NONE the configured drain timeout holds; 0 and the past cut at once.
+ *
+ * Ownership: none. Blocks: until the last connection has ended, or the deadline. Threads: any but the library's.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_hub_drain(struct trunkline_hub_t hub,
+                                       int64_t deadline_ns,
+                                       uint64_t *cut,
+                                       struct trunkline_error_t **err);
+
+/**
+ * As trunkline_hub_drain; the result is an event of kind TRUNKLINE_EV_DRAINED with the number of connections that
+ * were cut in `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; CANCELLED comes with the event: then nobody is let in, and
+ * what stands goes on. Since 0.1.
+ */
+trunkline_status_t trunkline_hub_drain_async(struct trunkline_hub_t hub,
+                                             int64_t deadline_ns,
+                                             const struct trunkline_completion_t *completion,
+                                             struct trunkline_op_t *op,
+                                             struct trunkline_error_t **err);
+
+/**
+ * Ends every listener, tunnel and connection of a hub, those that it gave away included: every descriptor is gone on
+ * return. Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: until its tasks have ended, which none makes wait. Threads:
+ * any but the library's. Errors: INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_hub_close(struct trunkline_hub_t hub);
+
+/**
+ * Frees a hub and ends its tunnels and forwards, without waiting; streams that it gave away are reset with them.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_hub_free(struct trunkline_hub_t hub);
 
 /**
  * Answers a job: with `value`, or with why it failed.

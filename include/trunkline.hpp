@@ -1325,6 +1325,149 @@ class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free
   }
 };
 
+/** Stands for a cluster at its hubs, and serves what they open. Destroying it ends its tunnels. */
+class Agent : public detail::Owned<trunkline_agent_t, trunkline_agent_free> {
+ public:
+  /** `json` is a document such as {"cluster": "c1", "token": "...", "hubs": ["tcp://127.0.0.1:7000"]}. */
+  explicit Agent(const std::string &json, trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    trunkline_agent_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_agent_new(runtime, json.data(), json.size(), &made, &error), error);
+    reset(made);
+  }
+
+  /** Waits until a tunnel to any hub stands; an error says why the last attempt failed. */
+  void wait_ready(Deadline deadline = Deadline()) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_agent_wait_ready(get(), deadline.ns(), &error), error);
+  }
+
+  /** As wait_ready(); `function` is called with the event, once, on a thread of the library. */
+  trunkline_op_t wait_ready(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_agent_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_agent_wait_ready_async(handle, deadline.ns(), completion, op, error);
+    });
+  }
+
+  /** Accepts the connections that name no target; one listener at a time. */
+  Listener listener() {
+    trunkline_listener_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_agent_listener(get(), &made, &error), error);
+    return Listener(made);
+  }
+
+  /** The counts, all of one moment. */
+  trunkline_agent_stats_t stats() const {
+    trunkline_agent_stats_t stats = TRUNKLINE_AGENT_STATS_INIT;
+    check(trunkline_agent_stats(get(), &stats));
+    return stats;
+  }
+
+  /** Lets the hubs open nothing new, waits for what stands, cuts the rest at the deadline and says how many. */
+  uint64_t drain(Deadline deadline = Deadline()) {
+    uint64_t cut;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_agent_drain(get(), deadline.ns(), &cut, &error), error);
+    return cut;
+  }
+
+  /** As drain(); `function` is called with the event, whose value says how many were cut. */
+  trunkline_op_t drain(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_agent_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_agent_drain_async(handle, deadline.ns(), completion, op, error);
+    });
+  }
+
+  /** Ends every tunnel and connection of the agent. */
+  void close() { check(trunkline_agent_close(get())); }
+};
+
+/** Lets agents in, and opens connections to the clusters behind them. Destroying it ends its tunnels and forwards. */
+class Hub : public detail::Owned<trunkline_hub_t, trunkline_hub_free> {
+ public:
+  /** `json` is a document such as {"agents": {"c1": ["token"]}}; empty means the defaults, by which nobody is let in. */
+  explicit Hub(const std::string &json = std::string(), trunkline_runtime_t runtime = trunkline_runtime_t()) {
+    trunkline_hub_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_hub_new(runtime, json.data(), json.size(), &made, &error), error);
+    reset(made);
+  }
+
+  /** Lets agents in at `address`; returns the address that is listened on. */
+  std::string listen(const std::string &address) {
+    trunkline_hub_t handle = get();
+    return detail::address([&](char *text, std::size_t size, std::size_t *length) {
+      trunkline_error_t *error = nullptr;
+      check(trunkline_hub_listen(handle, address.data(), address.size(), text, size, length, &error), error);
+    });
+  }
+
+  /** Carries every connection to `listen` to the cluster and its `target`, or where the agent decides; returns the address
+   *  that is listened on. */
+  std::string forward(const std::string &listen, const std::string &cluster, const std::string &target = std::string()) {
+    trunkline_hub_t handle = get();
+    return detail::address([&](char *text, std::size_t size, std::size_t *length) {
+      trunkline_error_t *error = nullptr;
+      check(trunkline_hub_forward(handle, listen.data(), listen.size(), cluster.data(), cluster.size(), target.data(),
+                                  target.size(), text, size, length, &error),
+            error);
+    });
+  }
+
+  /** Opens a connection to the cluster and its `target`, or where the agent decides. */
+  Stream dial(const std::string &cluster, const std::string &target = std::string(), Deadline deadline = Deadline()) {
+    trunkline_stream_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_hub_dial(get(), cluster.data(), cluster.size(), target.data(), target.size(), deadline.ns(), &made,
+                             &error),
+          error);
+    return Stream(made);
+  }
+
+  /** As dial(); `function` is called with the event, once, on a thread of the library. */
+  trunkline_op_t dial(const std::string &cluster, const std::string &target, std::function<void(Event)> function,
+                      Deadline deadline = Deadline()) {
+    trunkline_hub_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_hub_dial_async(handle, cluster.data(), cluster.size(), target.data(), target.size(),
+                                      deadline.ns(), completion, op, error);
+    });
+  }
+
+  /** The counts, all of one moment. */
+  trunkline_hub_stats_t stats() const {
+    trunkline_hub_stats_t stats = TRUNKLINE_HUB_STATS_INIT;
+    check(trunkline_hub_stats(get(), &stats));
+    return stats;
+  }
+
+  /** Lets nothing new in, waits for what stands, cuts the rest at the deadline and says how many. */
+  uint64_t drain(Deadline deadline = Deadline()) {
+    uint64_t cut;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_hub_drain(get(), deadline.ns(), &cut, &error), error);
+    return cut;
+  }
+
+  /** As drain(); `function` is called with the event, whose value says how many were cut. */
+  trunkline_op_t drain(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_hub_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_hub_drain_async(handle, deadline.ns(), completion, op, error);
+    });
+  }
+
+  /** Ends every listener, tunnel and connection of the hub. */
+  void close() { check(trunkline_hub_close(get())); }
+};
+
 /** Numbers by key, bounded and expiring: the `h` of a handle, or an id of the program's. */
 class KeyedPool : public detail::Owned<trunkline_keyed_pool_t, trunkline_keyed_pool_free> {
  public:

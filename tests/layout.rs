@@ -39,6 +39,8 @@ fn in_rust() -> Layout {
         trunkline_stream_t { h }
         trunkline_listener_t { h }
         trunkline_tcp_manager_t { h }
+        trunkline_agent_t { h }
+        trunkline_hub_t { h }
         trunkline_keyed_pool_t { h }
         trunkline_pool_t { h }
         trunkline_lease_t { h }
@@ -86,6 +88,14 @@ fn in_rust() -> Layout {
             closed_idle_timeout, closed_connect_failed, closed_drained, closed_cancelled,
             closed_evicted,
         }
+        trunkline_agent_stats_t {
+            size, links, links_opened, links_failed, replaced, active, limit, opened, closed, refused,
+            bytes_received, bytes_sent,
+        }
+        trunkline_hub_stats_t {
+            size, clusters, links, links_opened, links_refused, replaced, active, limit, opened, closed,
+            refused, bytes_received, bytes_sent,
+        }
         trunkline_keyed_pool_stats_t {
             size, entries, max_entries, hits, misses, inserted, taken, expired, evicted, closed,
             average_age_ns, utilization, expiration_ratio,
@@ -95,7 +105,7 @@ fn in_rust() -> Layout {
         trunkline_log_record_t { size, level, line, unix_ns, target, message, file, fields }
         trunkline_debug_counts_t {
             size, runtimes, queues, operations, streams, listeners, keyed_pools, tcp_managers,
-            jobs, pools, datagrams, udp_managers, tls, channels, calls,
+            jobs, pools, datagrams, udp_managers, tls, channels, calls, agents, hubs,
         }
     }
 }

@@ -4,10 +4,10 @@ use crate::{
     channel::trunkline_kv_t,
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_call_t, trunkline_channel_t, trunkline_cq_t, trunkline_datagram_t,
-        trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
-        trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
-        trunkline_tls_t, trunkline_udp_manager_t,
+        Handle, trunkline_agent_t, trunkline_call_t, trunkline_channel_t, trunkline_cq_t,
+        trunkline_datagram_t, trunkline_hub_t, trunkline_job_t, trunkline_keyed_pool_t,
+        trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
+        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t, trunkline_udp_manager_t,
     },
     input::{Deadline, trunkline_bytes_t, trunkline_str_t},
     metrics::trunkline_metric_t,
@@ -79,6 +79,8 @@ blank!(
         key: trunkline_str_t::BLANK,
         value: trunkline_bytes_t { ptr: std::ptr::null(), len: 0 },
     },
+    trunkline_agent_t = Self { h: 0 },
+    trunkline_hub_t = Self { h: 0 },
     [trunkline_stream_t; 2] = [trunkline_stream_t { h: 0 }; 2],
 );
 

@@ -5,10 +5,10 @@ use crate::{
     call::{enter_plain, enter_unit},
     error::{Failure, trunkline_error_t},
     handle::{
-        Handle, trunkline_call_t, trunkline_channel_t, trunkline_cq_t, trunkline_datagram_t,
-        trunkline_job_t, trunkline_keyed_pool_t, trunkline_listener_t, trunkline_op_t,
-        trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t,
-        trunkline_tls_t, trunkline_udp_manager_t,
+        Handle, trunkline_agent_t, trunkline_call_t, trunkline_channel_t, trunkline_cq_t,
+        trunkline_datagram_t, trunkline_hub_t, trunkline_job_t, trunkline_keyed_pool_t,
+        trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
+        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t, trunkline_udp_manager_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -50,6 +50,10 @@ pub struct trunkline_debug_counts_t {
     pub channels: u64,
     /// Calls with streams that were not freed.
     pub calls: u64,
+    /// Agents that were not freed.
+    pub agents: u64,
+    /// Hubs that were not freed.
+    pub hubs: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -84,6 +88,8 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             tls: table.count(trunkline_tls_t::TAG) as u64,
             channels: table.count(trunkline_channel_t::TAG) as u64,
             calls: table.count(trunkline_call_t::TAG) as u64,
+            agents: table.count(trunkline_agent_t::TAG) as u64,
+            hubs: table.count(trunkline_hub_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }

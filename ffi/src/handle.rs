@@ -1,9 +1,11 @@
 //! Typed generational handles: what a stale number is, is known, and never undefined behaviour.
 
 use crate::{
+    agent::AgentObject,
     channel::{CallObject, ChannelObject},
     datagram::DatagramObject,
     error::Failure,
+    hub::HubObject,
     job::Job,
     keyed_pool::KeyedPoolObject,
     listener::ListenerObject,
@@ -51,7 +53,7 @@ pub struct trunkline_op_t {
     pub h: u64,
 }
 
-/// A byte stream: TCP, Unix socket or pipe. Any thread may use it at any time.
+/// A byte stream: TCP, Unix socket, pipe or tunnel. Any thread may use it at any time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct trunkline_stream_t {
@@ -59,7 +61,7 @@ pub struct trunkline_stream_t {
     pub h: u64,
 }
 
-/// A listener on tcp:, unix: or mem:. Any thread may use it at any time.
+/// A listener on tcp:, unix: or mem:, or of an agent. Any thread may use it at any time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct trunkline_listener_t {
@@ -91,10 +93,26 @@ pub struct trunkline_datagram_t {
     pub h: u64,
 }
 
+/// The agent of a tunnel. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_agent_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A UDP manager: its limits, its sessions and its relays. Any thread may use it at any time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct trunkline_udp_manager_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
+/// The hub of tunnels. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_hub_t {
     /// Opaque; 0 is never valid.
     pub h: u64,
 }
@@ -171,6 +189,8 @@ pub(crate) enum Object {
     Tls(Arc<TlsObject>),
     Channel(Arc<ChannelObject>),
     Call(Arc<CallObject>),
+    Agent(Arc<AgentObject>),
+    Hub(Arc<HubObject>),
 }
 
 macro_rules! handle {
@@ -216,6 +236,8 @@ handle!(trunkline_udp_manager_t, UdpManager, UdpManagerObject, 11, "UDP manager"
 handle!(trunkline_tls_t, Tls, TlsObject, 12, "TLS configuration");
 handle!(trunkline_channel_t, Channel, ChannelObject, 13, "channel");
 handle!(trunkline_call_t, Call, CallObject, 14, "call");
+handle!(trunkline_agent_t, Agent, AgentObject, 15, "agent");
+handle!(trunkline_hub_t, Hub, HubObject, 16, "hub");
 
 /// ```text
 ///  63      56 55          32 31            0
@@ -381,6 +403,8 @@ impl Object {
             Self::Tls(_) => trunkline_tls_t::TAG,
             Self::Channel(_) => trunkline_channel_t::TAG,
             Self::Call(_) => trunkline_call_t::TAG,
+            Self::Agent(_) => trunkline_agent_t::TAG,
+            Self::Hub(_) => trunkline_hub_t::TAG,
         }
     }
 }

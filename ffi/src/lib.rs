@@ -10,6 +10,7 @@
 //! optional error object. No panic leaves, and nothing inherited over a fork is touched.
 #![allow(non_camel_case_types, reason = "the names are those of the C header")]
 
+mod agent;
 mod arm;
 mod buf;
 mod call;
@@ -21,6 +22,7 @@ mod debug;
 mod error;
 mod handing;
 mod handle;
+mod hub;
 mod input;
 mod job;
 mod job_host;
@@ -43,6 +45,7 @@ mod tls;
 mod udp_manager;
 mod version;
 
+pub use agent::*;
 pub use buf::*;
 pub use channel::*;
 pub use completion::*;
@@ -51,6 +54,7 @@ pub use datagram::*;
 pub use debug::*;
 pub use error::*;
 pub use handle::*;
+pub use hub::*;
 pub use input::*;
 pub use job::*;
 pub use job_host::*;

@@ -5,9 +5,9 @@ use crate::{
     call::{Call, enter, enter_unit, mark_library_thread},
     error::{Failure, trunkline_error_t},
     handle::{
-        free, trunkline_channel_t, trunkline_datagram_t, trunkline_keyed_pool_t,
-        trunkline_listener_t, trunkline_pool_t, trunkline_runtime_t, trunkline_stream_t,
-        trunkline_tcp_manager_t, trunkline_udp_manager_t,
+        free, trunkline_agent_t, trunkline_channel_t, trunkline_datagram_t, trunkline_hub_t,
+        trunkline_keyed_pool_t, trunkline_listener_t, trunkline_pool_t, trunkline_runtime_t,
+        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
     },
     input::{Deadline, Sized_, now, options, text, trunkline_str_t},
     process::Process,
@@ -177,6 +177,12 @@ impl Runtime {
         }
         for channel in table.all::<trunkline_channel_t>() {
             channel.stop_if_on(self);
+        }
+        for agent in table.all::<trunkline_agent_t>() {
+            agent.stop_if_on(self);
+        }
+        for hub in table.all::<trunkline_hub_t>() {
+            hub.stop_if_on(self);
         }
         for pool in table.all::<trunkline_keyed_pool_t>() {
             pool.close_if_on(self);

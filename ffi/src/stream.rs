@@ -42,6 +42,8 @@ pub const TRUNKLINE_PROTOCOL_UNIX: u32 = 2;
 pub const TRUNKLINE_PROTOCOL_PIPE: u32 = 3;
 /// TLS over a TCP socket.
 pub const TRUNKLINE_PROTOCOL_TLS: u32 = 4;
+/// A logical connection through a tunnel.
+pub const TRUNKLINE_PROTOCOL_TUNNEL: u32 = 5;
 
 /// The counts of one stream. Start from TRUNKLINE_STREAM_STATS_INIT.
 #[repr(C)]
@@ -538,6 +540,7 @@ pub unsafe extern "C" fn trunkline_stream_stats(
                 Protocol::Unix => TRUNKLINE_PROTOCOL_UNIX,
                 Protocol::Pipe => TRUNKLINE_PROTOCOL_PIPE,
                 Protocol::Tls => TRUNKLINE_PROTOCOL_TLS,
+                Protocol::Tunnel => TRUNKLINE_PROTOCOL_TUNNEL,
                 _ => 0,
             },
             close_reason: metrics.close_reason().map_or(0, CloseReason::code),

@@ -110,6 +110,8 @@ static inline void nothing_is_left(void) {
   CHECK(found.udp_managers == 0, "no UDP manager is left");
   CHECK(found.channels == 0, "no channel is left");
   CHECK(found.calls == 0, "no call is left");
+  CHECK(found.agents == 0, "no agent is left");
+  CHECK(found.hubs == 0, "no hub is left");
 }
 
 /* Ends a program; valgrind sees what a host that stops everything would leave behind. */

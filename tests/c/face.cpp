@@ -122,6 +122,34 @@ void a_queue_brings_connections_and_readiness() {
   CHECK(thrown([&] { queue.wait(); }) == TRUNKLINE_E_CLOSED, "a drained queue is closed");
 }
 
+void a_tunnel_reaches_what_its_agent_serves() {
+  Hub hub("{\"agents\": {\"c1\": [\"a token that is long enough\"]}, \"max_connections\": 2}");
+  std::string at = hub.listen("tcp://127.0.0.1:0");
+  Agent agent("{\"cluster\": \"c1\", \"token\": \"a token that is long enough\", \"hubs\": [\"" + at +
+              "\"], \"targets\": [\"mem:cpp-target\"]}");
+  agent.wait_ready(milliseconds(20000));
+  Listener listener = agent.listener(), target("mem:cpp-target");
+  Stream user = hub.dial("c1");
+  Stream served = listener.accept(milliseconds(5000));
+  user.write_all("through");
+  char text[16] = "";
+  served.read_exact(text, 7);
+  CHECK(std::string(text) == "through", "what was written is read");
+  std::string front = hub.forward("mem:cpp-front", "c1", "mem:cpp-target");
+  Stream client = Stream::connect(front);
+  target.accept(milliseconds(5000)).write_all("forwarded");
+  client.read_exact(text, 9);
+  CHECK(hub.stats().active == 2 && agent.stats().opened == 2, "both are counted");
+  CHECK(thrown([&] { hub.dial("c1"); }) == TRUNKLINE_E_LIMIT_EXCEEDED, "the limit holds");
+  client.close();
+  CHECK(thrown([&] { hub.dial("c1", "mem:other"); }) != TRUNKLINE_OK, "only what is listed is dialled");
+  CHECK(hub.drain(milliseconds(50)) == 1, "a drain cuts what does not end");
+  served.close();
+  CHECK(agent.drain() == 0, "nothing is left");
+  agent.close();
+  hub.close();
+}
+
 void a_manager_relays_limits_counts_and_drains() {
   TcpConnectionManager manager("{\"max_connections\": 2}");
   Listener server("mem:cpp-server");
@@ -251,6 +279,7 @@ int main() {
   a_manager_relays_limits_counts_and_drains();
   a_channel_calls_streams_and_tells_statuses();
   a_manager_starts_what_its_document_says();
+  a_tunnel_reaches_what_its_agent_serves();
   a_pool_gives_each_value_up_exactly_once();
   a_runtime_of_its_own_ends_with_what_lives_on_it();
   trunkline_debug_counts_t counts = TRUNKLINE_DEBUG_COUNTS_INIT;
@@ -258,6 +287,7 @@ int main() {
   CHECK(counts.streams == 0 && counts.listeners == 0 && counts.queues == 0, "nothing is left");
   CHECK(counts.keyed_pools == 0 && counts.tcp_managers == 0 && counts.runtimes == 0, "nothing is left");
   CHECK(counts.channels == 0 && counts.calls == 0, "nothing is left");
+  CHECK(counts.agents == 0 && counts.hubs == 0, "nothing is left");
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
   return 0;
 }
