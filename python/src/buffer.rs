@@ -20,6 +20,7 @@ use trunkline::*;
 pub(crate) mod channel;
 pub(crate) mod checkout;
 pub(crate) mod datagram;
+pub(crate) mod tunnel;
 
 /// The process's default runtime.
 pub(crate) const DEFAULT: trunkline_runtime_t = trunkline_runtime_t { h: 0 };
@@ -225,6 +226,8 @@ filled!(
     trunkline_stream_stats_t,
     trunkline_keyed_pool_stats_t,
     trunkline_pool_stats_t,
+    trunkline_agent_stats_t,
+    trunkline_hub_stats_t,
     trunkline_debug_counts_t
 );
 

@@ -24,6 +24,8 @@ pub(crate) fn debug_counts(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u6
         ("tls", counts.tls),
         ("channels", counts.channels),
         ("calls", counts.calls),
+        ("agents", counts.agents),
+        ("hubs", counts.hubs),
     ]))
 }
 

@@ -11,6 +11,7 @@
 
 use pyo3::prelude::*;
 
+mod agent;
 mod buffer;
 mod channel;
 mod checkout;
@@ -18,6 +19,7 @@ mod config;
 mod datagram;
 mod debug;
 mod failure;
+mod hub;
 mod job;
 mod listener;
 mod log;
@@ -36,12 +38,14 @@ mod udp_manager;
 mod _native {
     #[pymodule_export]
     use super::{
+        agent::Agent,
         channel::{Call, Channel, Reply},
         checkout::{Lease, Pool},
         config::{config_from_env, config_from_json, config_preset},
         datagram::{Datagram, bind},
         debug::{debug_counts, debug_fail},
         failure::use_exceptions,
+        hub::Hub,
         job::Job,
         listener::Listener,
         log::{LogRing, log_off},

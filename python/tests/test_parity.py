@@ -16,6 +16,8 @@ PAIRS: list[tuple[type, type]] = [
     (trunkline.Datagram, trunkline.AsyncDatagram),
     (trunkline.UdpConnectionManager, trunkline.AsyncUdpConnectionManager),
     (trunkline.KeyedPool, trunkline.AsyncKeyedPool),
+    (trunkline.Agent, trunkline.AsyncAgent),
+    (trunkline.Hub, trunkline.AsyncHub),
     (trunkline.Pool, trunkline.AsyncPool),
     (trunkline.Channel, trunkline.AsyncChannel),
     (trunkline.Call, trunkline.AsyncCall),

@@ -11,6 +11,11 @@ from __future__ import annotations
 from typing import Final
 
 from . import _native
+from ._agent import (
+    Agent,
+    AgentStats,
+    AsyncAgent,
+)
 from ._async_stream import (
     AsyncStream,
 )
@@ -161,6 +166,16 @@ from ._tls import (
     TlsServerConfig,
     TlsSession,
 )
+from ._tunnel import (
+    AsyncHub,
+    Hub,
+    HubStats,
+)
+from ._tunnel_config import (
+    AgentConfig,
+    HubConfig,
+    LinkConfig,
+)
 from ._types import (
     NEVER,
     CloseReason,
@@ -181,9 +196,14 @@ from ._udp_manager import (
 __all__ = [
     "NEVER",
     "AcceptProxyConfig",
+    "Agent",
+    "AgentConfig",
+    "AgentStats",
+    "AsyncAgent",
     "AsyncCall",
     "AsyncChannel",
     "AsyncDatagram",
+    "AsyncHub",
     "AsyncKeyedPool",
     "AsyncListener",
     "AsyncPool",
@@ -217,10 +237,14 @@ __all__ = [
     "ForkedError",
     "HealthConfig",
     "HeldLease",
+    "Hub",
+    "HubConfig",
+    "HubStats",
     "KeepaliveParams",
     "KeyedPool",
     "Lease",
     "LimitExceeded",
+    "LinkConfig",
     "Listener",
     "ListenerConfig",
     "LiveUdpConnection",

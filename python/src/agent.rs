@@ -1,0 +1,109 @@
+//! The agent of a tunnel.
+
+use crate::{
+    buffer::{self, call, completion, plain},
+    failure::Doing,
+    listener::Listener,
+    open::Operation,
+    queue::Queue,
+    runtime::{self, detached},
+};
+use pyo3::prelude::*;
+use trunkline::*;
+
+/// Stands for a cluster at its hubs.
+#[pyclass(frozen, module = "trunkline._native")]
+pub(crate) struct Agent {
+    handle: trunkline_agent_t,
+}
+
+fn doing(step: i32) -> Doing {
+    Doing { step, address: None }
+}
+
+#[pymethods]
+impl Agent {
+    #[new]
+    fn new(py: Python<'_>, json: &str) -> PyResult<Self> {
+        let handle = buffer::tunnel::agent(json).map_err(|failed| failed.raise(py))?;
+        runtime::in_use();
+        Ok(Self { handle })
+    }
+
+    /// Starts to wait for a tunnel to any hub; the event with `tag` has no value.
+    fn wait_ready(
+        &self,
+        py: Python<'_>,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        let to = completion(queue.handle, tag);
+        let blank = trunkline_op_t { h: 0 };
+        let op = call(blank, |op, err| {
+            trunkline_agent_wait_ready_async(self.handle, deadline_ns, Some(&to), op, err)
+        });
+        let doing = doing(TRUNKLINE_STEP_CONNECT);
+        Ok(Operation::of(op.map_err(|failed| failed.raise_while(py, doing))?))
+    }
+
+    /// The listener of connections without a target.
+    fn listener(&self, py: Python<'_>) -> PyResult<Listener> {
+        let blank = trunkline_listener_t { h: 0 };
+        let listener = call(blank, |out, err| trunkline_agent_listener(self.handle, out, err));
+        let doing = doing(TRUNKLINE_STEP_BIND);
+        Ok(Listener::of(listener.map_err(|failed| failed.raise_while(py, doing))?))
+    }
+
+    /// The counts, in the order of the header.
+    fn stats(&self, py: Python<'_>) -> PyResult<[u64; 11]> {
+        let s = buffer::tunnel::agent_stats(self.handle).map_err(|failed| failed.raise(py))?;
+        Ok([
+            s.links,
+            s.links_opened,
+            s.links_failed,
+            s.replaced,
+            s.active,
+            s.limit,
+            s.opened,
+            s.closed,
+            s.refused,
+            s.bytes_received,
+            s.bytes_sent,
+        ])
+    }
+
+    /// Starts to drain; the value of the event with `tag` is how many connections were cut.
+    fn drain(
+        &self,
+        py: Python<'_>,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        let to = completion(queue.handle, tag);
+        let blank = trunkline_op_t { h: 0 };
+        let op = call(blank, |op, err| {
+            trunkline_agent_drain_async(self.handle, deadline_ns, Some(&to), op, err)
+        });
+        let doing = doing(TRUNKLINE_STEP_DRAIN);
+        Ok(Operation::of(op.map_err(|failed| failed.raise_while(py, doing))?))
+    }
+
+    /// Closes everything; every descriptor is gone on return.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || plain(trunkline_agent_close(self.handle)))
+            .map_err(|failed| failed.raise(py))
+    }
+
+    /// Whether it was inherited over a fork.
+    fn is_inherited(&self) -> bool {
+        buffer::tunnel::agent_stats(self.handle).is_err_and(|failed| failed.is(TRUNKLINE_E_FORKED))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = trunkline_agent_free(self.handle);
+    }
+}

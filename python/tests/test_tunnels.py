@@ -1,0 +1,277 @@
+"""Agents and hubs for threads and for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import os
+import pickle
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+from support import PATIENCE, Thread, eventually, in_child, threads_wait
+
+import trunkline
+from trunkline import (
+    NEVER,
+    Agent,
+    AgentConfig,
+    AsyncAgent,
+    AsyncHub,
+    BackoffConfig,
+    Hub,
+    HubConfig,
+    LinkConfig,
+)
+
+TOKEN = "a token that is long enough"
+
+_names = itertools.count()
+
+
+def name() -> str:
+    return f"mem:tunnel-{os.getpid()}-{next(_names)}"
+
+
+def hub_config(**more: object) -> HubConfig:
+    return HubConfig(agents={"c1": [TOKEN]}, **more)  # type: ignore[arg-type]
+
+
+def agent_config(at: str, **more: object) -> AgentConfig:
+    return AgentConfig(cluster="c1", token=TOKEN, hubs=[at], **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(hub_config()) as hub:
+        yield hub
+
+
+@contextlib.contextmanager
+def agent_of(hub: Hub, **more: object) -> Iterator[Agent]:
+    with Agent(agent_config(hub.listen(name()), **more)) as agent:
+        agent.wait_ready(PATIENCE)
+        yield agent
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:0", "unix:@trunkline-python-tunnel", "mem"])
+def test_a_service_behind_a_tunnel_is_reached(hub: Hub, address: str) -> None:
+    at = hub.listen(name() if address == "mem" else address)
+    with Agent(agent_config(at)) as agent:
+        agent.wait_ready(PATIENCE)
+        with agent.listener() as listener:
+            assert listener.getsockname() == "tunnel:c1"
+            data = os.urandom(3 << 20)
+            with hub.dial("c1") as user, listener.accept() as served:
+                sending = Thread(user.sendall, data)
+                received = b""
+                while len(received) < len(data):
+                    received += served.recv(65536)
+                sending.result()
+                assert received == data
+                served.sendall(b"answer")
+                served.close()
+                assert user.recv(100) == b"answer"
+                assert user.recv(100) == b""
+    eventually(lambda: hub.stats().active == 0)
+    stats = agent.stats()
+    assert (stats.opened, stats.closed, stats.bytes_received) == (1, 1, len(data))
+    assert (hub.stats().opened, hub.stats().bytes_received) == (1, 6)
+
+
+def test_a_forward_and_a_target_lead_to_what_the_agent_allows(hub: Hub) -> None:
+    with trunkline.listen(name()) as app, trunkline.listen(name()) as other:
+        targets = [other.getsockname()]
+        with agent_of(hub, forward=app.getsockname(), targets=targets) as agent:
+            front = hub.forward("tcp://127.0.0.1:0", "c1")
+            with trunkline.connect(front) as client, app.accept() as server:
+                client.sendall(b"through")
+                assert server.recv(100) == b"through"
+            with hub.dial("c1", other.getsockname()) as user, other.accept() as server:
+                server.sendall(b"listed")
+                assert user.recv(100) == b"listed"
+            with pytest.raises(trunkline.ConfigError, match="does not allow"):
+                hub.dial("c1", "mem:not-listed")
+            with pytest.raises(trunkline.ConfigError, match="forward"):
+                agent.listener()
+    with pytest.raises(trunkline.ConfigError, match="allow_public_forwards"):
+        hub.forward("tcp://0.0.0.0:0", "c1")
+
+
+def test_who_does_not_prove_its_name_is_not_let_in_and_hears_why(hub: Hub) -> None:
+    at = hub.listen(name())
+    config = AgentConfig(cluster="c1", token="another token, long enough", hubs=[at])
+    with Agent(config) as agent:
+        eventually(lambda: agent.stats().links_failed > 0)
+        with pytest.raises(trunkline.ConnectTimeout) as caught:
+            agent.wait_ready(0.1)
+        assert "has not proved" in "".join(traceback.format_exception(caught.value))
+        assert (hub.stats().links, agent.stats().links) == (0, 0)
+        with pytest.raises(trunkline.ConnectError) as failed:
+            hub.dial("c1")
+        assert failed.value.retryable
+
+
+def test_tokens_are_never_shown() -> None:
+    agent = AgentConfig(cluster="c1", token=TOKEN, hubs=["mem:x"])
+    hub = hub_config()
+    for shown in (repr(agent), agent.to_json(), repr(hub), hub.to_json()):
+        assert TOKEN not in shown
+    with pytest.raises(trunkline.ConfigError) as caught:
+        Hub(HubConfig(agents={"c1": ["short-secret"]}))
+    assert "short-secret" not in str(caught.value)
+
+
+def test_a_bad_figure_is_named() -> None:
+    for config, field in (
+        (AgentConfig(cluster="a b", hubs=["mem:x"]), "cluster"),
+        (AgentConfig(cluster="c1", hubs=[]), "hubs"),
+        (AgentConfig(cluster="c1", hubs=["tcp://192.0.2.1:1"]), "hubs"),
+        (AgentConfig(cluster="c1", hubs=["mem:x"], targets=["tcp://x"]), r"targets\[0\]"),
+        (AgentConfig(cluster="c1", hubs=["mem:x"], link=LinkConfig(window=1)), "link.window"),
+    ):
+        with pytest.raises(trunkline.ConfigError, match=field):
+            Agent(config)
+    with pytest.raises(trunkline.ConfigError, match="dial_timeout"):
+        Hub(HubConfig(dial_timeout=timedelta(0)))
+
+
+def test_limits_hold_and_their_places_come_back() -> None:
+    with Hub(hub_config(max_connections=2)) as hub, agent_of(hub):
+        held = [hub.dial("c1"), hub.dial("c1")]
+        with pytest.raises(trunkline.LimitExceeded):
+            hub.dial("c1")
+        held.pop().close()
+        hub.dial("c1").close()
+        held.pop().close()
+
+
+def test_a_dial_waits_for_an_agent_if_it_is_told_to() -> None:
+    with Hub(hub_config(agent_wait=NEVER)) as hub:
+        at = hub.listen(name())
+        dialling = Thread(hub.dial, "c1")
+        threads_wait()
+        with Agent(agent_config(at)):
+            dialling.result().close()
+    with Hub(hub_config(agent_wait=NEVER)) as hub, pytest.raises(trunkline.ConnectTimeout):
+        hub.dial("c1", timeout=0.05)
+
+
+def test_a_drain_lets_finish_and_then_cuts(hub: Hub) -> None:
+    with agent_of(hub) as agent, agent.listener() as listener:
+        with hub.dial("c1") as user, listener.accept() as served:
+            draining = Thread(agent.drain, PATIENCE)
+            user.sendall(b"in flight")
+            assert served.recv(100) == b"in flight"
+            with pytest.raises(trunkline.Error):
+                while True:
+                    hub.dial("c1").close()
+            served.close()
+        assert draining.result() == 0
+    with agent_of(hub):
+        with hub.dial("c1") as cut:
+            assert hub.drain(0.05) == 1
+            with pytest.raises(trunkline.ClosedError):
+                cut.recv(1)
+        with pytest.raises(trunkline.ClosedError):
+            hub.dial("c1")
+
+
+def test_an_agent_comes_back_when_its_hub_does() -> None:
+    at = name()
+    soon = BackoffConfig(base_delay=timedelta(milliseconds=10))
+    with Agent(agent_config(at, backoff=soon)) as agent:
+        for round in range(3):
+            with Hub(hub_config(agent_wait=NEVER)) as hub:
+                hub.listen(at)
+                with hub.dial("c1") as user:
+                    user.sendall(b"x")
+                assert agent.stats().links_opened == round + 1
+            eventually(lambda: agent.stats().links == 0)
+
+
+def test_a_forgotten_end_is_told_of(hub: Hub) -> None:
+    forgotten = Hub()
+    with pytest.warns(ResourceWarning, match="unclosed <Hub open>"):
+        del forgotten
+        gc.collect()
+    agent = Agent(agent_config(hub.listen(name())))
+    agent.wait_ready(PATIENCE)
+    with pytest.warns(ResourceWarning, match="unclosed <Agent open>"):
+        del agent
+        gc.collect()
+    eventually(lambda: hub.stats().links == 0)
+
+
+def test_a_forked_child_leaves_the_tunnels_alone(hub: Hub) -> None:
+    with agent_of(hub) as agent, agent.listener() as listener:
+
+        def child() -> None:
+            for use in (hub.stats, agent.stats, agent.listener, lambda: hub.dial("c1")):
+                with pytest.raises(trunkline.ForkedError):
+                    use()
+            hub.close()
+            agent.close()
+
+        in_child(child)
+        with hub.dial("c1") as user, listener.accept() as served:
+            user.sendall(b"x")
+            assert served.recv(1) == b"x"
+
+
+def test_an_end_belongs_to_its_process(hub: Hub) -> None:
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(hub)
+    with agent_of(hub) as agent, pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(agent)
+
+
+@contextlib.asynccontextmanager
+async def async_tunnel() -> AsyncIterator[tuple[AsyncHub, AsyncAgent]]:
+    async with AsyncHub(hub_config()) as hub:
+        at = await hub.listen("tcp://127.0.0.1:0")
+        async with AsyncAgent(agent_config(at)) as agent:
+            await agent.wait_ready(PATIENCE)
+            yield hub, agent
+
+
+async def test_the_ends_of_a_loop_do_the_same() -> None:
+    async with async_tunnel() as (hub, agent), await agent.listener() as listener:
+        front = await hub.forward("tcp://127.0.0.1:0", "c1")
+
+        async def serve() -> None:
+            async with await listener.accept() as stream:
+                async for data in stream:
+                    await stream.send(data)
+
+        async def talk(n: int) -> None:
+            connecting = hub.dial("c1") if n % 2 else trunkline.async_connect(front)
+            async with await connecting as stream:
+                await stream.send(bytes([n]) * 10_000)
+                await stream.send_eof()
+                assert b"".join([data async for data in stream]) == bytes([n]) * 10_000
+
+        await asyncio.gather(*(serve() for _ in range(50)), *(talk(n) for n in range(50)))
+        assert await hub.drain(PATIENCE) == 0
+        assert await agent.drain(PATIENCE) == 0
+        stats = agent.stats()
+        assert (stats.opened, stats.bytes_received, stats.bytes_sent) == (50, 500_000, 500_000)
+        with pytest.raises(trunkline.ClosedError):
+            await hub.dial("c1")
+
+
+async def test_a_cancelled_dial_leaves_nothing_behind() -> None:
+    async with AsyncHub(hub_config(agent_wait=NEVER)) as hub:
+        dialling = asyncio.create_task(hub.dial("c1"))
+        await asyncio.sleep(0)
+        dialling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
+        at = await hub.listen(name())
+        async with AsyncAgent(agent_config(at)):
+            async with await hub.dial("c1"):
+                assert (hub.stats().active, hub.stats().opened) == (1, 1)
