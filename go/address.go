@@ -36,12 +36,17 @@ func parseAddr(text string, protocol uint32) net.Addr {
 	if rest, ok := strings.CutPrefix(text, "mem:"); ok {
 		return MemAddr(rest)
 	}
+	if rest, ok := strings.CutPrefix(text, "tunnel:"); ok {
+		return TunnelAddr(rest)
+	}
 	rest, isUnix := strings.CutPrefix(text, "unix:")
 	switch {
 	case isUnix || protocol == native.ProtocolUnix:
 		return &net.UnixAddr{Name: rest, Net: "unix"}
 	case protocol == native.ProtocolTCP || protocol == native.ProtocolTLS:
 		return &net.TCPAddr{}
+	case protocol == native.ProtocolTunnel:
+		return TunnelAddr("")
 	default:
 		return MemAddr("")
 	}

@@ -69,10 +69,10 @@ func (c *Conn) CloseRead() error {
 	return c.stream.shutdown(native.Readable)
 }
 
-// LocalAddr is the near end: a *net.TCPAddr, *net.UnixAddr or [MemAddr]; never nil.
+// LocalAddr is the near end: a *net.TCPAddr, *net.UnixAddr, [MemAddr] or [TunnelAddr]; never nil.
 func (c *Conn) LocalAddr() net.Addr { return c.stream.local }
 
-// RemoteAddr is the far end: a *net.TCPAddr, *net.UnixAddr or [MemAddr]; never nil.
+// RemoteAddr is the far end: a *net.TCPAddr, *net.UnixAddr, [MemAddr] or [TunnelAddr]; never nil.
 func (c *Conn) RemoteAddr() net.Addr { return c.stream.peer }
 
 // Tls is who the peer is and what was agreed with it; nil for a connection without TLS.

@@ -188,7 +188,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 // Close stops listening and wakes whoever waits. Connections that were accepted stay. Only the first call succeeds.
 func (l *Listener) Close() error { return l.acceptor.close() }
 
-// Addr is the address that is listened on: a *net.TCPAddr, *net.UnixAddr or [MemAddr].
+// Addr is the address that is listened on: a *net.TCPAddr, *net.UnixAddr, [MemAddr] or [TunnelAddr].
 func (l *Listener) Addr() net.Addr { return l.acceptor.address }
 
 // SetDeadline makes an Accept that waits at t, and all later ones, fail with os.ErrDeadlineExceeded. The zero time means never.

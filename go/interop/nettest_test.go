@@ -166,6 +166,47 @@ func TestLeasedStreamsAreConns(t *testing.T) {
 	})
 }
 
+// Both ends of what goes through a tunnel are net.Conns.
+func TestTunnelledStreamsAreConns(t *testing.T) {
+	onRuntime(t, func(t *testing.T, rt *trunkline.Runtime) {
+		ctx := context.Background()
+		token := trunkline.NewSecret("a token that is long enough")
+		hub, err := rt.NewHub(trunkline.HubConfig{Agents: map[string][]trunkline.Secret{"c1": {token}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := hub.Listen(ctx, "tcp://127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		agent, err := rt.NewAgent(trunkline.AgentConfig{Cluster: "c1", Token: token, Hubs: []string{"tcp://" + at.String()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := agent.WaitReady(ctx); err != nil {
+			t.Fatal(err)
+		}
+		listener, err := agent.Listener()
+		if err != nil {
+			t.Fatal(err)
+		}
+		nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
+			dialled, err := hub.DialContext(ctx, "c1")
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			accepted, err := listener.Accept()
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			return dialled, accepted, func() { dialled.Close(); accepted.Close() }, nil
+		})
+		listener.Close()
+		agent.Close()
+		hub.Close()
+	})
+}
+
 // A pool whose functions run, whose callers wait and whose leases are out leaves no goroutine behind.
 func TestAPoolLeavesNoGoroutineBehind(t *testing.T) {
 	onRuntime(t, func(t *testing.T, rt *trunkline.Runtime) {

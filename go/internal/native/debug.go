@@ -5,7 +5,7 @@ import "C"
 
 // Counts are the live objects of the process, by type.
 type Counts struct {
-	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools, TCPManagers, Jobs, Pools, Datagrams, UDPManagers, TLS, Channels, Calls uint64
+	Runtimes, Queues, Operations, Streams, Listeners, KeyedPools, TCPManagers, Jobs, Pools, Datagrams, UDPManagers, TLS, Channels, Calls, Agents, Hubs uint64
 }
 
 // DebugCounts counts the live objects; it walks the whole table.
@@ -28,6 +28,8 @@ func DebugCounts() Counts {
 		TLS:         uint64(c.tls),
 		Channels:    uint64(c.channels),
 		Calls:       uint64(c.calls),
+		Agents:      uint64(c.agents),
+		Hubs:        uint64(c.hubs),
 	}
 }
 

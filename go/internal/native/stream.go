@@ -29,6 +29,8 @@ const (
 	ProtocolUnix uint32 = C.TRUNKLINE_PROTOCOL_UNIX
 	ProtocolPipe uint32 = C.TRUNKLINE_PROTOCOL_PIPE
 	ProtocolTLS  uint32 = C.TRUNKLINE_PROTOCOL_TLS
+	// ProtocolTunnel is a logical connection through a tunnel.
+	ProtocolTunnel uint32 = C.TRUNKLINE_PROTOCOL_TUNNEL
 )
 
 // StreamStats are the counts of one stream.

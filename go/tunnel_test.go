@@ -1,0 +1,326 @@
+package trunkline
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var theToken = NewSecret("a token that is long enough")
+
+func newHub(t *testing.T, config HubConfig) *Hub {
+	t.Helper()
+	balanced(t)
+	config.Agents = map[string][]Secret{"c1": {theToken}}
+	h, err := NewHub(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+func newAgent(t *testing.T, h *Hub, address string, config AgentConfig) *Agent {
+	t.Helper()
+	at, err := h.Listen(soon(t), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme := at.Network() + ":"
+	if scheme == "tcp:" {
+		scheme = "tcp://"
+	}
+	config.Cluster, config.Token, config.Hubs = "c1", theToken, []string{scheme + at.String()}
+	a, err := NewAgent(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	if err := a.WaitReady(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func agentListener(t *testing.T, a *Agent) *Listener {
+	t.Helper()
+	l, err := a.Listener()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func dialCluster(t *testing.T, h *Hub) *Conn {
+	t.Helper()
+	conn, err := h.DialContext(soon(t), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*Conn)
+}
+
+func TestHTTPServesBehindATunnel(t *testing.T) {
+	for network, address := range addresses(t) {
+		if network == "tls" {
+			continue // a tunnel has none yet
+		}
+		t.Run(network, func(t *testing.T) {
+			h := newHub(t, HubConfig{})
+			a := newAgent(t, h, address, AgentConfig{})
+			l := agentListener(t, a)
+			body := make([]byte, 1<<20)
+			_, _ = rand.Read(body)
+			server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				got, err := io.ReadAll(r.Body)
+				if err != nil || !bytes.Equal(got, body) {
+					http.Error(w, "it came out otherwise", http.StatusBadRequest)
+					return
+				}
+				fmt.Fprintf(w, "%s for %s", got[:0], r.Host)
+			})}
+			go server.Serve(l)
+			defer server.Close()
+			transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return h.DialContext(ctx, "c1")
+			}}
+			defer transport.CloseIdleConnections()
+			client := &http.Client{Transport: transport, Timeout: patience}
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() {
+					response, err := client.Post("http://service.c1/", "", bytes.NewReader(body))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer response.Body.Close()
+					said, _ := io.ReadAll(response.Body)
+					if string(said) != " for service.c1" || response.StatusCode != http.StatusOK {
+						t.Errorf("got %d, %s", response.StatusCode, said)
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}
+
+func TestBothEndsOfATunnelHaveAddressesAndCount(t *testing.T) {
+	h := newHub(t, HubConfig{})
+	a := newAgent(t, h, "tcp://127.0.0.1:0", AgentConfig{})
+	l := agentListener(t, a)
+	if l.Addr() != TunnelAddr("c1") || l.Addr().Network() != "tunnel" {
+		t.Errorf("the listener is at %v", l.Addr())
+	}
+	user := dialCluster(t, h)
+	served, err := l.AcceptConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user.RemoteAddr() != TunnelAddr("c1") || served.LocalAddr() != TunnelAddr("c1") {
+		t.Errorf("the ends are %v and %v", user.RemoteAddr(), served.LocalAddr())
+	}
+	_, _ = user.Write([]byte("question"))
+	_ = user.CloseWrite()
+	if got, err := io.ReadAll(served); string(got) != "question" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	_, _ = served.Write([]byte("answer"))
+	served.Close()
+	if got, err := io.ReadAll(user); string(got) != "answer" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	user.Close()
+	eventually(t, func() error {
+		if stats := a.Stats(); stats.Closed != 1 || stats.BytesReceived != 8 || stats.BytesSent != 6 {
+			return fmt.Errorf("the agent counts %+v", stats)
+		}
+		if stats := h.Stats(); stats.Active != 0 || stats.Opened != 1 || stats.Links != 1 || stats.Clusters != 1 {
+			return fmt.Errorf("the hub counts %+v", stats)
+		}
+		return nil
+	})
+}
+
+func TestAForwardAndATargetLeadToWhatTheAgentAllows(t *testing.T) {
+	h := newHub(t, HubConfig{})
+	app, other := listening(t, "mem:"+t.Name()+"-app"), listening(t, "mem:"+t.Name()+"-other")
+	targets := []string{"mem:" + other.Addr().String()}
+	a := newAgent(t, h, "mem:"+t.Name(), AgentConfig{Forward: "mem:" + app.Addr().String(), Targets: targets})
+	front, err := h.Forward(soon(t), "tcp://127.0.0.1:0", "c1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := dial(t, front)
+	server, err := app.AcceptConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	_, _ = client.Write([]byte("through"))
+	got := make([]byte, 7)
+	if _, err := io.ReadFull(server, got); string(got) != "through" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	listed, err := h.DialTarget(soon(t), "c1", targets[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed.Close()
+	var known *Error
+	_, err = h.DialTarget(soon(t), "c1", "mem:not-listed")
+	if !errors.As(err, &known) || known.Kind != KindConfig || !strings.Contains(err.Error(), "does not allow") {
+		t.Errorf("got %v", err)
+	}
+	if _, err = h.Forward(soon(t), "tcp://0.0.0.0:0", "c1", ""); !errors.As(err, &known) || known.Kind != KindConfig {
+		t.Errorf("got %v", err)
+	}
+	if _, err = a.Listener(); !errors.As(err, &known) || known.Kind != KindConfig {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhoDoesNotProveItsNameIsNotLetInAndHearsWhy(t *testing.T) {
+	h := newHub(t, HubConfig{})
+	at, err := h.Listen(soon(t), "mem:"+t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := AgentConfig{Cluster: "c1", Token: NewSecret("another token, long enough"), Hubs: []string{"mem:" + at.String()}}
+	a, err := NewAgent(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	eventually(t, func() error {
+		if a.Stats().LinksFailed == 0 {
+			return errors.New("no attempt failed")
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := a.WaitReady(ctx); !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	_, err = h.DialContext(soon(t), "c1")
+	var known *Error
+	if !errors.As(err, &known) || known.Kind != KindConnect || !known.Retryable {
+		t.Errorf("got %v", err)
+	}
+	if h.Stats().Links != 0 || h.Stats().LinksRefused == 0 {
+		t.Errorf("got %+v", h.Stats())
+	}
+}
+
+func TestTokensAreNeverShown(t *testing.T) {
+	agent := AgentConfig{Cluster: "c1", Token: theToken}
+	hub := HubConfig{Agents: map[string][]Secret{"c1": {theToken}}}
+	agentJSON, _ := json.Marshal(agent)
+	hubJSON, _ := json.Marshal(hub)
+	shown := fmt.Sprintf("%v %+v %#v %s %v %+v %#v %s", agent, agent, agent, agentJSON, hub, hub, hub, hubJSON)
+	if strings.Contains(shown, theToken.Expose()) {
+		t.Error(shown)
+	}
+	_, err := NewHub(HubConfig{Agents: map[string][]Secret{"c1": {NewSecret("short-secret")}}})
+	if err == nil || strings.Contains(err.Error(), "short-secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLimitsOfATunnelHoldAndTheirPlacesComeBack(t *testing.T) {
+	h := newHub(t, HubConfig{MaxConnections: 1})
+	newAgent(t, h, "mem:"+t.Name(), AgentConfig{})
+	held := dialCluster(t, h)
+	if _, err := h.DialContext(soon(t), "c1"); !errors.Is(err, ErrLimitExceeded) {
+		t.Errorf("got %v", err)
+	}
+	held.Close()
+	dialCluster(t, h)
+}
+
+func TestAContextEndsADialAndNothingIsLeft(t *testing.T) {
+	h := newHub(t, HubConfig{AgentWait: Never})
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error)
+	go func() {
+		_, err := h.DialContext(ctx, "c1")
+		failed <- err
+	}()
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	newAgent(t, h, "mem:"+t.Name(), AgentConfig{})
+	dialCluster(t, h)
+	if stats := h.Stats(); stats.Opened != 1 {
+		t.Errorf("got %+v", stats)
+	}
+}
+
+func TestADrainOfATunnelLetsFinishAndThenCuts(t *testing.T) {
+	h := newHub(t, HubConfig{})
+	a := newAgent(t, h, "mem:"+t.Name(), AgentConfig{})
+	l := agentListener(t, a)
+	user := dialCluster(t, h)
+	served, err := l.AcceptConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	drained := make(chan error)
+	go func() {
+		cut, err := a.Drain(soon(t))
+		if cut != 0 {
+			err = fmt.Errorf("%d were cut", cut)
+		}
+		drained <- err
+	}()
+	_, _ = user.Write([]byte("in flight"))
+	user.Close()
+	if got, err := io.ReadAll(served); string(got) != "in flight" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	served.Close()
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	newAgent(t, h, "mem:"+t.Name()+"2", AgentConfig{})
+	left := dialCluster(t, h)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if cut, err := h.Drain(ctx); cut != 1 || err != nil {
+		t.Errorf("%d were cut, %v", cut, err)
+	}
+	if _, err := left.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := h.DialContext(soon(t), "c1"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOneListenerOfAnAgentAtATime(t *testing.T) {
+	h := newHub(t, HubConfig{})
+	a := newAgent(t, h, "mem:"+t.Name(), AgentConfig{})
+	first := agentListener(t, a)
+	if _, err := a.Listener(); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("got %v", err)
+	}
+	first.Close()
+	agentListener(t, a)
+}
