@@ -28,7 +28,7 @@ PARTS := $(strip test-rust \
 	$(if $(wildcard models/Cargo.toml),test-loom) \
 	$(if $(wildcard python/pyproject.toml),test-python) \
 	$(if $(wildcard go/go.mod),test-go) \
-	test-hello test-example test-killed)
+	test-hello test-example test-tunnel test-killed)
 
 WHEEL_SOURCES := $(shell git ls-files core ffi python Cargo.toml Cargo.lock 2>/dev/null)
 
@@ -96,6 +96,10 @@ test-hello: tools .venv/.wheel $(GO_READY) library ## The README's program in ea
 .PHONY: test-example
 test-example: tools .venv/.wheel $(GO_READY) library ## Connection management on real sockets, in four languages
 	examples/connection_management/run
+
+.PHONY: test-tunnel
+test-tunnel: tools .venv/.wheel $(GO_READY) library ## A hub in Go, an agent in Python, and HTTP through them
+	examples/tunnel/run
 
 .PHONY: test-killed
 test-killed: tools .venv/.wheel $(GO_READY) release ## A client of each language killed in mid-transfer: the counts stay exact
