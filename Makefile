@@ -133,6 +133,10 @@ fuzz: tools ## Every parser under cargo-fuzz, each for FUZZ_SECONDS (60)
 bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
 	$(CARGO) run --locked --release -p trunkline-benches --bin pipe -- $(BENCH)
 
+.PHONY: bench-l4
+bench-l4: tools ## The relay beside HAProxy and nginx (make peers): benches/RESULTS.md
+	$(CARGO) run --locked --release -p trunkline-benches --bin l4 -- $(BENCH)
+
 .PHONY: bench-pool
 bench-pool: tools .venv/.wheel $(GO_READY) release ## The pools beside those of Rust, Go and Python: benches/RESULTS.md
 	scripts/setup bench-tools
