@@ -25,6 +25,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
     def __init__(self) -> None:
         self.flaky = 0
         self.previous: list[str] = []
+        self.begun = threading.Event()
         self.ended = threading.Event()
 
     def service(self, details: Any) -> Any:
@@ -68,6 +69,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
     def hang(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         over = threading.Event()
         context.add_callback(over.set)
+        self.begun.set()
         over.wait(20)
         self.ended.set()
         return b""

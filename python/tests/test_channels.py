@@ -72,7 +72,7 @@ def test_a_status_is_an_exception_that_says_all_the_server_said(channel: Channel
 
 def test_a_timeout_ends_the_call_at_the_server_too(server: Served, channel: Channel) -> None:
     with pytest.raises(ChannelError) as caught:
-        channel.unary(HANG, b"", timeout=0.2)
+        channel.unary(HANG, b"", timeout=2)
     assert caught.value.status == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
     assert server[1].ended.wait(PATIENCE)
 
@@ -166,7 +166,7 @@ def test_leaving_a_call_cancels_it(server: Served, channel: Channel) -> None:
         call.send(b"")
         call.finish_sending()
         waiting = Thread(call.receive)
-        time.sleep(0.01)
+        assert server[1].begun.wait(PATIENCE)
     with pytest.raises(trunkline.ClosedError):
         waiting.result()
     assert server[1].ended.wait(PATIENCE)
@@ -272,7 +272,7 @@ async def test_a_cancelled_await_cancels_the_call(server: Served) -> None:
     async with AsyncChannel(server[0]) as channel:
         await channel.wait_ready(timeout=PATIENCE)
         task = asyncio.create_task(channel.unary(HANG, b""))
-        await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(server[1].begun.wait, PATIENCE)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
