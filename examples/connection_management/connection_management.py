@@ -23,13 +23,18 @@ def main() -> None:
     pool()
     errors()
     metrics()
-    print(f"bench    TCP {tcp:.0f} and UDP {udp:.0f} round trips/s of {SIZE} bytes through a relay")
+    print(
+        f"bench    TCP {tcp:.0f} and UDP {udp:.0f} round trips/s of {SIZE} bytes through a relay"
+    )
 
 
 def tcp_manager() -> float:
     """Relays under a limit; what exceeds it is refused before anything is started."""
     config = trunkline.TcpManagerConfig(max_connections=2)
-    with trunkline.listen("tcp://127.0.0.1:0") as server, trunkline.TcpConnectionManager(config) as manager:
+    with (
+        trunkline.listen("tcp://127.0.0.1:0") as server,
+        trunkline.TcpConnectionManager(config) as manager,
+    ):
         threading.Thread(target=serve, args=(server,)).start()
         front = manager.relay("tcp://127.0.0.1:0", server.getsockname())
         client = trunkline.connect(front)
@@ -59,10 +64,17 @@ def tcp_manager() -> float:
 
 def udp_manager() -> float:
     """A source has a session, which is listed, verified by its second question, killed by its number."""
-    config = trunkline.UdpManagerConfig(max_sessions=10, idle_timeout=timedelta(seconds=30))
-    with trunkline.bind("udp://127.0.0.1:0") as server, trunkline.UdpConnectionManager(config) as manager:
+    config = trunkline.UdpManagerConfig(
+        max_sessions=10, idle_timeout=timedelta(seconds=30)
+    )
+    with (
+        trunkline.bind("udp://127.0.0.1:0") as server,
+        trunkline.UdpConnectionManager(config) as manager,
+    ):
         threading.Thread(target=answer, args=(server,)).start()
-        host, _, port = manager.relay("udp://127.0.0.1:0", server.address)[6:].rpartition(":")
+        host, _, port = manager.relay("udp://127.0.0.1:0", server.address)[
+            6:
+        ].rpartition(":")
         with trunkline.bind("udp://127.0.0.1:0") as client:
             started = time.monotonic()
             for _ in range(TRIPS):
@@ -71,8 +83,12 @@ def udp_manager() -> float:
             rate = TRIPS / (time.monotonic() - started)
         [session] = manager.live()
         stats = manager.stats()
-        print(f"UDP      {stats.active} session, verified: {str(session.verified).lower()}")
-        print(f"UDP      {stats.datagrams_received} datagrams came, {stats.dropped} dropped")
+        print(
+            f"UDP      {stats.active} session, verified: {str(session.verified).lower()}"
+        )
+        print(
+            f"UDP      {stats.datagrams_received} datagrams came, {stats.dropped} dropped"
+        )
         manager.kill(session.id)
         try:
             manager.kill(session.id)
@@ -127,7 +143,10 @@ def metrics() -> None:
         found = (metric for metric in snapshot if metric.name == name)
         return sum(metric.value for metric in found if wanted <= metric.labels.items())
 
-    opened, closed = total("trunkline_connections_opened_total"), total("trunkline_connections_closed_total")
+    opened, closed = (
+        total("trunkline_connections_opened_total"),
+        total("trunkline_connections_closed_total"),
+    )
     print(f"metrics  UDP sessions opened {opened:.0f}, closed {closed:.0f}")
 
 
