@@ -140,9 +140,11 @@ fn pick(shared: &Shared, cluster: &str, tried: &[LinkId]) -> Option<(LinkId, Arc
     shared.registry.lock().pick(cluster, tried, |member| member.carrier.load())
 }
 
-/// The books of the cluster; waits for an agent, as far as the configuration says.
+/// The books of the cluster; waits for an agent that was welcomed already, and for another as far as the
+/// configuration says.
 async fn books(shared: &Shared, wanted: &Wanted) -> Result<Books, ConnectionError> {
     let look = || shared.registry.lock().books(&wanted.cluster);
+    shared.welcomed.settled(&wanted.cluster, || look().is_some()).await;
     if let Some(books) = look() {
         return Ok(books);
     }

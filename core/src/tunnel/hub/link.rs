@@ -4,6 +4,7 @@ use super::{
     accept::Incoming,
     registry::LinkId,
     shared::{Member, Shared, clock},
+    welcome::OnItsWay,
 };
 use crate::{
     address::Address,
@@ -53,8 +54,8 @@ async fn serve(shared: Arc<Shared>, stream: Stream, hearing: Permit) {
     };
     drop(hearing);
     match greeted {
-        Ok(Ok(Greeted { hello, link, driver, permit })) => {
-            run(&shared, &hello, link, driver).await;
+        Ok(Ok(Greeted { hello, link, driver, permit, on_its_way })) => {
+            run(&shared, &hello, link, driver, on_its_way).await;
             drop(permit);
         }
         refused => {
@@ -73,11 +74,12 @@ async fn serve(shared: Arc<Shared>, stream: Stream, hearing: Permit) {
     }
 }
 
-struct Greeted {
+struct Greeted<'a> {
     hello: Hello,
     link: Link,
     driver: Driver,
     permit: Permit,
+    on_its_way: OnItsWay<'a>,
 }
 
 enum TurnedAway {
@@ -93,7 +95,7 @@ impl From<ConnectionError> for TurnedAway {
     }
 }
 
-async fn greet(shared: &Shared, stream: Stream) -> Result<Greeted, TurnedAway> {
+async fn greet(shared: &Shared, stream: Stream) -> Result<Greeted<'_>, TurnedAway> {
     let hello = match greet::hear(&stream).await? {
         Ok(hello) => hello,
         Err(malformed) => {
@@ -116,15 +118,23 @@ async fn greet(shared: &Shared, stream: Stream) -> Result<Greeted, TurnedAway> {
         greet::answer(&stream, Verdict::Full, "this hub has as many agents as it may").await?;
         return Err(TurnedAway::Told);
     };
+    let on_its_way = shared.welcomed.expect(&hello.cluster);
     greet::answer(&stream, Verdict::Welcome, "").await?;
     let (link, driver) =
         native::connect(stream, shared.limits()).await.map_err(TurnedAway::Http)?;
-    Ok(Greeted { hello, link, driver, permit })
+    Ok(Greeted { hello, link, driver, permit, on_its_way })
 }
 
-async fn run(shared: &Arc<Shared>, hello: &Hello, link: Link, driver: Driver) {
+async fn run(
+    shared: &Arc<Shared>,
+    hello: &Hello,
+    link: Link,
+    driver: Driver,
+    on_its_way: OnItsWay<'_>,
+) {
     let link = Arc::new(link);
     let (joined, replaced) = Joined::new(shared, hello, &link);
+    drop(on_its_way);
     let mut driver = pin!(driver.run());
     // `Some` once the driver is done, which must not be asked again.
     let over = tokio::select! {

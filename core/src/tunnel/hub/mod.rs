@@ -7,6 +7,7 @@ mod link;
 mod registry;
 mod shared;
 mod stats;
+mod welcome;
 
 pub use stats::HubStats;
 

@@ -1,6 +1,6 @@
 //! What a hub and its tasks have in common. The tasks hold this, and never the hub itself.
 
-use super::registry::Registry;
+use super::{registry::Registry, welcome::Welcomed};
 use crate::{
     address::Address,
     budget::Budget,
@@ -26,6 +26,8 @@ pub(super) struct Shared {
     pub(super) registry: Mutex<Registry<Arc<Member>, Books>>,
     /// A link was registered.
     pub(super) joined: Notify,
+    /// Links that will be.
+    pub(super) welcomed: Welcomed,
     /// Logical connections, over all clusters.
     pub(super) connections: Budget,
     /// Agents that have not proved their name yet.
@@ -71,6 +73,7 @@ impl Shared {
             authenticator,
             registry: Mutex::new(Registry::new(config.policy)),
             joined: Notify::new(),
+            welcomed: Welcomed::default(),
             connections: Budget::new(u64::from(config.max_connections)),
             hellos: Budget::new(u64::from(config.max_hellos)),
             agents: Budget::new(u64::from(config.max_agents)),
