@@ -85,6 +85,11 @@ impl Sessions {
         }
     }
 
+    /// Makes room for a new session before it begins, so that the cap is kept while an old one is on its way out.
+    pub(super) fn make_room_among_unverified(&self) {
+        while self.unverified.size() >= self.unverified.max_size() && self.unverified.evict() {}
+    }
+
     /// An unverified session that was used least recently makes room; says whether there was one.
     pub(super) fn make_room(&self) -> bool {
         self.unverified.evict()

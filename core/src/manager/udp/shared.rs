@@ -93,6 +93,7 @@ impl Shared {
 
     /// Makes a session with a task of its own, which makes its upstream. The caller puts it among the sessions.
     pub(super) fn begin(self: &Arc<Self>, plan: Plan) -> Result<Arc<Session>, ConnectionError> {
+        self.sessions.make_room_among_unverified();
         let permit = match self.budget.try_acquire() {
             None if self.sessions.make_room() => self.budget.try_acquire(),
             permit => permit,
