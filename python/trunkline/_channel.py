@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from ._config import ConnectionConfig
 
+    _Compression: TypeAlias = Literal["gzip", "deflate"]
+
 __all__ = ["AsyncCall", "AsyncChannel", "Call", "Channel", "ChannelState", "Response"]
 
 Metadata: TypeAlias = Sequence[tuple[str, bytes | str]]
-Compression: TypeAlias = Literal["gzip", "deflate"]
 _Start: TypeAlias = Callable[[_native.Queue, int], _native.Operation]
 
 # TRUNKLINE_CALL_* of the header.
@@ -59,7 +60,7 @@ def _terms(
     timeout: float | None,
     metadata: Metadata,
     wait_for_ready: bool | None,
-    compression: Compression | None,
+    compression: _Compression | None,
     max_reply: int,
 ) -> Terms:
     flags = _COMPRESSION[compression]
@@ -189,7 +190,7 @@ class Channel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
+        compression: _Compression | None = None,
         max_reply: int = 0,
     ) -> Response:
         """Calls a method with one message, and waits for one.
@@ -217,7 +218,7 @@ class Channel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
+        compression: _Compression | None = None,
         max_reply: int = 0,
     ) -> Call:
         """Begins a call with any number of messages each way, without waiting for the server.
@@ -273,7 +274,7 @@ class AsyncChannel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
+        compression: _Compression | None = None,
         max_reply: int = 0,
     ) -> Response:
         """Like :meth:`Channel.unary`."""
@@ -287,7 +288,7 @@ class AsyncChannel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
+        compression: _Compression | None = None,
         max_reply: int = 0,
     ) -> AsyncCall:
         """Like :meth:`Channel.stream`; never waits."""

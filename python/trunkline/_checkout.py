@@ -107,7 +107,7 @@ class Targets:
 
 
 def supply(
-    connect: object,
+    connect: Any,
     check: Callable[[Any], Any] | None,
     reset: Callable[[Any], Any] | None,
     close: Callable[[Any], Any] | None,

@@ -44,7 +44,7 @@ _LentStream.__qualname__ = _LentStream.__name__ = "AsyncStream"
 class LoopCore(Core[C], Generic[C]):
     """The core of a :class:`trunkline.AsyncPool`."""
 
-    lent_stream = _LentStream
+    lent_stream: Callable[[_native.Stream], Any] = _LentStream
     own_stream = AsyncStream
 
     def __init__(self, figures: Figures, supply: Hooks | Targets) -> None:

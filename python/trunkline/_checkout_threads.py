@@ -15,7 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from . import _errors, _native
 from ._checkout import CHECK, CLOSE, CONNECT, Core, Hooks, Targets, Timeout, deadline_of
@@ -119,7 +119,7 @@ class _Workers:
 class ThreadCore(Core[C], Generic[C]):
     """The core of a :class:`trunkline.Pool`."""
 
-    lent_stream = _LentStream
+    lent_stream: Callable[[_native.Stream], Any] = _LentStream
     own_stream = Stream
 
     def __init__(self, figures: Figures, supply: Hooks | Targets) -> None:

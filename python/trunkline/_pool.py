@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from ._types import Event
 
+    _WhenFull: TypeAlias = Literal["reject", "evict_lru", "evict_oldest", "wait"]
+
 __all__ = ["AsyncKeyedPool", "KeyedPool", "PoolCloseReason", "PoolStats"]
 
 K = TypeVar("K", bound=Hashable)
@@ -40,8 +42,6 @@ _log = logging.getLogger("trunkline")
 
 # How long an exit waits for a hook that is running, seconds.
 _STOP_LIMIT: Final = 1.0
-
-_WhenFull: TypeAlias = Literal["reject", "evict_lru", "evict_oldest", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
