@@ -25,8 +25,7 @@ def supply() -> AsyncSupply:
 @pytest.fixture(autouse=True)
 async def _no_task_is_left() -> AsyncIterator[None]:
     yield
-    while len(asyncio.all_tasks()) > 1:
-        await asyncio.sleep(0)
+    await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
 def pool_of(supply: AsyncSupply, **figures: Any) -> AsyncPool[Connection]:
