@@ -110,7 +110,7 @@ static void a_value_inserted_meanwhile_stays(void) {
 static void a_deadline_ends_the_wait_and_the_making(void) {
   Closed closed;
   trunkline_keyed_pool_t pool = new_pool("", &closed);
-  trunkline_job_t slow = job_for(pool, "a", in_ms(20)), next;
+  trunkline_job_t slow = job_for(pool, "a", in_ms(300)), next;
   trunkline_error_t *err = NULL;
   uint64_t value;
   GIVES(TRUNKLINE_E_TIMEOUT, ask(pool, "a", 1, &value, &next));

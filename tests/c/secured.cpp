@@ -58,6 +58,8 @@ void managers_and_pools_are_secured(const std::string &folder) {
   size_t n = 0;
   OK(trunkline_stream_read(lent, &byte, 1, in_ms(10000), &n));
   CHECK(n == 1 && byte == 'x', "from the plain end through TLS to who holds the lease");
+  lease.release();
+  CHECK(pool.close() == 0, "every connection is closed");
 }
 
 }  // namespace
@@ -69,5 +71,6 @@ int main() {
   streams_are_secured(folder);
   failures_tell_whose_fault_it_is(folder);
   managers_and_pools_are_secured(folder);
+  leave();
   return 0;
 }

@@ -229,5 +229,6 @@ int main(void) {
   a_failure_says_whose_fault_it_is();
   what_is_wrong_with_a_document_is_named();
   managers_and_pools_use_it();
+  leave();
   return 0;
 }
