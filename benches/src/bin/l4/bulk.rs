@@ -12,7 +12,7 @@ use std::{
 };
 use trunkline_benches::{Bench, Goal, Must, now, pinned};
 
-const TOTAL: u64 = 4 << 30;
+const TOTAL: u64 = 512 << 20;
 /// What is sent at one time, again and again from the same memory.
 const CHUNK: usize = 1 << 20;
 
