@@ -3,30 +3,32 @@
 
 use std::{fs, path::Path};
 
-/// Pages whose promises each name the test that shows them.
-const PAGES: [&str; 6] = [
-    "docs/seeds.md",
-    "docs/pools.md",
-    "docs/managers.md",
-    "docs/grpc.md",
-    "docs/tunnel.md",
-    "SECURITY.md",
+/// Pages whose promises each name the test that shows them, and how many names there are at least.
+const PAGES: [(&str, usize); 6] = [
+    ("docs/seeds.md", 30),
+    ("docs/pools.md", 30),
+    ("docs/managers.md", 30),
+    ("docs/grpc.md", 30),
+    ("docs/tunnel.md", 20),
+    ("SECURITY.md", 30),
 ];
 
 #[test]
 fn every_test_that_a_page_names_exists() {
-    PAGES.into_iter().for_each(check);
+    for (page, least) in PAGES {
+        check(page, least);
+    }
 }
 
 /// Each name in `code` of the form file::test is that of a test in that file.
-fn check(page: &str) {
+fn check(page: &str, least: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join(page)).unwrap();
     // Code in blocks of its own is no name.
     let prose = text.split("```").step_by(2).collect::<String>();
     let named: Vec<_> =
         prose.split('`').skip(1).step_by(2).filter_map(|s| s.split_once("::")).collect();
-    assert!(named.len() > 20, "{page} names only {} tests", named.len());
+    assert!(named.len() > least, "{page} names only {} tests", named.len());
     let is_missing = |(file, test): &&(&str, &str)| {
         let source = fs::read_to_string(root.join(file)).unwrap_or_default();
         *file != "file"
