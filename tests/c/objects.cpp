@@ -500,6 +500,7 @@ void pools_lend_streams_too() {
   CHECK(pool.acquire().value() == first, "the same");
   far = trunkline::Stream();
   CHECK(pool.acquire().value() != first, "its peer is gone");
+  CHECK(pool.close() == 0, "every stream is closed");
 }
 
 }  // namespace

@@ -310,7 +310,7 @@ static void streams_are_lent_while_the_peer_keeps_them(void) {
   trunkline_pool_t pool;
   trunkline_leased_t leased;
   trunkline_stream_t near, far, detached;
-  uint64_t first;
+  uint64_t first, left = 9;
   OK(trunkline_pool_open(default_runtime(), NULL, 0, &address, 1, &pool, NULL));
   leased = acquire(pool);
   first = leased.value;
@@ -328,6 +328,8 @@ static void streams_are_lent_while_the_peer_keeps_them(void) {
   OK(trunkline_pool_detach(pool, leased.lease, &detached.h));
   OK(trunkline_stream_free(far));
   OK(trunkline_listener_accept(listener, NEVER, &far, NULL));
+  OK(trunkline_pool_close(pool, in_ms(20000), &left, NULL));
+  CHECK(left == 0, "what is detached is not the pool's");
   OK(trunkline_pool_free(pool));
   say(detached, "still there");
   hears(far, "still there");

@@ -187,6 +187,7 @@ static void managers_and_pools_use_it(void) {
   trunkline_event_t event;
   trunkline_op_t op;
   trunkline_cq_t cq;
+  uint64_t left = 9;
   size_t n;
   document(json, sizeof json, "off", 0);
   tls = tls_of(json);
@@ -214,6 +215,8 @@ static void managers_and_pools_use_it(void) {
   trunkline_event_dispose(&event);
   OK(trunkline_cq_shutdown(cq));
   OK(trunkline_cq_free(cq));
+  OK(trunkline_pool_close(pool, in_ms(10000), &left, NULL)); /* freeing alone would close the stream in a while */
+  CHECK(left == 0, "the stream is closed");
   OK(trunkline_pool_free(pool));
   OK(trunkline_tcp_manager_close(manager));
   OK(trunkline_tcp_manager_free(manager));
