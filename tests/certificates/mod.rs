@@ -38,8 +38,13 @@ impl Authority {
 
     /// For `names` and a URI.
     pub(crate) fn issue_uri(&self, names: &[&str], uri: &str) -> Issued {
-        let uri = SanType::URI(uri.try_into().unwrap());
-        self.issue_with(names, |params| params.subject_alt_names.push(uri))
+        self.issue_uris(names, &[uri])
+    }
+
+    /// For `names` and some URIs.
+    pub(crate) fn issue_uris(&self, names: &[&str], uris: &[&str]) -> Issued {
+        let uris = uris.iter().map(|&uri| SanType::URI(uri.try_into().unwrap()));
+        self.issue_with(names, |params| params.subject_alt_names.extend(uris))
     }
 
     /// Its time was over in 2021.

@@ -67,7 +67,7 @@ impl Building<'_> {
                 (builder.with_client_auth_cert(own.chain, own.key).map_err(unfit)?, expires)
             }
         };
-        built.alpn_protocols = alpn(&client.alpn);
+        built.alpn_protocols = in_bytes(&client.alpn);
         built.resumption = Resumption::disabled();
         Ok((Arc::new(built), expires))
     }
@@ -88,7 +88,7 @@ impl Building<'_> {
             }
         };
         let mut built = builder.with_single_cert(own.chain, own.key).map_err(unfit)?;
-        built.alpn_protocols = alpn(&server.alpn);
+        built.alpn_protocols = in_bytes(&server.alpn);
         built.session_storage = Arc::new(NoServerSessionStorage {});
         built.send_tls13_tickets = 0;
         Ok((Arc::new(built), expires))
@@ -111,6 +111,7 @@ impl Building<'_> {
     }
 }
 
-fn alpn(names: &[String]) -> Vec<Vec<u8>> {
+/// Application protocols as rustls takes them.
+pub(crate) fn in_bytes(names: &[String]) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.as_bytes().to_vec()).collect()
 }

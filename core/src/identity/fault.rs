@@ -1,12 +1,23 @@
 //! Decides whose fault a failure of rustls is.
 
 use crate::error::{TlsFailure, TlsFault};
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 /// What `error` of a connection means to the caller.
 pub(crate) fn failure(error: Error) -> TlsFailure {
-    TlsFailure::new(fault(&error), error)
+    let fault = fault(&error);
+    match error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            TlsFailure::new(fault, NoTls(error))
+        }
+        error => TlsFailure::new(fault, error),
+    }
 }
+
+/// The peer speaks something else, as one does who expects no TLS at this address.
+#[derive(Debug, thiserror::Error)]
+#[error("what the peer sends is no TLS: it may expect none at this address")]
+struct NoTls(#[source] Error);
 
 fn fault(error: &Error) -> TlsFault {
     match error {

@@ -22,5 +22,6 @@ mod tests;
 mod tls;
 mod watch;
 
+pub(crate) use build::in_bytes;
 pub(crate) use fault::failure;
 pub use tls::Tls;

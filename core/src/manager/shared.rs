@@ -155,7 +155,8 @@ impl Shared {
     /// Listens under the limit; what is accepted is counted.
     pub(super) async fn bind(&self, address: &Address) -> Result<Listener, ConnectionError> {
         self.check_open(Step::Bind)?;
-        let options = ListenOptions { tcp: self.config.tcp, budget: Some(self.budget.clone()) };
+        let budget = Some(self.budget.clone());
+        let options = ListenOptions { tcp: self.config.tcp, budget, ..Default::default() };
         let admission = Arc::clone(&self.live) as Arc<dyn Admission>;
         self.network.listen_admitting(address, &options, Some(admission)).await
     }

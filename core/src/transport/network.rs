@@ -10,7 +10,7 @@ use super::{
 use crate::{
     address::Address,
     budget::Budget,
-    config::{PipeConfig, TcpConfig, TlsConfig},
+    config::{ClientAuth, PipeConfig, TcpConfig, TlsConfig},
     context::{ConnectionContext, ConnectionId, Direction, Protocol},
     error::{ConnectionError, Place, Step},
     events::Events,
@@ -47,6 +47,8 @@ pub struct ConnectOptions {
     pub tcp: TcpConfig,
     /// For `mem:` addresses: the pipe is made by the side that connects.
     pub pipe: PipeConfig,
+    /// For `tls://` addresses: application protocols in place of those of the TLS configuration, the preferred one first.
+    pub alpn: Option<Vec<String>>,
 }
 
 /// How to listen.
@@ -56,6 +58,8 @@ pub struct ListenOptions {
     pub tcp: TcpConfig,
     /// Takes a permit before each accept; excess waits in the backlog. `None` limits nothing.
     pub budget: Option<Budget>,
+    /// For `tls://` addresses: application protocols in place of those of the TLS configuration, the preferred one first.
+    pub alpn: Option<Vec<String>>,
 }
 
 impl Network {
@@ -118,6 +122,12 @@ impl Network {
                 "must be given to listen on a tls:// address",
             )),
         }
+    }
+
+    /// Whether listeners on `tls://` addresses ask clients who they are.
+    pub(crate) fn asks_clients(&self) -> bool {
+        let Secured::By(tls) = &self.tls else { return false };
+        tls.config().server.as_ref().is_some_and(|server| server.client_auth != ClientAuth::Off)
     }
 
     /// The runtime that everything made here runs on.
@@ -257,13 +267,15 @@ impl Network {
             Address::Tls(literal) => {
                 check_port(literal.port())?;
                 let tcp = tcp::connect(vec![*literal], &options.tcp);
-                self.tls_stream(tcp.await.map_err(failed(Step::Connect))?, address).await
+                let tcp = tcp.await.map_err(failed(Step::Connect))?;
+                self.tls_stream(tcp, address, options).await
             }
             Address::TlsName { host, port } => {
                 check_port(*port)?;
                 let found = tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?;
                 let tcp = tcp::connect(found, &options.tcp);
-                self.tls_stream(tcp.await.map_err(failed(Step::Connect))?, address).await
+                let tcp = tcp.await.map_err(failed(Step::Connect))?;
+                self.tls_stream(tcp, address, options).await
             }
             Address::Unix(_) | Address::Abstract(_) => {
                 let unix = unix::connect(address).await.map_err(failed(Step::Connect))?;
@@ -282,11 +294,12 @@ impl Network {
         &self,
         tcp: tokio::net::TcpStream,
         address: &Address,
+        options: &ConnectOptions,
     ) -> Result<Stream, ConnectionError> {
         let source = tcp.local_addr().ok().map(|address| Address::from(address).with_tls());
         let reached = tcp.peer_addr().map(|address| Address::from(address).with_tls());
         let tls = self.client_tls().await?;
-        let terms = tls::Terms::new(&tls, &self.runtime);
+        let terms = tls::Terms::new(&tls, &self.runtime, options.alpn.as_deref());
         let transport = tls::connect(Box::new(tcp), address, &tls, terms).await?;
         let reached = reached.unwrap_or_else(|_| address.clone());
         Ok(self.dialled(Protocol::Tls, transport, source, &reached))
@@ -485,7 +498,7 @@ impl Network {
             address: bound.clone(),
             budget: options.budget.clone(),
             events: self.events.clone(),
-            terms: tls::Terms::new(&tls, &self.runtime),
+            terms: tls::Terms::new(&tls, &self.runtime, options.alpn.as_deref()),
         };
         Ok((bound, TlsListener::new(Box::new(socket), tls, surroundings)?))
     }

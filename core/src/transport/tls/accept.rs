@@ -14,7 +14,6 @@ use crate::{
     identity::Tls,
 };
 use parking_lot::Mutex;
-use rustls::ServerConnection;
 use std::{
     collections::{HashMap, VecDeque},
     future::poll_fn,
@@ -200,8 +199,7 @@ impl Shared {
         permit: Option<Permit>,
         place: OwnedSemaphorePermit,
     ) {
-        let server = self.tls.server().ok().and_then(|config| ServerConnection::new(config).ok());
-        let Some(server) = server else { return };
+        let Ok(server) = self.surroundings.terms.server(&self.tls) else { return };
         let handshake = Handshake::new(accepted.transport, server.into());
         let cell = Arc::new(Mutex::new(Some(handshake)));
         let id = {

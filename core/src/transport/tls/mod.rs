@@ -21,16 +21,18 @@ use super::Transport;
 use crate::{
     address::Address,
     error::{ConnectionError, Place, Step},
-    identity::{Tls, failure},
+    identity::{Tls, failure, in_bytes},
 };
 use handshake::Handshake;
-use rustls::{ClientConnection, pki_types::ServerName};
-use std::{io, time::Duration};
+use rustls::{ClientConnection, ServerConnection, pki_types::ServerName};
+use std::{io, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
-/// How a TLS stream goes on after its handshake.
+/// What a handshake agrees on beside the configuration, and how the stream goes on after it.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
+    /// Application protocols in place of those of the configuration.
+    alpn: Option<Vec<Vec<u8>>>,
     /// Where what is left to be sent is sent from.
     pub(super) runtime: Handle,
     /// For what is left to be sent when the stream is closed.
@@ -38,8 +40,31 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn new(tls: &Tls, runtime: &Handle) -> Self {
-        Self { runtime: runtime.clone(), close_timeout: tls.config().close_timeout }
+    pub(super) fn new(tls: &Tls, runtime: &Handle, alpn: Option<&[String]>) -> Self {
+        let close_timeout = tls.config().close_timeout;
+        Self { alpn: alpn.map(in_bytes), runtime: runtime.clone(), close_timeout }
+    }
+
+    /// The server's side of the next handshake.
+    fn server(&self, tls: &Tls) -> Result<ServerConnection, ConnectionError> {
+        let mut config = tls.server()?;
+        if let Some(alpn) = &self.alpn {
+            Arc::make_mut(&mut config).alpn_protocols.clone_from(alpn);
+        }
+        let unfit = |error| ConnectionError::tls(failure(error), Place::at(Step::Accept));
+        ServerConnection::new(config).map_err(unfit)
+    }
+
+    /// The client's side of the next handshake, with a server of this name.
+    fn client(
+        &self,
+        tls: &Tls,
+        name: ServerName<'static>,
+    ) -> Result<ClientConnection, ConnectionError> {
+        let config = tls.client()?;
+        let alpn = self.alpn.clone().unwrap_or_else(|| config.alpn_protocols.clone());
+        let unfit = |error| ConnectionError::tls(failure(error), Place::at(Step::Connect));
+        ClientConnection::new_with_alpn(config, name, alpn).map_err(unfit)
     }
 }
 
@@ -60,8 +85,7 @@ pub(super) async fn connect(
         ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
         _ => None,
     };
-    let connection = ClientConnection::new(tls.client()?, name)
-        .map_err(|error| ConnectionError::tls(failure(error), at()))?;
+    let connection = terms.client(tls, name)?;
     let mut handshake = Handshake::new(inner, connection.into());
     match std::future::poll_fn(|cx| handshake.poll(cx)).await {
         Ok(()) => Ok(Box::new(handshake.finish(asked, terms))),

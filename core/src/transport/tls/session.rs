@@ -35,6 +35,20 @@ impl TlsSession {
             peer_certificates: certificates.iter().map(|der| der.to_vec()).collect(),
         }
     }
+
+    /// Whether the peer's certificate is for `name`: as its only URI, such as a SPIFFE id, where `name` has a scheme; else
+    /// as one of its DNS names. Both to the letter, but for the case of a DNS name: a wildcard in a certificate names
+    /// nobody.
+    pub fn is_peer_named(&self, name: &str) -> bool {
+        let Some(der) = self.peer_certificates.first() else { return false };
+        let der = CertificateDer::from(der.as_slice());
+        let Ok(certificate) = EndEntityCert::try_from(&der) else { return false };
+        if name.contains("://") {
+            let mut uris = certificate.valid_uri_names();
+            return uris.next() == Some(name) && uris.next().is_none();
+        }
+        certificate.valid_dns_names().any(|dns| dns.eq_ignore_ascii_case(name))
+    }
 }
 
 fn server_name(tls: &Connection, asked: Option<String>) -> Option<String> {

@@ -39,7 +39,7 @@ async fn accept(inner: Box<dyn Transport>, tls: &Tls) -> io::Result<Box<dyn Tran
     let server = ServerConnection::new(tls.server().unwrap()).unwrap();
     let mut handshake = Handshake::new(inner, server.into());
     std::future::poll_fn(|cx| handshake.poll(cx)).await?;
-    Ok(Box::new(handshake.finish(None, Terms::new(tls, &Handle::current()))))
+    Ok(Box::new(handshake.finish(None, Terms::new(tls, &Handle::current(), None))))
 }
 
 fn address() -> Address {
@@ -54,7 +54,7 @@ fn stream(network: &Network, transport: Box<dyn Transport>) -> Stream {
 async fn secured(near: Box<dyn Transport>, far: Box<dyn Transport>) -> (Stream, Stream) {
     let (network, tls) = (Network::new(Handle::current()), tls());
     let address = address();
-    let terms = Terms::new(&tls, &Handle::current());
+    let terms = Terms::new(&tls, &Handle::current(), None);
     let (near, far) = tokio::join!(connect(near, &address, &tls, terms), accept(far, &tls));
     (stream(&network, near.unwrap()), stream(&network, far.unwrap()))
 }
@@ -131,7 +131,7 @@ async fn cut_off(how: CutHow, after: u64) -> (Stream, Stream) {
         let near = faulty(near, FaultConfig { read, ..FaultConfig::default() });
         let (network, tls) = (Network::new(Handle::current()), tls());
         let address = address();
-        let terms = Terms::new(&tls, &Handle::current());
+        let terms = Terms::new(&tls, &Handle::current(), None);
         let both = async {
             tokio::join!(connect(near, &address, &tls, terms), accept(Box::new(far), &tls))
         };
@@ -167,7 +167,7 @@ async fn a_peer_that_leaves_in_the_handshake_failed_to_connect_and_may_be_tried_
     let (near, far) = pipe(1000);
     drop(far);
     let tls = tls();
-    let terms = Terms::new(&tls, &Handle::current());
+    let terms = Terms::new(&tls, &Handle::current(), None);
     let error = connect(Box::new(near), &address(), &tls, terms).await.unwrap_err();
     assert!(matches!(error, ConnectionError::ConnectionFailed { .. }), "{error:?}");
     assert!(error.is_safe_to_retry());
