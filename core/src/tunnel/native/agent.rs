@@ -4,7 +4,7 @@ use super::{
     DETAIL, End, Limits, NUMBER, OPEN, REPLACED, SOURCE, TARGET,
     buf::Counted,
     inlet::{Arrivals, Inlet},
-    link::{HEADERS_MAX, RESET_MEMORY},
+    link::{HEADERS_MAX, RESET_MEMORY, SPARE},
     outlet::Outlet,
 };
 use crate::{address::Address, budget::Permit, transport::Stream, tunnel::refusal::Refusal};
@@ -56,7 +56,7 @@ impl Serving {
             .initial_connection_window_size(limits.link_window)
             .max_send_buffer_size(limits.send_buffer)
             .max_header_list_size(HEADERS_MAX)
-            .max_concurrent_streams(limits.streams)
+            .max_concurrent_streams(limits.streams + SPARE)
             .max_concurrent_reset_streams(limits.streams as usize)
             .reset_stream_duration(RESET_MEMORY)
             // A hub whose users give up many dials at once is no attacker: the streams are bounded above.

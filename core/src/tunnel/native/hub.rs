@@ -84,7 +84,8 @@ impl Drop for Driver {
 }
 
 impl Link {
-    /// Asks the agent for a logical connection, to `target` where one is named.
+    /// Asks the agent for a logical connection, to `target` where one is named. It is refused at once where the link
+    /// carries as many as the agent takes.
     ///
     /// Dropping the future takes the request back.
     pub(in crate::tunnel) async fn open(
@@ -93,7 +94,16 @@ impl Link {
         source: Option<&Address>,
     ) -> Result<End, Refusal> {
         let load = self.load.token();
-        let lost = |error: h2::Error| Refusal::Lost(Arc::new(error));
+        let room = self.requests.current_max_send_streams();
+        let full = || Refusal::Full { limit: room as u64 };
+        if self.load() > room {
+            return Err(full());
+        }
+        let lost = |error: h2::Error| match error.reason() {
+            // Asked for before the agent had said how many it takes.
+            Some(h2::Reason::REFUSED_STREAM) => full(),
+            _ => Refusal::Lost(Arc::new(error)),
+        };
         let mut request = request(OPEN);
         for (name, address) in [(TARGET, target), (SOURCE, source)] {
             if let Some(address) = address {

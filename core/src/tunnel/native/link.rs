@@ -27,6 +27,8 @@ pub(super) struct Pings {
 
 /// Time for which frames of a stream that was given up are still known to belong to it.
 pub(super) const RESET_MEMORY: Duration = Duration::from_secs(10);
+/// Requests that an agent hears beyond its limit, to refuse them at once: without room on the link they would wait.
+pub(super) const SPARE: u32 = 256;
 /// Headers of a request or an answer have at most this many bytes.
 pub(super) const HEADERS_MAX: u32 = 8 << 10;
 

@@ -1,6 +1,7 @@
 //! Limits that are never exceeded, and what thousands of connections leave behind: nothing.
 
 use super::*;
+use crate::tunnel::{greet, hello::Hello};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -34,16 +35,44 @@ async fn an_agent_holds_its_own_limit_whatever_its_hubs_ask() {
     let agent = world.agent_with("c1", |config| config.max_connections = 2).await;
     let listener = agent.listener().unwrap();
     let users = [world.dial("c1").await, world.dial("c1").await];
-    let _served = [listener.accept().await.unwrap(), listener.accept().await.unwrap()];
-    let soon = now().into_std() + Duration::from_secs(1);
-    // The link itself carries no more than this; what would exceed it waits at the hub.
-    let error = world.hub.dial("c1", None, Some(soon)).await.unwrap_err();
-    assert!(matches!(error, ConnectionError::Timeout { .. }), "{error}");
-    drop(users);
-    drop(_served);
+    let served = [listener.accept().await.unwrap(), listener.accept().await.unwrap()];
+    for refused in 1..=3 {
+        let error = world.hub.dial("c1", None, None).await.unwrap_err();
+        let ConnectionError::LimitExceeded { what, limit, .. } = &error else { panic!("{error}") };
+        assert_eq!((&**what, *limit), ("connections at the agent", 2));
+        assert_eq!((agent.stats().refused, agent.stats().active), (refused, 2));
+    }
+    drop((users, served));
     settle().await;
     world.dial("c1").await;
     assert_eq!(agent.stats().limit, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_without_room_refuses_a_dial_instead_of_letting_it_wait() {
+    let network = Network::new(Handle::current());
+    let (hub, at) = hub_in(&network, "mem:hub", |_| {}).await;
+    let stream = network.connect(&at, None).await.unwrap();
+    let hello = Hello { cluster: "c1".into(), token: Some(token("c1")), instance: [1; 16] };
+    greet::introduce(&stream, &hello).await.unwrap();
+    let mut odd = h2::server::Builder::new();
+    let mut odd = odd.max_concurrent_streams(2).handshake::<_, bytes::Bytes>(stream).await.unwrap();
+    let mut waiting = Vec::new();
+    let dials: Vec<_> = (0..2)
+        .map(|_| {
+            let hub = hub.clone();
+            network.spawn(async move { hub.dial("c1", None, None).await })
+        })
+        .collect();
+    for _ in 0..2 {
+        waiting.push(odd.accept().await.unwrap().unwrap());
+    }
+    network.spawn(async move { while odd.accept().await.is_some() {} });
+    let began = now();
+    let error = hub.dial("c1", None, None).await.unwrap_err();
+    assert!(matches!(error, ConnectionError::LimitExceeded { limit: 2, .. }), "{error}");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    dials.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test(start_paused = true)]
