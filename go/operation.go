@@ -3,6 +3,7 @@ package trunkline
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"trunkline.dev/go/internal/native"
 )
@@ -50,7 +51,11 @@ func outcomeOf(ctx context.Context, e native.Event, step int32) *Error {
 	case e.Failure == nil:
 		return nil
 	case e.Failure.Status == native.Timeout && ctx.Err() != nil:
-		return contextError(ctx, step)
+		failed := contextError(ctx, step)
+		if why := newError(e.Failure, step).Cause; why != nil {
+			failed.Cause = fmt.Errorf("%w: %w", failed.Cause, why)
+		}
+		return failed
 	default:
 		return newError(e.Failure, step)
 	}
