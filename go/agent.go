@@ -44,11 +44,15 @@ func NewAgent(config AgentConfig) (*Agent, error) {
 // NewAgent makes an agent. It fails with [KindConfig] for a configuration out of range; that a hub cannot be reached is no
 // failure here: [Agent.WaitReady] tells.
 func (rt *Runtime) NewAgent(config AgentConfig) (*Agent, error) {
+	return rt.newAgent(config, 0)
+}
+
+func (rt *Runtime) newAgent(config AgentConfig, tls uint64) (*Agent, error) {
 	document, err := config.document()
 	if err != nil {
 		return nil, configError(err)
 	}
-	handle, failure := native.AgentNew(rt.handle, document)
+	handle, failure := native.AgentNew(rt.handle, tls, document)
 	if failure != nil {
 		return nil, newError(failure, native.StepConfigure)
 	}

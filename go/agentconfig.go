@@ -44,14 +44,14 @@ type LinkConfig struct {
 type AgentConfig struct {
 	// Cluster is the name that the agent stands for: 1 to 128 letters, digits, '-', '_' and '.'.
 	Cluster string `json:"cluster"`
-	// Token is what proves the name: 16 to 1024 bytes.
+	// Token is what proves the name: 16 to 1024 bytes. A client certificate can do so instead.
 	Token Secret `json:"token,omitzero"`
 	// Hubs are addresses such as "tcp://127.0.0.1:7000"; each gets a tunnel of its own.
 	Hubs []string `json:"hubs"`
 	// Links is the number of transport connections to each hub. Default: 1. Limits: 1 to 16.
 	Links uint32 `json:"links,omitzero"`
 	// AllowPlaintext says whether the token and the traffic may cross a network in the clear. Default: false: then a
-	// hub at a TCP address must be on loopback.
+	// hub at a tcp:// address must be on loopback.
 	AllowPlaintext bool `json:"allow_plaintext,omitzero"`
 	// MaxConnections is the most logical connections at one time. Default: 1000. Limits: 1 to 1,000,000.
 	MaxConnections uint32 `json:"max_connections,omitzero"`

@@ -43,11 +43,15 @@ func NewHub(config HubConfig) (*Hub, error) {
 
 // NewHub makes a hub. It fails with [KindConfig] for a configuration out of range.
 func (rt *Runtime) NewHub(config HubConfig) (*Hub, error) {
+	return rt.newHub(config, 0)
+}
+
+func (rt *Runtime) newHub(config HubConfig, tls uint64) (*Hub, error) {
 	document, err := config.document()
 	if err != nil {
 		return nil, configError(err)
 	}
-	handle, failure := native.HubNew(rt.handle, document)
+	handle, failure := native.HubNew(rt.handle, tls, document)
 	if failure != nil {
 		return nil, newError(failure, native.StepConfigure)
 	}

@@ -17,6 +17,9 @@ const (
 type HubConfig struct {
 	// Agents are the tokens that prove each cluster's name; several let a token be changed without a gap.
 	Agents map[string][]Secret `json:"agents,omitzero"`
+	// AgentCertificates are the names of which an agent's certificate must have one to stand for each cluster: its only
+	// URI, such as a SPIFFE id, or one of its DNS names. A cluster that is in Agents too needs both.
+	AgentCertificates map[string][]string `json:"agent_certificates,omitzero"`
 	// Policy says who serves a cluster when several agents prove its name. Default: NewestAgent.
 	Policy AgentPolicy `json:"policy,omitzero"`
 	// ReplacedGrace is the time that the connections of an agent that was replaced get to finish. Default: 30 s.

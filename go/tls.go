@@ -120,6 +120,19 @@ func (t *Tls) NewTcpConnectionManager(config TcpManagerConfig) (*TcpConnectionMa
 	return t.rt.newManager(config, t.handle)
 }
 
+// NewAgent makes an agent as [NewAgent] does; its hubs and targets of network "tls" are secured. Its client certificate can
+// be what proves the cluster's name.
+func (t *Tls) NewAgent(config AgentConfig) (*Agent, error) {
+	defer runtime.KeepAlive(t)
+	return t.rt.newAgent(config, t.handle)
+}
+
+// NewHub makes a hub as [NewHub] does; what it listens on of network "tls" is secured.
+func (t *Tls) NewHub(config HubConfig) (*Hub, error) {
+	defer runtime.KeepAlive(t)
+	return t.rt.newHub(config, t.handle)
+}
+
 // OpenPool makes a pool of connections as [OpenPoolOn] does; those to tls:// addresses are secured.
 func (t *Tls) OpenPool(ctx context.Context, targets []string, config CheckoutPoolConfig) (*Pool[*Conn], error) {
 	defer runtime.KeepAlive(t)

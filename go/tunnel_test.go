@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -22,9 +24,16 @@ var theToken = NewSecret("a token that is long enough")
 
 func newHub(t *testing.T, config HubConfig) *Hub {
 	t.Helper()
+	return newHubOf(t, NewHub, config)
+}
+
+func newHubOf(t *testing.T, create func(HubConfig) (*Hub, error), config HubConfig) *Hub {
+	t.Helper()
 	balanced(t)
-	config.Agents = map[string][]Secret{"c1": {theToken}}
-	h, err := NewHub(config)
+	if config.AgentCertificates == nil {
+		config.Agents = map[string][]Secret{"c1": {theToken}}
+	}
+	h, err := create(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,16 +43,13 @@ func newHub(t *testing.T, config HubConfig) *Hub {
 
 func newAgent(t *testing.T, h *Hub, address string, config AgentConfig) *Agent {
 	t.Helper()
-	at, err := h.Listen(soon(t), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	scheme := at.Network() + ":"
-	if scheme == "tcp:" {
-		scheme = "tcp://"
-	}
-	config.Cluster, config.Token, config.Hubs = "c1", theToken, []string{scheme + at.String()}
-	a, err := NewAgent(config)
+	return newAgentOf(t, NewAgent, h, address, config)
+}
+
+func newAgentOf(t *testing.T, create func(AgentConfig) (*Agent, error), h *Hub, address string, config AgentConfig) *Agent {
+	t.Helper()
+	config.Cluster, config.Token, config.Hubs = "c1", theToken, []string{hubAt(t, h, address)}
+	a, err := create(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +58,22 @@ func newAgent(t *testing.T, h *Hub, address string, config AgentConfig) *Agent {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// hubAt lets agents in at an address, and says at which.
+func hubAt(t *testing.T, h *Hub, address string) string {
+	t.Helper()
+	at, err := h.Listen(soon(t), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme, rest, _ := strings.Cut(address, ":")
+	if strings.HasPrefix(rest, "//") {
+		scheme += "://"
+	} else {
+		scheme += ":"
+	}
+	return scheme + at.String()
 }
 
 func agentListener(t *testing.T, a *Agent) *Listener {
@@ -76,12 +98,10 @@ func dialCluster(t *testing.T, h *Hub) *Conn {
 
 func TestHTTPServesBehindATunnel(t *testing.T) {
 	for network, address := range addresses(t) {
-		if network == "tls" {
-			continue // a tunnel has none yet
-		}
 		t.Run(network, func(t *testing.T) {
-			h := newHub(t, HubConfig{})
-			a := newAgent(t, h, address, AgentConfig{})
+			by := bothSides(t)
+			h := newHubOf(t, by.NewHub, HubConfig{})
+			a := newAgentOf(t, by.NewAgent, h, address, AgentConfig{})
 			l := agentListener(t, a)
 			body := make([]byte, 1<<20)
 			_, _ = rand.Read(body)
@@ -225,6 +245,49 @@ func TestWhoDoesNotProveItsNameIsNotLetInAndHearsWhy(t *testing.T) {
 	}
 	if h.Stats().Links != 0 || h.Stats().LinksRefused == 0 {
 		t.Errorf("got %+v", h.Stats())
+	}
+}
+
+func TestAnAgentIsKnownByItsCertificate(t *testing.T) {
+	const name = "spiffe://example.test/agents/c1"
+	hubs, agents := newAuthority(t), newAuthority(t)
+	shown := agents.issue(t, func(c *x509.Certificate) { c.URIs = []*url.URL{uri(t, name)} }).texts()
+	side := TlsServerConfig{Certificate: hubs.issue(t, nil).texts(), ClientAuth: ClientAuthOptional, ClientRoots: PemText(agents.pem)}
+	byHub := newTls(t, TlsConfig{Server: &side})
+	known := newTls(t, TlsConfig{Client: &TlsClientConfig{Roots: PemText(hubs.pem), Certificate: &shown}})
+	unknown := newTls(t, TlsConfig{Client: &TlsClientConfig{Roots: PemText(hubs.pem)}})
+	h := newHubOf(t, byHub.NewHub, HubConfig{AgentCertificates: map[string][]string{"c1": {name}, "c2": {"c2.test"}}})
+	newAgentOf(t, known.NewAgent, h, "tls://127.0.0.1:0", AgentConfig{})
+	dialCluster(t, h)
+
+	at := hubAt(t, h, "tls://127.0.0.1:0")
+	inTheClear := "tcp" + strings.TrimPrefix(at, "tls")
+	for _, c := range []struct {
+		create       func(AgentConfig) (*Agent, error)
+		cluster, hub string
+		says         string
+	}{
+		{unknown.NewAgent, "c1", at, "has not proved"},
+		{known.NewAgent, "c2", at, "has not proved"},
+		{NewAgent, "c1", at, "certificate"},
+		{NewAgent, "c1", inTheClear, "a tls:// address is needed"},
+	} {
+		a, err := c.create(AgentConfig{Cluster: c.cluster, Token: theToken, Hubs: []string{c.hub}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			if err := a.WaitReady(ctx); err == nil || !strings.Contains(err.Error(), c.says) {
+				return fmt.Errorf("%s at %s: got %v", c.cluster, c.hub, err)
+			}
+			return nil
+		})
+		a.Close()
+	}
+	if stats := h.Stats(); stats.LinksOpened != 1 {
+		t.Errorf("got %+v", stats)
 	}
 }
 

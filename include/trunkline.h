@@ -737,6 +737,31 @@ typedef struct trunkline_agent_t {
 } trunkline_agent_t;
 
 /**
+ * A TLS configuration with its files read, for any number of connections and listeners. Any thread may use it at
+ * any time.
+ */
+typedef struct trunkline_tls_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_tls_t;
+
+/**
+ * How to connect. Start from TRUNKLINE_CONNECT_OPTIONS_INIT.
+ */
+typedef struct trunkline_connect_options_t {
+  /**
+   * sizeof(trunkline_connect_options_t)
+   */
+  size_t size;
+  /**
+   * Secures tls:// addresses; {0} trusts whom the system trusts, and shows nothing. May be freed after the call.
+   */
+  struct trunkline_tls_t tls;
+} trunkline_connect_options_t;
+
+/**
  * A completion queue. Any thread may submit to it; one thread at a time may wait.
  */
 typedef struct trunkline_cq_t {
@@ -1351,17 +1376,6 @@ typedef struct trunkline_keyed_pool_stats_t {
 } trunkline_keyed_pool_stats_t;
 
 /**
- * A TLS configuration with its files read, for any number of connections and listeners. Any thread may use it at
- * any time.
- */
-typedef struct trunkline_tls_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_tls_t;
-
-/**
  * How to listen. Start from TRUNKLINE_LISTEN_OPTIONS_INIT.
  */
 typedef struct trunkline_listen_options_t {
@@ -1521,20 +1535,6 @@ typedef struct trunkline_pool_t {
    */
   uint64_t h;
 } trunkline_pool_t;
-
-/**
- * How to connect. Start from TRUNKLINE_CONNECT_OPTIONS_INIT.
- */
-typedef struct trunkline_connect_options_t {
-  /**
-   * sizeof(trunkline_connect_options_t)
-   */
-  size_t size;
-  /**
-   * Secures tls:// addresses; {0} trusts whom the system trusts, and shows nothing. May be freed after the call.
-   */
-  struct trunkline_tls_t tls;
-} trunkline_connect_options_t;
 
 /**
  * A connection that is lent: a number of its pool. {0} is never one, and after its release it is none for ever.
@@ -2013,11 +2013,10 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Makes an agent, which begins to connect in the background and never gives up. `json` is a document such as
- * {"cluster": "c1", "token": "...", "hubs": ["tcp://127.0.0.1:7000"]}.
+ * As trunkline_agent_new_with, with the default options.
  *
  * Ownership: the agent is the caller's, to be freed once with trunkline_agent_free. Blocks: no. Threads: any.
- * Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ * Errors: as trunkline_agent_new_with. Since 0.1.
  *
  * # Safety
  *
@@ -2028,6 +2027,25 @@ trunkline_status_t trunkline_agent_new(struct trunkline_runtime_t rt,
                                        size_t json_len,
                                        struct trunkline_agent_t *out,
                                        struct trunkline_error_t **err);
+
+/**
+ * Makes an agent, which begins to connect in the background and never gives up. `json` is a document such as
+ * {"cluster": "c1", "token": "...", "hubs": ["tls://hub.example:7000"]}. The TLS of the options holds for hubs and
+ * targets at tls:// addresses; its client certificate can be what proves the cluster's name.
+ *
+ * Ownership: the agent is the caller's, to be freed once with trunkline_agent_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_agent_new_with(struct trunkline_runtime_t rt,
+                                            const char *json,
+                                            size_t json_len,
+                                            const struct trunkline_connect_options_t *opts,
+                                            struct trunkline_agent_t *out,
+                                            struct trunkline_error_t **err);
 
 /**
  * Waits until a tunnel to any hub stands. The error of a TIMEOUT has the reason of the last failed attempt as its cause.
@@ -2851,11 +2869,10 @@ struct trunkline_error_t *trunkline_error_new(trunkline_status_t status,
 void trunkline_error_free(struct trunkline_error_t *error);
 
 /**
- * Makes a hub that lets in the agents whose tokens are in `json`, a document such as
- * {"agents": {"c1": ["token"]}, "max_connections": 100}; empty means the defaults, by which nobody is let in.
+ * As trunkline_hub_new_with, with the default options.
  *
  * Ownership: the hub is the caller's, to be freed once with trunkline_hub_free. Blocks: no. Threads: any. Errors:
- * INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ * as trunkline_hub_new_with. Since 0.1.
  *
  * # Safety
  *
@@ -2868,14 +2885,33 @@ trunkline_status_t trunkline_hub_new(struct trunkline_runtime_t rt,
                                      struct trunkline_error_t **err);
 
 /**
+ * Makes a hub that lets in the agents whose tokens or certificates are in `json`, a document such as
+ * {"agents": {"c1": ["token"]}, "agent_certificates": {"c2": ["spiffe://example.org/agents/c2"]}, "max_connections": 100};
+ * empty means the defaults, by which nobody is let in. The TLS of the options holds for what it listens on at tls:// addresses.
+ *
+ * Ownership: the hub is the caller's, to be freed once with trunkline_hub_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT (names the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_hub_new_with(struct trunkline_runtime_t rt,
+                                          const char *json,
+                                          size_t json_len,
+                                          const struct trunkline_connect_options_t *opts,
+                                          struct trunkline_hub_t *out,
+                                          struct trunkline_error_t **err);
+
+/**
  * Lets agents in at `address`, in the background, until the hub is drained, closed or freed.
  *
  * The address that is listened on is written to `bound` as text with a NUL; `*bound_len` is without it. With a
  * `cap` of 0 it is not told.
  *
  * Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors:
- * INVALID_ARGUMENT (also an address at which tokens would cross a network in the clear, and a `cap` of less than
- * 128 bytes or than `address` with a NUL), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains),
+ * INVALID_ARGUMENT (also an address at which tokens would cross a network in the clear, a tls:// address without a
+ * server's side of TLS, and a `cap` of less than 128 bytes or than `address` with a NUL), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains),
  * WOULD_DEADLOCK, FORKED. Since 0.1.
  *
  * # Safety

@@ -1328,11 +1328,13 @@ class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free
 /** Stands for a cluster at its hubs, and serves what they open. Destroying it ends its tunnels. */
 class Agent : public detail::Owned<trunkline_agent_t, trunkline_agent_free> {
  public:
-  /** `json` is a document such as {"cluster": "c1", "token": "...", "hubs": ["tcp://127.0.0.1:7000"]}. */
-  explicit Agent(const std::string &json, trunkline_runtime_t runtime = trunkline_runtime_t()) {
+  /** `json` is a document such as {"cluster": "c1", "token": "...", "hubs": ["tls://hub.example:7000"]}. */
+  explicit Agent(const std::string &json, trunkline_runtime_t runtime = trunkline_runtime_t(),
+                 trunkline_tls_t tls = trunkline_tls_t()) {
+    trunkline_connect_options_t options = detail::secured_by(tls);
     trunkline_agent_t made;
     trunkline_error_t *error = nullptr;
-    check(trunkline_agent_new(runtime, json.data(), json.size(), &made, &error), error);
+    check(trunkline_agent_new_with(runtime, json.data(), json.size(), &options, &made, &error), error);
     reset(made);
   }
 
@@ -1391,10 +1393,12 @@ class Agent : public detail::Owned<trunkline_agent_t, trunkline_agent_free> {
 class Hub : public detail::Owned<trunkline_hub_t, trunkline_hub_free> {
  public:
   /** `json` is a document such as {"agents": {"c1": ["token"]}}; empty means the defaults, by which nobody is let in. */
-  explicit Hub(const std::string &json = std::string(), trunkline_runtime_t runtime = trunkline_runtime_t()) {
+  explicit Hub(const std::string &json = std::string(), trunkline_runtime_t runtime = trunkline_runtime_t(),
+               trunkline_tls_t tls = trunkline_tls_t()) {
+    trunkline_connect_options_t options = detail::secured_by(tls);
     trunkline_hub_t made;
     trunkline_error_t *error = nullptr;
-    check(trunkline_hub_new(runtime, json.data(), json.size(), &made, &error), error);
+    check(trunkline_hub_new_with(runtime, json.data(), json.size(), &options, &made, &error), error);
     reset(made);
   }
 

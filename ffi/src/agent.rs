@@ -14,6 +14,7 @@ use crate::{
     queue::{TRUNKLINE_EV_DONE, TRUNKLINE_EV_DRAINED},
     runtime::Runtime,
     status::*,
+    tls::{secured_by, trunkline_connect_options_t},
 };
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
 use trunkline_core::{Agent, AgentConfig, config::Config};
@@ -68,11 +69,10 @@ impl AgentObject {
     }
 }
 
-/// Makes an agent, which begins to connect in the background and never gives up. `json` is a document such as
-/// {"cluster": "c1", "token": "...", "hubs": ["tcp://127.0.0.1:7000"]}.
+/// As trunkline_agent_new_with, with the default options.
 ///
 /// Ownership: the agent is the caller's, to be freed once with trunkline_agent_free. Blocks: no. Threads: any.
-/// Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+/// Errors: as trunkline_agent_new_with. Since 0.1.
 ///
 /// # Safety
 ///
@@ -85,12 +85,37 @@ pub unsafe extern "C" fn trunkline_agent_new(
     out: Option<&mut MaybeUninit<trunkline_agent_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
+    // SAFETY: the caller's promise is the same; options may be NULL.
+    unsafe { trunkline_agent_new_with(rt, json, json_len, std::ptr::null(), out, err) }
+}
+
+/// Makes an agent, which begins to connect in the background and never gives up. `json` is a document such as
+/// {"cluster": "c1", "token": "...", "hubs": ["tls://hub.example:7000"]}. The TLS of the options holds for hubs and
+/// targets at tls:// addresses; its client certificate can be what proves the cluster's name.
+///
+/// Ownership: the agent is the caller's, to be freed once with trunkline_agent_free. Blocks: no. Threads: any.
+/// Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `json` is good for `json_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_agent_new_with(
+    rt: trunkline_runtime_t,
+    json: *const c_char,
+    json_len: usize,
+    opts: *const trunkline_connect_options_t,
+    out: Option<&mut MaybeUninit<trunkline_agent_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
     enter(out, err, |call| {
         // SAFETY: the caller's promise is the same.
         let config = AgentConfig::from_json(unsafe { text(json, json_len, "json")? })?;
         let runtime = call.runtime(rt)?;
         let place = call.place(&runtime)?;
-        let agent = Agent::new(runtime.network().clone(), config)?;
+        // SAFETY: the caller's promise is the same.
+        let network = unsafe { secured_by(call, runtime.network(), opts)? };
+        let agent = Agent::new(network, config)?;
         Ok(call.register(Arc::new(AgentObject { agent, runtime }), place))
     })
 }

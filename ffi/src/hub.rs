@@ -16,6 +16,7 @@ use crate::{
     status::*,
     stream::StreamObject,
     tcp_manager::check_room_for_bound,
+    tls::{secured_by, trunkline_connect_options_t},
 };
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
 use trunkline_core::{Address, Hub, HubConfig, config::Config};
@@ -98,11 +99,10 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Makes a hub that lets in the agents whose tokens are in `json`, a document such as
-/// {"agents": {"c1": ["token"]}, "max_connections": 100}; empty means the defaults, by which nobody is let in.
+/// As trunkline_hub_new_with, with the default options.
 ///
 /// Ownership: the hub is the caller's, to be freed once with trunkline_hub_free. Blocks: no. Threads: any. Errors:
-/// INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+/// as trunkline_hub_new_with. Since 0.1.
 ///
 /// # Safety
 ///
@@ -115,6 +115,29 @@ pub unsafe extern "C" fn trunkline_hub_new(
     out: Option<&mut MaybeUninit<trunkline_hub_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
+    // SAFETY: the caller's promise is the same; options may be NULL.
+    unsafe { trunkline_hub_new_with(rt, json, json_len, std::ptr::null(), out, err) }
+}
+
+/// Makes a hub that lets in the agents whose tokens or certificates are in `json`, a document such as
+/// {"agents": {"c1": ["token"]}, "agent_certificates": {"c2": ["spiffe://example.org/agents/c2"]}, "max_connections": 100};
+/// empty means the defaults, by which nobody is let in. The TLS of the options holds for what it listens on at tls:// addresses.
+///
+/// Ownership: the hub is the caller's, to be freed once with trunkline_hub_free. Blocks: no. Threads: any. Errors:
+/// INVALID_ARGUMENT (names the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `json` is good for `json_len` bytes; `opts` is NULL or points to a struct made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_hub_new_with(
+    rt: trunkline_runtime_t,
+    json: *const c_char,
+    json_len: usize,
+    opts: *const trunkline_connect_options_t,
+    out: Option<&mut MaybeUninit<trunkline_hub_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
     enter(out, err, |call| {
         // SAFETY: the caller's promise is the same.
         let json = unsafe { text(json, json_len, "json")? };
@@ -124,7 +147,9 @@ pub unsafe extern "C" fn trunkline_hub_new(
         };
         let runtime = call.runtime(rt)?;
         let place = call.place(&runtime)?;
-        let hub = Hub::new(runtime.network().clone(), config)?;
+        // SAFETY: the caller's promise is the same.
+        let network = unsafe { secured_by(call, runtime.network(), opts)? };
+        let hub = Hub::new(network, config)?;
         Ok(call.register(Arc::new(HubObject { hub, runtime }), place))
     })
 }
@@ -135,8 +160,8 @@ pub unsafe extern "C" fn trunkline_hub_new(
 /// `cap` of 0 it is not told.
 ///
 /// Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors:
-/// INVALID_ARGUMENT (also an address at which tokens would cross a network in the clear, and a `cap` of less than
-/// 128 bytes or than `address` with a NUL), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains),
+/// INVALID_ARGUMENT (also an address at which tokens would cross a network in the clear, a tls:// address without a
+/// server's side of TLS, and a `cap` of less than 128 bytes or than `address` with a NUL), INVALID_HANDLE, BIND_FAILED, CLOSED (also once it drains),
 /// WOULD_DEADLOCK, FORKED. Since 0.1.
 ///
 /// # Safety

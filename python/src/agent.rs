@@ -7,6 +7,7 @@ use crate::{
     open::Operation,
     queue::Queue,
     runtime::{self, detached},
+    tls::{Tls, handle_of},
 };
 use pyo3::prelude::*;
 use trunkline::*;
@@ -24,8 +25,9 @@ fn doing(step: i32) -> Doing {
 #[pymethods]
 impl Agent {
     #[new]
-    fn new(py: Python<'_>, json: &str) -> PyResult<Self> {
-        let handle = buffer::tunnel::agent(json).map_err(|failed| failed.raise(py))?;
+    fn new(py: Python<'_>, json: &str, tls: Option<&Tls>) -> PyResult<Self> {
+        let made = buffer::tunnel::agent(json, handle_of(tls));
+        let handle = made.map_err(|failed| failed.raise(py))?;
         runtime::in_use();
         Ok(Self { handle })
     }

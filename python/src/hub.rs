@@ -6,6 +6,7 @@ use crate::{
     open::Operation,
     queue::Queue,
     runtime::{self, detached},
+    tls::{Tls, handle_of},
 };
 use pyo3::prelude::*;
 use trunkline::*;
@@ -24,8 +25,9 @@ fn doing(step: i32, address: &str) -> Doing {
 impl Hub {
     /// An empty document means the defaults.
     #[new]
-    fn new(py: Python<'_>, json: &str) -> PyResult<Self> {
-        let handle = buffer::tunnel::hub(json).map_err(|failed| failed.raise(py))?;
+    fn new(py: Python<'_>, json: &str, tls: Option<&Tls>) -> PyResult<Self> {
+        let made = buffer::tunnel::hub(json, handle_of(tls));
+        let handle = made.map_err(|failed| failed.raise(py))?;
         runtime::in_use();
         Ok(Self { handle })
     }

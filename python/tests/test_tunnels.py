@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import pytest
+from certificates import Authority
 from support import PATIENCE, Thread, eventually, in_child, threads_wait
 
 import trunkline
@@ -26,6 +27,11 @@ from trunkline import (
     Hub,
     HubConfig,
     LinkConfig,
+    PemText,
+    Tls,
+    TlsClientConfig,
+    TlsConfig,
+    TlsServerConfig,
 )
 
 TOKEN = "a token that is long enough"
@@ -114,6 +120,61 @@ def test_who_does_not_prove_its_name_is_not_let_in_and_hears_why(hub: Hub) -> No
         with pytest.raises(trunkline.ConnectError) as failed:
             hub.dial("c1")
         assert failed.value.retryable
+
+
+URI = "spiffe://example.test/agents/c1"
+
+
+def agent_tls(hubs: Authority, agents: Authority | None = None) -> Tls:
+    """Trusts hubs, and shows a certificate of an agent, if there is somebody to sign it."""
+    shown = None if agents is None else agents.issue("agent.test", uri=URI).texts()
+    return Tls(TlsConfig(client=TlsClientConfig(roots=PemText(hubs.pem), certificate=shown)))
+
+
+def hub_tls(hubs: Authority, agents: Authority) -> Tls:
+    side = TlsServerConfig(
+        certificate=hubs.issue().texts(), client_auth="optional", client_roots=PemText(agents.pem)
+    )
+    return Tls(TlsConfig(server=side))
+
+
+def why_not(agent: Agent) -> str:
+    """All that an agent says when it is not let in."""
+    eventually(lambda: agent.stats().links_failed > 0)
+    with pytest.raises(trunkline.ConnectTimeout) as caught:
+        agent.wait_ready(0.01)
+    return "".join(traceback.format_exception(caught.value))
+
+
+def test_a_tunnel_is_secured_and_an_agent_known_by_its_certificate() -> None:
+    hubs, agents = Authority("hubs"), Authority("agents")
+    known = HubConfig(agent_certificates={"c1": ["agent.elsewhere.test", URI], "c2": ["c2.test"]})
+    with Hub(known, tls=hub_tls(hubs, agents)) as hub:
+        at = hub.listen("tls://127.0.0.1:0")
+        with Agent(AgentConfig(cluster="c1", hubs=[at]), tls=agent_tls(hubs, agents)) as agent:
+            agent.wait_ready(PATIENCE)
+            with agent.listener() as listener, hub.dial("c1") as user, listener.accept() as served:
+                user.sendall(b"through TLS")
+                assert served.recv(100) == b"through TLS"
+        for cluster, shows in (("c1", None), ("c2", agents)):
+            with Agent(AgentConfig(cluster=cluster, hubs=[at]), tls=agent_tls(hubs, shows)) as agent:
+                assert "has not proved" in why_not(agent)
+        with Agent(AgentConfig(cluster="c1", hubs=[at]), tls=agent_tls(agents, agents)) as agent:
+            assert "certificate" in why_not(agent)
+            assert hub.stats().links_opened == 1
+
+
+def test_an_end_that_speaks_tls_and_one_that_does_not_are_told_so(hub: Hub) -> None:
+    hubs = Authority("hubs")
+    with Hub(hub_config(), tls=hub_tls(hubs, hubs)) as secured:
+        clear = secured.listen("tls://127.0.0.1:0").replace("tls:", "tcp:")
+        with Agent(agent_config(clear)) as agent:
+            assert "a tls:// address is needed" in why_not(agent)
+    tls = hub.listen("tcp://127.0.0.1:0").replace("tcp:", "tls:")
+    with Agent(agent_config(tls), tls=agent_tls(hubs)) as agent:
+        assert "is no TLS" in why_not(agent)
+    with pytest.raises(trunkline.ConfigError, match=r"tls\.server"):
+        hub.listen("tls://127.0.0.1:0")
 
 
 def test_tokens_are_never_shown() -> None:
@@ -262,6 +323,19 @@ async def test_the_ends_of_a_loop_do_the_same() -> None:
         assert (stats.opened, stats.bytes_received, stats.bytes_sent) == (50, 500_000, 500_000)
         with pytest.raises(trunkline.ClosedError):
             await hub.dial("c1")
+
+
+async def test_the_ends_of_a_loop_are_secured_too() -> None:
+    hubs, agents = Authority("hubs"), Authority("agents")
+    known = HubConfig(agent_certificates={"c1": [URI]})
+    async with AsyncHub(known, tls=hub_tls(hubs, agents)) as hub:
+        config = AgentConfig(cluster="c1", hubs=[await hub.listen("tls://127.0.0.1:0")])
+        async with AsyncAgent(config, tls=agent_tls(hubs, agents)) as agent:
+            await agent.wait_ready(PATIENCE)
+            async with await agent.listener() as listener, await hub.dial("c1") as user:
+                await user.send(b"through TLS")
+                async with await listener.accept() as served:
+                    assert await served.receive() == b"through TLS"
 
 
 async def test_a_cancelled_dial_leaves_nothing_behind() -> None:

@@ -13,12 +13,14 @@ from . import _hub, _native
 from ._listener import AsyncListener, Listener
 from ._manager import _drained
 from ._stream import close_native
+from ._tls import native_of
 from ._tunnel_config import document_of
 from ._wait import deadline_after, until_done
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from ._tls import Tls
     from ._tunnel_config import AgentConfig
     from ._types import Event
 
@@ -52,8 +54,8 @@ class _AgentBase:
 
     __slots__ = ("__weakref__", "_closed", "_native")
 
-    def __init__(self, config: AgentConfig) -> None:
-        self._native = _native.Agent(document_of(config))
+    def __init__(self, config: AgentConfig, *, tls: Tls | None = None) -> None:
+        self._native = _native.Agent(document_of(config), native_of(tls))
         self._closed = False
 
     def stats(self) -> AgentStats:
@@ -88,6 +90,8 @@ class Agent(_AgentBase):
 
     Args:
         config: figures; what is unset has its documented default.
+        tls: secures ``tls://`` addresses of hubs and targets; its client certificate can be what proves the
+            cluster's name.
 
     Raises:
         ConfigError: a figure is out of its range.

@@ -15,12 +15,14 @@ from ._async_stream import AsyncStream
 from ._manager import _drained
 from ._open import stream_of
 from ._stream import Stream, close_native
+from ._tls import native_of
 from ._tunnel_config import document_of
 from ._wait import deadline_after, until_done
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from ._tls import Tls
     from ._tunnel_config import HubConfig
 
 __all__ = ["AsyncHub", "Hub", "HubStats"]
@@ -54,8 +56,8 @@ class _HubBase:
 
     __slots__ = ("__weakref__", "_closed", "_native")
 
-    def __init__(self, config: HubConfig | None = None) -> None:
-        self._native = _native.Hub("" if config is None else document_of(config))
+    def __init__(self, config: HubConfig | None = None, *, tls: Tls | None = None) -> None:
+        self._native = _native.Hub("" if config is None else document_of(config), native_of(tls))
         self._closed = False
 
     def stats(self) -> HubStats:
@@ -90,6 +92,7 @@ class Hub(_HubBase):
 
     Args:
         config: figures; what is unset has its documented default, by which nobody is let in.
+        tls: secures ``tls://`` addresses that it listens on.
 
     Raises:
         ConfigError: a figure is out of its range.
@@ -104,7 +107,7 @@ class Hub(_HubBase):
             The address that is listened on; a port 0 has become the real one.
 
         Raises:
-            ConfigError: tokens would cross a network in the clear.
+            ConfigError: tokens would cross a network in the clear, or ``tls`` has no server's side.
             BindError: the address could not be bound.
         """
         return self._native.listen(address)

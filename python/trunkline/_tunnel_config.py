@@ -48,11 +48,11 @@ class AgentConfig:
 
     Attributes:
         cluster: the name that it stands for: 1 to 128 letters, digits, ``-``, ``_`` and ``.``.
-        token: what proves the name: 16 to 1024 bytes.
+        token: what proves the name: 16 to 1024 bytes. A client certificate can do so instead.
         hubs: addresses of hubs; each gets a tunnel of its own.
         links: transport connections to each hub. Unset 1; 1 to 16.
         allow_plaintext: whether the token and the traffic may cross a network in the clear. Unset false: then
-            a hub at a TCP address must be on loopback.
+            a hub at a ``tcp://`` address must be on loopback.
         max_connections: logical connections at one time. Unset 1000.
         backlog: logical connections that wait to be accepted. Unset 128.
         forward: where connections without a target go. Unset: to :meth:`Agent.listener`.
@@ -99,7 +99,10 @@ class HubConfig:
     """How a hub lets agents in and reaches them; ``None`` is unset.
 
     Attributes:
-        agents: the tokens that prove each cluster's name. Unset: none, nobody is let in.
+        agents: the tokens that prove each cluster's name. Unset none.
+        agent_certificates: the names of which an agent's certificate must have one to stand for each cluster:
+            its only URI, such as a SPIFFE id, or one of its DNS names. A cluster that is in ``agents`` too
+            needs both. Unset none; a cluster that is in neither lets nobody in.
         policy: who serves a cluster when several agents prove its name. Unset ``"newest"``.
         replaced_grace: time that the connections of an agent that was replaced get to finish. Unset 30 s.
         allow_plaintext: whether agents may come over a network in the clear. Unset false.
@@ -122,6 +125,7 @@ class HubConfig:
     """
 
     agents: Mapping[str, Sequence[str]] | None = field(default=None, repr=False)
+    agent_certificates: Mapping[str, Sequence[str]] | None = None
     policy: Literal["newest", "share"] | None = None
     replaced_grace: timedelta | Never | None = None
     allow_plaintext: bool | None = None

@@ -62,6 +62,28 @@ void managers_and_pools_are_secured(const std::string &folder) {
   CHECK(pool.close() == 0, "every connection is closed");
 }
 
+void a_tunnel_is_secured(const std::string &folder) {
+  const std::string own = ", \"certificate\": {\"chain\": {\"file\": \"" + folder + "/client.pem\"}, \"key\": {\"file\": \"" +
+                          folder + "/client-key.pem\"}}";
+  const std::string server = "{\"server\": {\"certificate\": {\"chain\": {\"file\": \"" + folder +
+                             "/chain.pem\"}, \"key\": {\"file\": \"" + folder +
+                             "/key.pem\"}}, \"client_auth\": \"required\", \"client_roots\": {\"file\": \"" + folder +
+                             "/ca.pem\"}}}";
+  Tls of_agent(document(folder, own)), of_hub(server);
+  trunkline::Hub hub("{\"agent_certificates\": {\"c1\": [\"spiffe://example.test/client\"]}}", trunkline_runtime_t(), of_hub);
+  const std::string at = hub.listen("tls://127.0.0.1:0");
+  trunkline::Agent agent("{\"cluster\": \"c1\", \"hubs\": [\"" + at + "\"]}", trunkline_runtime_t(), of_agent);
+  agent.wait_ready();
+  Listener listener = agent.listener();
+  Stream user = hub.dial("c1");
+  Stream served = listener.accept();
+  user.write_all("question");
+  user.finish();
+  CHECK(served.read_to_end(100) == "question", "through the tunnel");
+  agent.close();
+  hub.close();
+}
+
 }  // namespace
 
 int main() {
@@ -71,6 +93,7 @@ int main() {
   streams_are_secured(folder);
   failures_tell_whose_fault_it_is(folder);
   managers_and_pools_are_secured(folder);
+  a_tunnel_is_secured(folder);
   leave();
   return 0;
 }

@@ -224,6 +224,71 @@ static void managers_and_pools_use_it(void) {
   OK(trunkline_tls_free(tls));
 }
 
+/* Makes an agent that no hub lets in; the error of a wait says why, somewhere down its causes. */
+static void is_not_let_in(const char *json, const trunkline_connect_options_t *options, const char *why) {
+  trunkline_agent_stats_t stats = TRUNKLINE_AGENT_STATS_INIT;
+  trunkline_agent_t agent;
+  trunkline_error_t *err = NULL;
+  const trunkline_error_t *cause;
+  int is_said = 0;
+  OK(trunkline_agent_new_with(default_runtime(), json, strlen(json), options, &agent, NULL));
+  while (stats.links_failed == 0) {
+    sched_yield();
+    OK(trunkline_agent_stats(agent, &stats));
+  }
+  GIVES(TRUNKLINE_E_TIMEOUT, trunkline_agent_wait_ready(agent, in_ms(10), &err));
+  for (cause = err; cause != NULL; cause = trunkline_error_cause(cause)) {
+    if (strstr(trunkline_error_message(cause, NULL), why) != NULL) is_said = 1;
+  }
+  CHECK(is_said, why);
+  trunkline_error_free(err);
+  OK(trunkline_agent_close(agent));
+  OK(trunkline_agent_free(agent));
+}
+
+/* A hub that lets in whose certificate has the cluster's name, and an agent that shows one, or none, or speaks no TLS. */
+static void a_tunnel_is_secured_and_an_agent_known_by_its_certificate(void) {
+  static const char hub_json[] = "{\"agent_certificates\": {\"c1\": [\"spiffe://example.test/client\"]}}";
+  char json[4096], nobody[4096], address[320];
+  size_t length;
+  trunkline_tls_t known, unknown;
+  trunkline_hub_t hub;
+  trunkline_agent_t agent;
+  trunkline_listener_t listener;
+  trunkline_stream_t user, served;
+  trunkline_connect_options_t options = TRUNKLINE_CONNECT_OPTIONS_INIT;
+  document(json, sizeof json, "optional", 1);
+  known = tls_of(json);
+  options.tls = known;
+  OK(trunkline_hub_new_with(default_runtime(), TEXT(hub_json), &options, &hub, NULL));
+  OK(trunkline_hub_listen(hub, TEXT("tls://127.0.0.1:0"), address, sizeof address, &length, NULL));
+  snprintf(json, sizeof json, "{\"cluster\": \"c1\", \"hubs\": [\"%s\"]}", address);
+  OK(trunkline_agent_new_with(default_runtime(), json, strlen(json), &options, &agent, NULL));
+  OK(trunkline_agent_wait_ready(agent, in_ms(20000), NULL));
+  OK(trunkline_agent_listener(agent, &listener, NULL));
+  OK(trunkline_hub_dial(hub, TEXT("c1"), NULL, 0, in_ms(20000), &user, NULL));
+  OK(trunkline_listener_accept(listener, in_ms(20000), &served, NULL));
+  carry(user, served, "question");
+  carry(served, user, "answer");
+  free_streams(user, served);
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_agent_close(agent));
+  OK(trunkline_agent_free(agent));
+
+  document(nobody, sizeof nobody, "optional", 0);
+  unknown = tls_of(nobody);
+  options.tls = unknown;
+  is_not_let_in(json, &options, "has not proved");
+  snprintf(json, sizeof json, "{\"cluster\": \"c1\", \"hubs\": [\"tcp%s\"]}", address + 3);
+  is_not_let_in(json, NULL, "a tls:// address is needed");
+  OK(trunkline_hub_close(hub));
+  OK(trunkline_hub_free(hub));
+  OK(trunkline_tls_free(unknown));
+  GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_agent_new_with(default_runtime(), json, strlen(json), &options, &agent, NULL));
+  GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_hub_new_with(default_runtime(), NULL, 0, &options, &hub, NULL));
+  OK(trunkline_tls_free(known));
+}
+
 int main(void) {
   begin();
   folder = getenv("TRUNKLINE_TEST_CERTIFICATES");
@@ -232,6 +297,7 @@ int main(void) {
   a_failure_says_whose_fault_it_is();
   what_is_wrong_with_a_document_is_named();
   managers_and_pools_use_it();
+  a_tunnel_is_secured_and_an_agent_known_by_its_certificate();
   leave();
   return 0;
 }

@@ -48,7 +48,7 @@ pub struct AgentConfig {
     /// Transport connections to each hub: more than one keeps a lost packet from holding up all. Default: 1.
     /// Limits: 1 to 16.
     pub links: u32,
-    /// Whether the token and the traffic may cross a network in the clear. Default: false: then a hub at a TCP
+    /// Whether the token and the traffic may cross a network in the clear. Default: false: then a hub at a `tcp://`
     /// address must be on loopback.
     pub allow_plaintext: bool,
     /// Logical connections at one time, over all hubs; what exceeds it is refused. Default: 1000. Limits: 1 to 1,000,000.
@@ -95,14 +95,18 @@ pub enum AgentPolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HubConfig {
-    /// The tokens that prove each cluster's name; several let a token be changed without a gap. Default: none, nobody is
-    /// let in. Limits: 16 tokens of 16 to 1024 bytes for each cluster.
+    /// The tokens that prove each cluster's name; several let a token be changed without a gap. Default: none; a cluster
+    /// that is not in `agent_certificates` either lets nobody in. Limits: 16 tokens of 16 to 1024 bytes for each cluster.
     pub agents: BTreeMap<String, Vec<Secret>>,
+    /// The names of which an agent's certificate must have one to stand for each cluster: a URI, such as a SPIFFE id, which
+    /// must be its only one, or a DNS name; a wildcard in a certificate counts for nothing. A cluster that is in `agents` too needs both,
+    /// the certificate and a token. Default: none. Limits: 16 names of 1 to 2048 bytes for each cluster.
+    pub agent_certificates: BTreeMap<String, Vec<String>>,
     /// Who serves a cluster when several agents prove its name. Default: newest.
     pub policy: AgentPolicy,
     /// Time that the connections of an agent that was replaced get to finish. Default: 30 s. Limits: zero to 365 days, or never.
     pub replaced_grace: TimeLimit,
-    /// Whether agents may come over a network in the clear. Default: false: then a TCP address to listen on
+    /// Whether agents may come over a network in the clear. Default: false: then a `tcp://` address to listen on
     /// must be on loopback.
     pub allow_plaintext: bool,
     /// Whether forwards may listen where others than this machine can connect. Default: false: then a TCP address to
@@ -226,6 +230,7 @@ impl Default for HubConfig {
     fn default() -> Self {
         Self {
             agents: BTreeMap::new(),
+            agent_certificates: BTreeMap::new(),
             policy: AgentPolicy::Newest,
             replaced_grace: TimeLimit::secs(30),
             allow_plaintext: false,
@@ -254,6 +259,12 @@ impl Config for HubConfig {
             check_cluster("agents", cluster)?;
             check::number("agents", tokens.len(), 1..=16)?;
             tokens.iter().try_for_each(|token| check_token("agents", token))?;
+        }
+        for (cluster, names) in &self.agent_certificates {
+            const FIELD: &str = "agent_certificates";
+            check_cluster(FIELD, cluster)?;
+            check::number(FIELD, names.len(), 1..=16)?;
+            names.iter().try_for_each(|name| check_certificate_name(FIELD, name))?;
         }
         check::limit("replaced_grace", self.replaced_grace, Duration::ZERO..=LONGEST)?;
         check::number("max_agents", self.max_agents, COUNT)?;
@@ -316,18 +327,29 @@ fn check_token(field: &'static str, token: &Secret) -> Result<(), ConnectionErro
     check::refuse(field, "a token must have 16 to 1024 bytes".into())
 }
 
+fn check_certificate_name(field: &'static str, name: &str) -> Result<(), ConnectionError> {
+    let is_uri = |name: &str| name.contains("://") && name.bytes().all(|b| b.is_ascii_graphic());
+    let is_dns = |name: &str| {
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    if (1..=2048).contains(&name.len()) && (is_uri(name) || is_dns(name)) {
+        return Ok(());
+    }
+    check::refuse(field, format!("must be a URI or a DNS name without a wildcard, is {name:?}"))
+}
+
 /// Whether `address` is one that only this machine reaches.
 fn is_private(field: &'static str, address: &Address) -> Result<bool, ConnectionError> {
     match address {
-        Address::Tcp(literal) => Ok(literal.ip().to_canonical().is_loopback()),
-        Address::TcpName { host, .. } => Ok(host.eq_ignore_ascii_case("localhost")),
+        Address::Tcp(literal) | Address::Tls(literal) => {
+            Ok(literal.ip().to_canonical().is_loopback())
+        }
+        Address::TcpName { host, .. } | Address::TlsName { host, .. } => {
+            Ok(host.eq_ignore_ascii_case("localhost"))
+        }
         Address::Unix(_) | Address::Abstract(_) | Address::Mem(_) => Ok(true),
-        Address::Tls(_)
-        | Address::TlsName { .. }
-        | Address::Udp(_)
-        | Address::UdpName { .. }
-        | Address::Tunnel(_) => {
-            check::refuse(field, format!("{address}: must be tcp://, unix: or mem:"))?;
+        Address::Udp(_) | Address::UdpName { .. } | Address::Tunnel(_) => {
+            check::refuse(field, format!("{address}: must be tls://, tcp://, unix: or mem:"))?;
             Ok(false)
         }
     }
@@ -339,7 +361,8 @@ fn check_reach(
     address: &Address,
     allow_plaintext: bool,
 ) -> Result<(), ConnectionError> {
-    if is_private(field, address)? || allow_plaintext {
+    let is_secured = matches!(address, Address::Tls(_) | Address::TlsName { .. });
+    if is_private(field, address)? || is_secured || allow_plaintext {
         return Ok(());
     }
     let why = "a token is not sent over a network in the clear unless allow_plaintext is set";
@@ -382,6 +405,8 @@ mod tests {
             ("tcp://localhost:1", true),
             ("unix:/run/hub.sock", true),
             ("mem:hub", true),
+            ("tls://192.0.2.1:1", true),
+            ("tls://hub.example:1", true),
             ("tcp://192.0.2.1:1", false),
             ("tcp://hub.example:1", false),
             ("tcp://0.0.0.0:1", false),
@@ -436,6 +461,28 @@ mod tests {
     fn a_hub_lets_nobody_in_by_default() {
         let config = HubConfig::default();
         config.validate().unwrap();
-        assert!(config.agents.is_empty() && !config.allow_plaintext);
+        assert!(config.agents.is_empty() && config.agent_certificates.is_empty());
+        assert!(!config.allow_plaintext);
+    }
+
+    #[test]
+    fn the_names_of_certificates_are_checked_with_the_document() {
+        let hub = |names: &str| {
+            HubConfig::from_json(&format!(r#"{{"agent_certificates": {{"c1": {names}}}}}"#))
+        };
+        let config = hub(r#"["spiffe://example.org/agents/c1", "c1.agents.example.org"]"#);
+        assert_eq!(config.unwrap().agent_certificates["c1"].len(), 2);
+        for names in [r#"[]"#, r#"[""]"#, r#"["*.example.org"]"#, r#"["a b"]"#, r#"["u://a b"]"#] {
+            let error = complaint(hub(names));
+            assert!(error.starts_with("agent_certificates:"), "{names}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_forward_over_tls_asks_nobody_who_it_is_either() {
+        for (listen, is_private) in [("tls://127.0.0.1:0", true), ("tls://0.0.0.0:0", false)] {
+            let listen = listen.parse().unwrap();
+            assert_eq!(HubConfig::default().check_forward(&listen).is_ok(), is_private);
+        }
     }
 }

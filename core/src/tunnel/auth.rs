@@ -1,6 +1,6 @@
 //! Who may speak for a cluster.
 
-use crate::{context::ConnectionContext, secret::Secret};
+use crate::{config::HubConfig, context::ConnectionContext, secret::Secret, transport::TlsSession};
 use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
 
 /// What an agent says of itself, and where it says it.
@@ -12,6 +12,9 @@ pub struct Claim {
     pub token: Option<Secret>,
     /// The connection that it came on.
     pub connection: ConnectionContext,
+    /// What its handshake has shown, where TLS carries the connection: [`TlsSession::is_peer_named`] tells whether its
+    /// certificate is for a name.
+    pub tls: Option<TlsSession>,
 }
 
 /// The answer of an [`Authenticator`], when it comes.
@@ -23,17 +26,45 @@ pub trait Authenticator: fmt::Debug + Send + Sync {
     fn verify<'a>(&'a self, claim: &'a Claim) -> Verified<'a>;
 }
 
-/// The tokens of a configuration: each bound to one cluster.
+/// The tokens and the names of certificates of a configuration, each bound to one cluster. Of what is bound to a
+/// cluster, each kind must be proved; where nothing is, nothing is proof.
 #[derive(Debug)]
-pub(super) struct Tokens(pub(super) BTreeMap<String, Vec<Secret>>);
+pub(super) struct Configured {
+    tokens: BTreeMap<String, Vec<Secret>>,
+    certificates: BTreeMap<String, Vec<String>>,
+}
 
-impl Authenticator for Tokens {
+impl Configured {
+    pub(super) fn new(config: &HubConfig) -> Self {
+        Self { tokens: config.agents.clone(), certificates: config.agent_certificates.clone() }
+    }
+
+    fn is_proved(&self, claim: &Claim) -> bool {
+        let by_token = self.tokens.get(&*claim.cluster).map(|tokens| has_token(tokens, claim));
+        let names = self.certificates.get(&*claim.cluster);
+        let by_certificate = names.map(|names| has_certificate(names, claim));
+        match (by_token, by_certificate) {
+            (None, None) => false,
+            (by_token, by_certificate) => {
+                by_token.unwrap_or(true) && by_certificate.unwrap_or(true)
+            }
+        }
+    }
+}
+
+/// Every token of the cluster is looked at, so that time does not tell which was closest.
+fn has_token(tokens: &[Secret], claim: &Claim) -> bool {
+    let given = claim.token.as_ref().map(Secret::expose).unwrap_or_default().as_bytes();
+    tokens.iter().fold(false, |any, token| any | token.is(given))
+}
+
+fn has_certificate(names: &[String], claim: &Claim) -> bool {
+    let session = claim.tls.as_ref();
+    session.is_some_and(|session| names.iter().any(|name| session.is_peer_named(name)))
+}
+
+impl Authenticator for Configured {
     fn verify<'a>(&'a self, claim: &'a Claim) -> Verified<'a> {
-        let given = claim.token.as_ref().map(Secret::expose).unwrap_or_default().as_bytes();
-        // Every token of the cluster is looked at, so that time does not tell which was closest.
-        let known = self.0.get(&*claim.cluster);
-        let is_proved = known
-            .is_some_and(|tokens| tokens.iter().fold(false, |any, token| any | token.is(given)));
-        Box::pin(std::future::ready(is_proved))
+        Box::pin(std::future::ready(self.is_proved(claim)))
     }
 }

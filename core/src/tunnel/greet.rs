@@ -1,9 +1,9 @@
 //! Carries the hello and its answer over a stream that just stands.
 
-use super::hello::{HEAD, Head, Hello, Malformed, VERSION, Verdict};
+use super::hello::{ALPN, HEAD, Head, Hello, Malformed, VERSION, Verdict, is_tls};
 use crate::{
     address::Address,
-    error::{ConnectionError, Place, Step},
+    error::{ConnectionError, Place, Step, TlsFailure, TlsFault},
     transport::Stream,
 };
 use std::io;
@@ -12,10 +12,15 @@ use std::io;
 ///
 /// # Errors
 ///
-/// What the hub has against it; what broke. Dropping the future leaves the stream of no use.
+/// What the hub has against it; what broke; over TLS, before anything is said, that no tunnel was agreed on. Dropping
+/// the future leaves the stream of no use.
 pub(super) async fn introduce(stream: &Stream, hello: &Hello) -> Result<(), ConnectionError> {
-    stream.write_all(&hello.to_bytes()).await?;
     let hub = stream.context().destination.clone();
+    if !is_agreed(stream) {
+        let failure = TlsFailure::new(TlsFault::Protocol, NotAgreed);
+        return Err(ConnectionError::tls(failure, Place::at(Step::Connect).to(hub)));
+    }
+    stream.write_all(&hello.to_bytes()).await?;
     let malformed = |what: Malformed| protocol(format!("the hub's answer: {what}"), hub.clone());
     let head = read_head(stream).await?.map_err(malformed)?;
     let mut text = vec![0; head.length];
@@ -31,6 +36,16 @@ pub(super) async fn introduce(stream: &Stream, hello: &Hello) -> Result<(), Conn
             Err(protocol(format!("the hub refuses the hello: {text}"), hub))
         }
     }
+}
+
+/// The hub's certificate is good, and what it speaks is something else.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer has not agreed on {ALPN}: it is no hub")]
+struct NotAgreed;
+
+/// Whether TLS, where there is any, was made for a tunnel.
+pub(super) fn is_agreed(stream: &Stream) -> bool {
+    stream.tls().is_none_or(|session| session.alpn.as_deref() == Some(ALPN))
 }
 
 fn refused(kind: io::ErrorKind, text: String, hub: Option<Address>) -> ConnectionError {
@@ -70,25 +85,43 @@ pub(super) fn verdict_on(malformed: Malformed) -> (Verdict, String) {
         Malformed::Version(_) => {
             (Verdict::OtherVersion, format!("this hub speaks version {VERSION}"))
         }
+        Malformed::Tls => {
+            (Verdict::Malformed, "it speaks TLS, which is not spoken at this address".into())
+        }
         other => (Verdict::Malformed, other.to_string()),
     }
 }
 
 async fn read_head(stream: &Stream) -> Result<Result<Head, Malformed>, ConnectionError> {
     let mut head = [0; HEAD];
-    read_exact(stream, &mut head).await?;
+    let mut got = 0;
+    while got < HEAD {
+        match read_some(stream, &mut head[got..]).await {
+            Ok(count) => got += count,
+            // The alert of a peer that expects TLS is shorter than a head.
+            Err(_) if is_tls(&head[..got]) => return Ok(Err(Malformed::Tls)),
+            Err(error) => return Err(error),
+        }
+    }
     Ok(Head::parse(&head))
 }
 
 async fn read_exact(stream: &Stream, mut into: &mut [u8]) -> Result<(), ConnectionError> {
     while !into.is_empty() {
-        let count = stream.read(into).await?;
-        if count == 0 {
-            let at = Place::at(Step::Read).to(stream.context().destination.clone());
-            let cause = io::Error::from(io::ErrorKind::UnexpectedEof);
-            return Err(ConnectionError::ConnectionFailed { at: at.because(cause) });
-        }
+        let count = read_some(stream, into).await?;
         into = &mut into[count..];
     }
     Ok(())
+}
+
+/// At least one byte; the end is an error.
+async fn read_some(stream: &Stream, into: &mut [u8]) -> Result<usize, ConnectionError> {
+    match stream.read(into).await? {
+        0 => {
+            let at = Place::at(Step::Read).to(stream.context().destination.clone());
+            let cause = io::Error::from(io::ErrorKind::UnexpectedEof);
+            Err(ConnectionError::ConnectionFailed { at: at.because(cause) })
+        }
+        count => Ok(count),
+    }
 }

@@ -13,6 +13,8 @@ use std::fmt;
 
 /// The version that this library speaks, and the only one.
 pub(super) const VERSION: u8 = 1;
+/// What both ends agree on where TLS carries the tunnel.
+pub(super) const ALPN: &str = "trunkline-tunnel/1";
 /// Length of the head of a hello and of an answer.
 pub(super) const HEAD: usize = 8;
 /// No hello and no answer is longer than this after its head.
@@ -52,6 +54,8 @@ pub(super) enum Verdict {
 pub(super) enum Malformed {
     /// The peer speaks something else.
     Magic,
+    /// The peer speaks TLS, and this end does not.
+    Tls,
     /// The peer speaks this version.
     Version(u8),
     TooLong(usize),
@@ -65,6 +69,7 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Magic => f.write_str("it does not begin as a tunnel does"),
+            Self::Tls => f.write_str("it speaks TLS, for which a tls:// address is needed"),
             Self::Version(theirs) => write!(f, "it speaks version {theirs}, this end {VERSION}"),
             Self::TooLong(length) => {
                 write!(f, "it announces {length} bytes, of {BODY_MAX} at most")
@@ -85,9 +90,17 @@ pub(super) struct Head {
     pub(super) length: usize,
 }
 
+/// Whether these are the first bytes of somebody who speaks TLS: a record, of which an alert may be all there is.
+pub(super) fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [20..=23, 3, ..])
+}
+
 impl Head {
     pub(super) fn parse(bytes: &[u8; HEAD]) -> Result<Self, Malformed> {
         let [magic @ .., version, code, high, low] = bytes;
+        if is_tls(bytes) {
+            return Err(Malformed::Tls);
+        }
         if magic != MAGIC {
             return Err(Malformed::Magic);
         }

@@ -10,12 +10,14 @@ type AgentStats struct {
 
 func agent(handle uint64) C.trunkline_agent_t { return C.trunkline_agent_t{h: C.uint64_t(handle)} }
 
-// AgentNew makes an agent, which begins to connect.
-func AgentNew(runtime uint64, json string) (uint64, *Failure) {
+// AgentNew makes an agent, which begins to connect, secured by tls unless that is 0.
+func AgentNew(runtime, tls uint64, json string) (uint64, *Failure) {
 	text, length := chars(json)
+	options := connectOptions(tls)
 	var out C.trunkline_agent_t
 	var object *C.trunkline_error_t
-	status := C.trunkline_agent_new(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, &out, &object)
+	status := C.trunkline_agent_new_with(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, &options, &out,
+		&object)
 	return uint64(out.h), fail(status, object)
 }
 

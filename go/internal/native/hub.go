@@ -12,12 +12,14 @@ type HubStats struct {
 
 func hub(handle uint64) C.trunkline_hub_t { return C.trunkline_hub_t{h: C.uint64_t(handle)} }
 
-// HubNew makes a hub.
-func HubNew(runtime uint64, json string) (uint64, *Failure) {
+// HubNew makes a hub, secured by tls unless that is 0.
+func HubNew(runtime, tls uint64, json string) (uint64, *Failure) {
 	text, length := chars(json)
+	options := connectOptions(tls)
 	var out C.trunkline_hub_t
 	var object *C.trunkline_error_t
-	status := C.trunkline_hub_new(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, &out, &object)
+	status := C.trunkline_hub_new_with(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, &options, &out,
+		&object)
 	return uint64(out.h), fail(status, object)
 }
 

@@ -1,12 +1,14 @@
 //! The calls of agents and hubs that take pointers.
 
-use super::{DEFAULT, Failed, call, filled, short_text};
+use super::{DEFAULT, Failed, call, connect_options, filled, short_text};
 use trunkline::*;
 
-pub(crate) fn agent(json: &str) -> Result<trunkline_agent_t, Failed> {
-    // SAFETY: pointer and length are those of a live text.
+pub(crate) fn agent(json: &str, tls: trunkline_tls_t) -> Result<trunkline_agent_t, Failed> {
+    let (text, length) = (json.as_ptr().cast(), json.len());
+    let options = connect_options(tls);
+    // SAFETY: pointer and length are those of a live text; the options say how long they are.
     call(trunkline_agent_t { h: 0 }, |out, err| unsafe {
-        trunkline_agent_new(DEFAULT, json.as_ptr().cast(), json.len(), out, err)
+        trunkline_agent_new_with(DEFAULT, text, length, &raw const options, out, err)
     })
 }
 
@@ -15,10 +17,12 @@ pub(crate) fn agent_stats(agent: trunkline_agent_t) -> Result<trunkline_agent_st
     filled(|stats| unsafe { trunkline_agent_stats(agent, stats) })
 }
 
-pub(crate) fn hub(json: &str) -> Result<trunkline_hub_t, Failed> {
-    // SAFETY: pointer and length are those of a live text.
+pub(crate) fn hub(json: &str, tls: trunkline_tls_t) -> Result<trunkline_hub_t, Failed> {
+    let (text, length) = (json.as_ptr().cast(), json.len());
+    let options = connect_options(tls);
+    // SAFETY: pointer and length are those of a live text; the options say how long they are.
     call(trunkline_hub_t { h: 0 }, |out, err| unsafe {
-        trunkline_hub_new(DEFAULT, json.as_ptr().cast(), json.len(), out, err)
+        trunkline_hub_new_with(DEFAULT, text, length, &raw const options, out, err)
     })
 }
 

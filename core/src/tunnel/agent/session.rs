@@ -13,6 +13,7 @@ use crate::{
     tunnel::{
         counts::What,
         greet,
+        hello::ALPN,
         native::{Asked, Serving},
     },
 };
@@ -72,7 +73,8 @@ async fn connect(
     hub: &Address,
     give_up_at: Instant,
 ) -> Result<Serving, ConnectionError> {
-    let options = ConnectOptions { tcp: shared.config.tcp, ..Default::default() };
+    let alpn = Some(vec![ALPN.to_owned()]);
+    let options = ConnectOptions { tcp: shared.config.tcp, alpn, ..Default::default() };
     let connect_until = give_up_at.min(clock() + shared.config.tcp.connect_timeout);
     let stream = shared.network.connect_with(hub, Some(connect_until), &options).await?;
     let until = clock() + shared.config.link.hello_timeout;

@@ -17,7 +17,7 @@ use crate::{
         counts::What,
         ending::finish_by,
         greet,
-        hello::{Hello, Verdict},
+        hello::{ALPN, Hello, Verdict},
         native::{self, Driver, Link},
     },
 };
@@ -59,13 +59,16 @@ async fn serve(shared: Arc<Shared>, stream: Stream, hearing: Permit) {
             drop(permit);
         }
         refused => {
-            let error = match &refused {
-                Ok(Err(TurnedAway::Broken(error))) => Some(error as &dyn Error),
-                Ok(Err(TurnedAway::Http(error))) => Some(error as &dyn Error),
-                Ok(_) | Err(_) => None,
-            };
+            let (mut told, mut error) = (None, None);
+            match &refused {
+                Ok(Err(TurnedAway::Told(why))) => told = Some(&**why),
+                Ok(Err(TurnedAway::Broken(broken))) => error = Some(broken as &dyn Error),
+                Ok(Err(TurnedAway::Http(broken))) => error = Some(broken as &dyn Error),
+                Ok(Ok(_)) | Err(_) => {}
+            }
             tracing::warn!(
                 from = from.map(tracing::field::display),
+                told,
                 error,
                 "an agent was turned away"
             );
@@ -84,7 +87,7 @@ struct Greeted<'a> {
 
 enum TurnedAway {
     /// It was told why.
-    Told,
+    Told(Box<str>),
     Broken(ConnectionError),
     Http(h2::Error),
 }
@@ -100,29 +103,39 @@ async fn greet(shared: &Shared, stream: Stream) -> Result<Greeted<'_>, TurnedAwa
         Ok(hello) => hello,
         Err(malformed) => {
             let (verdict, text) = greet::verdict_on(malformed);
-            greet::answer(&stream, verdict, &text).await?;
-            return Err(TurnedAway::Told);
+            return Err(turn_away(&stream, verdict, &text).await);
         }
     };
+    if !greet::is_agreed(&stream) {
+        let text = format!("over TLS, {ALPN} must be agreed on as the application protocol");
+        return Err(turn_away(&stream, Verdict::OtherVersion, &text).await);
+    }
     let claim = Claim {
         cluster: hello.cluster.clone(),
         token: hello.token.clone(),
         connection: stream.context().clone(),
+        tls: stream.tls().cloned(),
     };
     if !shared.authenticator.verify(&claim).await {
         let text = "the agent has not proved that it stands for this cluster";
-        greet::answer(&stream, Verdict::NotProved, text).await?;
-        return Err(TurnedAway::Told);
+        return Err(turn_away(&stream, Verdict::NotProved, text).await);
     }
     let Some(permit) = shared.agents.try_acquire() else {
-        greet::answer(&stream, Verdict::Full, "this hub has as many agents as it may").await?;
-        return Err(TurnedAway::Told);
+        let text = "this hub has as many agents as it may";
+        return Err(turn_away(&stream, Verdict::Full, text).await);
     };
     let on_its_way = shared.welcomed.expect(&hello.cluster);
     greet::answer(&stream, Verdict::Welcome, "").await?;
     let (link, driver) =
         native::connect(stream, shared.limits()).await.map_err(TurnedAway::Http)?;
     Ok(Greeted { hello, link, driver, permit, on_its_way })
+}
+
+async fn turn_away(stream: &Stream, verdict: Verdict, why: &str) -> TurnedAway {
+    match greet::answer(stream, verdict, why).await {
+        Ok(()) => TurnedAway::Told(why.into()),
+        Err(error) => TurnedAway::Broken(error),
+    }
 }
 
 async fn run(

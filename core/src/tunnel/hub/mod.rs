@@ -20,8 +20,9 @@ use crate::{
     manager::DrainReport,
     transport::{ListenOptions, Network, Stream},
     tunnel::{
-        auth::{Authenticator, Tokens},
+        auth::{Authenticator, Configured},
         ending::finish_by,
+        hello::ALPN,
     },
 };
 use dial::{Holder, Wanted, dial};
@@ -57,19 +58,19 @@ impl Drop for Owner {
 }
 
 impl Hub {
-    /// Makes a hub that lets in the agents whose tokens are in the configuration. Its tasks run on the network's
-    /// runtime.
+    /// Makes a hub that lets in the agents whose tokens or certificates are in the configuration. Its tasks run on the
+    /// network's runtime, and its `tls://` addresses are secured by the network's TLS.
     ///
     /// # Errors
     ///
     /// [`ConnectionError::InvalidConfig`] as [`Config::validate`] says.
     pub fn new(network: Network, config: HubConfig) -> Result<Self, ConnectionError> {
-        let tokens = Arc::new(Tokens(config.agents.clone()));
-        Self::with_authenticator(network, config, tokens)
+        let configured = Arc::new(Configured::new(&config));
+        Self::with_authenticator(network, config, configured)
     }
 
-    /// Makes a hub that lets in the agents that `authenticator` lets in; the configuration's tokens count for
-    /// nothing.
+    /// Makes a hub that lets in the agents that `authenticator` lets in; the configuration's tokens and
+    /// certificates count for nothing.
     ///
     /// # Errors
     ///
@@ -97,17 +98,19 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`ConnectionError::InvalidConfig`] where tokens would cross a network in the clear; [`ConnectionError::Closed`]
-    /// once the hub drains or is closed; else as [`Network::listen_with`].
+    /// [`ConnectionError::InvalidConfig`] where tokens would cross a network in the clear, for a `tls://` address without
+    /// a server's side of TLS, and where agents are known by certificates that TLS does not ask them for;
+    /// [`ConnectionError::Closed`] once the hub drains or is closed; else as [`Network::listen_with`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn listen(&self, address: &Address) -> Result<Address, ConnectionError> {
         let shared = self.shared();
-        shared.config.check_listen(address)?;
+        shared.check_listen(address)?;
         shared.check_open(Step::Bind)?;
-        let options = ListenOptions { tcp: shared.config.tcp, budget: None };
+        let alpn = Some(vec![ALPN.to_owned()]);
+        let options = ListenOptions { tcp: shared.config.tcp, alpn, ..Default::default() };
         let listener = shared.network.listen_with(address, &options).await?;
         let bound = listener.address().clone();
         tracing::debug!(address = %bound, "agents may come");
@@ -171,7 +174,7 @@ impl Hub {
         wanted.check()?;
         shared.check_open(Step::Bind)?;
         let budget = Some(shared.connections.clone());
-        let options = ListenOptions { tcp: shared.config.tcp, budget };
+        let options = ListenOptions { tcp: shared.config.tcp, budget, ..Default::default() };
         let listener = shared.network.listen_with(listen, &options).await?;
         let bound = listener.address().clone();
         tracing::debug!(listen = %bound, cluster, "forwarding");

@@ -109,6 +109,20 @@ impl Shared {
         }
     }
 
+    /// Whether agents may come in at `address`.
+    pub(super) fn check_listen(&self, address: &Address) -> Result<(), ConnectionError> {
+        self.config.check_listen(address)?;
+        let is_secured = matches!(address, Address::Tls(_) | Address::TlsName { .. });
+        let by_certificates = !self.config.agent_certificates.is_empty();
+        if is_secured && by_certificates && !self.network.asks_clients() {
+            return Err(ConnectionError::invalid_config(
+                "tls.server.client_auth",
+                "must be optional or required where agent_certificates are given",
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn check_open(&self, step: Step) -> Result<(), ConnectionError> {
         if self.stopping.is_cancelled() {
             return Err(ConnectionError::closed(step));

@@ -4,6 +4,7 @@ mod claims;
 mod hostile;
 mod limits;
 mod scripts;
+mod secured;
 
 use super::{Agent, Hub};
 use crate::{
