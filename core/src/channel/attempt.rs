@@ -1,6 +1,6 @@
 //! One attempt of a call on one connection: headers and body out, headers of the answer in.
 
-use super::{replay::Cursor, retry::Progress, shared::Place, status};
+use super::{place::Place, replay::Cursor, retry::Progress, status};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http::{Request, Response};

@@ -3,10 +3,11 @@
 use super::{
     attempt::{Answer, Lost, attempt},
     hedging,
+    place::closed,
     replay::Replay,
     response::{Ledger, ResponseBody, late, respond},
     retry::{Attempts, Progress, Pushback, Verdict},
-    shared::{Shared, closed},
+    shared::Shared,
     status, timeout,
     wire::now,
 };

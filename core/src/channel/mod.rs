@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
-//! `idle`, `frames`. What acts: `shared` (one lock), `tasks`, `connection`, `exchange`.
+//! `idle`, `frames`. What acts: `shared` (one lock), `place`, `tasks`, `connection`, `exchange`.
 //!
 //! Absences: no name server of its own, no proxy, no polling of names.
 
@@ -27,6 +27,7 @@ mod keepalive;
 mod metadata;
 mod meter;
 mod meters;
+mod place;
 mod replay;
 mod resolution;
 mod response;

@@ -3,7 +3,8 @@
 use super::{
     attempt::Answer,
     meter::MessageMeter,
-    shared::{Busy, Place, Shared},
+    place::{Busy, Place},
+    shared::Shared,
     status,
     wire::now,
 };

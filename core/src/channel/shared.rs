@@ -3,11 +3,12 @@
 use super::{
     ConnectivityState,
     balance::{Action, Terms},
-    connection::{CallOn, Http2},
+    connection::Http2,
     keepalive::PingTime,
     meters::Meters,
+    place::{Asking, Place, closed},
     retry::Tokens,
-    state::{Answer, Placed, State, Unit, Waiter, Waiting, Work},
+    state::{Answer, State, Unit, Work},
     subchannel::{Connect, ConnectionNumber},
     target::Target,
     tasks::{Way, attempt, keep_up, look_up},
@@ -22,11 +23,11 @@ use crate::{
 use http::uri::Authority;
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::Status;
 
-type Core = State<Arc<Http2>, oneshot::Sender<Result<Place, Status>>>;
+type Core = State<Arc<Http2>, Asking>;
 
 /// What every handle of a channel shares.
 pub(super) struct Shared {
@@ -42,7 +43,7 @@ pub(super) struct Shared {
     told: watch::Sender<ConnectivityState>,
     upkeep: Arc<Notify>,
     /// Told when the last call ends.
-    quiet: Notify,
+    pub(super) quiet: Notify,
     /// Every connection, and every attempt to make one.
     tasks: TaskTracker,
     /// Cuts everything.
@@ -57,55 +58,12 @@ struct Locked {
     armed: Option<Instant>,
 }
 
-/// A place for one call on one connection. Dropping it gives the place to the next in line.
-pub(super) struct Place {
-    shared: Arc<Shared>,
-    placed: Placed<Arc<Http2>>,
-    /// For keepalive, which rests while there is none.
-    _call: CallOn,
-}
-
-impl fmt::Debug for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.placed.fmt(f)
-    }
-}
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("target", &self.target.text)
             .field("state", &*self.told.borrow())
             .finish_non_exhaustive()
-    }
-}
-
-impl Place {
-    fn new(shared: &Arc<Shared>, placed: Placed<Arc<Http2>>) -> Self {
-        Self { shared: Arc::clone(shared), _call: placed.connection.call(), placed }
-    }
-
-    pub(super) fn connection(&self) -> &Http2 {
-        &self.placed.connection
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let (subchannel, number) = (self.placed.subchannel, self.placed.number);
-        self.shared.with(|state, _, _| state.balance.give_back(subchannel, number));
-    }
-}
-
-/// Counts a call as under way, for as long as it lives.
-#[derive(Debug)]
-pub(super) struct Busy(Arc<Shared>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if self.0.with(|state, now, _| state.idle.on_call_ended(now)) {
-            self.0.quiet.notify_waiters();
-        }
     }
 }
 
@@ -182,51 +140,6 @@ impl Shared {
                 true => tokens.lock().on_success(),
                 false => tokens.lock().on_failure(),
             }
-        }
-    }
-
-    /// A call begins. `None` once the channel is closed.
-    pub(super) fn begin_call(self: &Arc<Self>) -> Option<Busy> {
-        let is_open = self.with(|state, _, _| {
-            let is_open = !state.is_closed();
-            if is_open {
-                state.idle.on_call();
-            }
-            is_open
-        });
-        is_open.then(|| Busy(Arc::clone(self)))
-    }
-
-    /// Waits for a place for a call.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses the place in line; a place handed over at that moment goes to the next.
-    pub(super) async fn place(
-        self: &Arc<Self>,
-        key: Option<&[u8]>,
-        for_ready: bool,
-    ) -> Result<Place, Status> {
-        let placed = self.with(|state, now, draw| state.place_now(key, now, draw));
-        if let Some(placed) = placed {
-            return Ok(Place::new(self, placed));
-        }
-        let (who, answer) = oneshot::channel();
-        let waiting = Waiting { key: key.map(Into::into), for_ready, who };
-        let queued = self.with(|state, now, draw| {
-            if state.is_closed() {
-                Err(None)
-            } else {
-                state.on_waiting(waiting, now, draw).map_err(Some)
-            }
-        });
-        match queued {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(closed())),
-            Err(None) => Err(closed()),
-            Err(Some(_)) => Err(Status::resource_exhausted(format!(
-                "{} calls wait for a connection already",
-                self.config.max_queued_calls
-            ))),
         }
     }
 
@@ -333,7 +246,7 @@ impl Shared {
         result
     }
 
-    fn perform(self: &Arc<Self>, work: Work<Arc<Http2>, oneshot::Sender<Result<Place, Status>>>) {
+    fn perform(self: &Arc<Self>, work: Work<Arc<Http2>, Asking>) {
         for (who, answer) in work.answers {
             // One who has gone drops the place, and so hands it on.
             let _ = who.send(match answer {
@@ -422,15 +335,4 @@ impl Shared {
 fn most_connections(config: &ConnectionConfig, service: &ServiceDocument) -> u32 {
     let pooled = if config.pooling.enabled { config.pooling.size } else { 1 };
     service.max_connections.unwrap_or(pooled)
-}
-
-/// What a call on a closed channel ends with.
-pub(super) fn closed() -> Status {
-    Status::cancelled("the channel is closed")
-}
-
-impl Waiter for oneshot::Sender<Result<Place, Status>> {
-    fn is_gone(&self) -> bool {
-        self.is_closed()
-    }
 }
