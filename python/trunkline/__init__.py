@@ -19,13 +19,15 @@ from ._agent import (
 from ._async_stream import (
     AsyncStream,
 )
-from ._channel import (
+from ._call import (
     AsyncCall,
-    AsyncChannel,
     Call,
+    Response,
+)
+from ._channel import (
+    AsyncChannel,
     Channel,
     ChannelState,
-    Response,
 )
 from ._checkout_async_pool import (
     AsyncPool,

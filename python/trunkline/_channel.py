@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from . import _hub, _native
+from ._call import AsyncCall, Call, Compression, Metadata, Response, check_done, response_of, terms_of
 from ._types import Event, Terms
 from ._wait import deadline_after, until_done
 
@@ -20,17 +20,9 @@ if TYPE_CHECKING:
 
     from ._config import ConnectionConfig
 
-    _Compression: TypeAlias = Literal["gzip", "deflate"]
+__all__ = ["AsyncChannel", "Channel", "ChannelState"]
 
-__all__ = ["AsyncCall", "AsyncChannel", "Call", "Channel", "ChannelState", "Response"]
-
-Metadata: TypeAlias = Sequence[tuple[str, bytes | str]]
 _Start: TypeAlias = Callable[[_native.Queue, int], _native.Operation]
-
-# TRUNKLINE_CALL_* of the header.
-_WAIT_FOR_READY = 1
-_FAIL_FAST = 2
-_COMPRESSION = {None: 0, "gzip": 4, "deflate": 8}
 
 
 class ChannelState(StrEnum):
@@ -45,49 +37,6 @@ class ChannelState(StrEnum):
 
 # By their numbers.
 _STATES = tuple(ChannelState)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """The answer to a call of one message, with what came before it and behind it."""
-
-    message: bytes
-    initial: tuple[tuple[str, bytes], ...]
-    trailing: tuple[tuple[str, bytes], ...]
-
-
-def _terms(
-    timeout: float | None,
-    metadata: Metadata,
-    wait_for_ready: bool | None,
-    compression: _Compression | None,
-    max_reply: int,
-) -> Terms:
-    flags = _COMPRESSION[compression]
-    if wait_for_ready is not None:
-        flags |= _WAIT_FOR_READY if wait_for_ready else _FAIL_FAST
-    pairs = [(name, value.encode() if isinstance(value, str) else bytes(value)) for name, value in metadata]
-    return deadline_after(timeout), pairs, flags, max_reply
-
-
-def _reply(event: Event) -> _native.Reply | None:
-    """The reply that an event brings, or the exception."""
-    _, _, _, error, reply = event
-    if error is not None:
-        raise error
-    assert reply is None or isinstance(reply, _native.Reply), "a call brings replies alone"
-    return reply
-
-
-def _response(event: Event) -> Response:
-    reply = _reply(event)
-    assert reply is not None, "a call of one message that succeeds brings one"
-    return Response(reply.message, tuple(reply.initial), tuple(reply.trailing))
-
-
-def _done(event: Event) -> None:
-    if event[3] is not None:
-        raise event[3]
 
 
 def _changed(event: Event) -> bool:
@@ -180,7 +129,7 @@ class Channel(_ChannelBase):
             ConnectTimeout: they cannot; its cause says for each address why, and when it is tried again.
             ClosedError: the channel is closed.
         """
-        _done(until_done(self._readying(timeout)))
+        check_done(until_done(self._readying(timeout)))
 
     def unary(
         self,
@@ -190,7 +139,7 @@ class Channel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: _Compression | None = None,
+        compression: Compression | None = None,
         max_reply: int = 0,
     ) -> Response:
         """Calls a method with one message, and waits for one.
@@ -208,8 +157,8 @@ class Channel(_ChannelBase):
             ChannelError: the call ended with another status than OK, which is 4 after the timeout.
             ClosedError: the channel is closed.
         """
-        terms = _terms(timeout, metadata, wait_for_ready, compression, max_reply)
-        return _response(until_done(self._calling(method, request, terms)))
+        terms = terms_of(timeout, metadata, wait_for_ready, compression, max_reply)
+        return response_of(until_done(self._calling(method, request, terms)))
 
     def stream(
         self,
@@ -218,14 +167,14 @@ class Channel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: _Compression | None = None,
+        compression: Compression | None = None,
         max_reply: int = 0,
     ) -> Call:
         """Begins a call with any number of messages each way, without waiting for the server.
 
         The arguments are those of :meth:`unary`; the timeout is for the whole call.
         """
-        terms = _terms(timeout, metadata, wait_for_ready, compression, max_reply)
+        terms = terms_of(timeout, metadata, wait_for_ready, compression, max_reply)
         return Call(self._native.open(method, terms))
 
     def close(self, grace: float | None = None) -> None:
@@ -235,7 +184,7 @@ class Channel(_ChannelBase):
         """
         self._closed = True
         if not self._native.is_inherited():
-            _done(until_done(self._closing(grace)))
+            check_done(until_done(self._closing(grace)))
 
     def __enter__(self) -> Self:
         return self
@@ -264,7 +213,7 @@ class AsyncChannel(_ChannelBase):
         Raises:
             ConnectTimeout: they cannot; its cause says for each address why, and when it is tried again.
         """
-        _done(await _hub.current().result(self._readying(timeout)))
+        check_done(await _hub.current().result(self._readying(timeout)))
 
     async def unary(
         self,
@@ -274,12 +223,12 @@ class AsyncChannel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: _Compression | None = None,
+        compression: Compression | None = None,
         max_reply: int = 0,
     ) -> Response:
         """Like :meth:`Channel.unary`."""
-        terms = _terms(timeout, metadata, wait_for_ready, compression, max_reply)
-        return _response(await _hub.current().result(self._calling(method, request, terms)))
+        terms = terms_of(timeout, metadata, wait_for_ready, compression, max_reply)
+        return response_of(await _hub.current().result(self._calling(method, request, terms)))
 
     async def stream(
         self,
@@ -288,18 +237,18 @@ class AsyncChannel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: _Compression | None = None,
+        compression: Compression | None = None,
         max_reply: int = 0,
     ) -> AsyncCall:
         """Like :meth:`Channel.stream`; never waits."""
-        terms = _terms(timeout, metadata, wait_for_ready, compression, max_reply)
+        terms = terms_of(timeout, metadata, wait_for_ready, compression, max_reply)
         return AsyncCall(self._native.open(method, terms))
 
     async def aclose(self, grace: float | None = None) -> None:
         """Like :meth:`Channel.close`."""
         self._closed = True
         if not self._native.is_inherited():
-            _done(await _hub.current().result(self._closing(grace)))
+            check_done(await _hub.current().result(self._closing(grace)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -311,114 +260,3 @@ class AsyncChannel(_ChannelBase):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-class Call:
-    """A call with any number of messages each way; iterating it gives the messages of the answer.
-
-    One thread may send while another receives. Leaving its ``with`` gives it up, if it has not ended.
-    """
-
-    __slots__ = ("_native",)
-
-    def __init__(self, native: _native.Call) -> None:
-        self._native = native
-
-    def send(self, message: Buffer) -> None:
-        """Sends one message, waiting while several are on their way.
-
-        Raises:
-            ClosedError: the call has ended; :meth:`receive` says how.
-        """
-        _done(until_done(lambda queue, tag: self._native.send(message, queue, tag)))
-
-    def finish_sending(self) -> None:
-        """Says that no more messages follow."""
-        self._native.finish_sending()
-
-    def receive(self) -> bytes | None:
-        """The next message; ``None`` at the end of a call that ended well.
-
-        Raises:
-            ChannelError: it ended with another status than OK.
-        """
-        reply = _reply(until_done(self._native.receive))
-        return None if reply is None else reply.message
-
-    def initial(self) -> tuple[tuple[str, bytes], ...]:
-        """What the server sends before its first message; waits for it."""
-        reply = _reply(until_done(self._native.initial))
-        return () if reply is None else tuple(reply.initial)
-
-    def trailing(self) -> tuple[tuple[str, bytes], ...]:
-        """What the server sent behind its last message, once the end was received."""
-        return tuple(self._native.trailing().trailing)
-
-    def cancel(self) -> None:
-        """Gives the call up: the server is told, unless the call has ended."""
-        self._native.cancel()
-
-    def __iter__(self) -> Iterator[bytes]:
-        while (message := self.receive()) is not None:
-            yield message
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.cancel()
-
-
-class AsyncCall:
-    """The twin of :class:`Call` for asyncio."""
-
-    __slots__ = ("_native",)
-
-    def __init__(self, native: _native.Call) -> None:
-        self._native = native
-
-    async def send(self, message: Buffer) -> None:
-        """Like :meth:`Call.send`. Cancelled, the message was not sent."""
-        _done(await _hub.current().result(lambda queue, tag: self._native.send(message, queue, tag)))
-
-    async def finish_sending(self) -> None:
-        """Says that no more messages follow; never waits."""
-        self._native.finish_sending()
-
-    async def receive(self) -> bytes | None:
-        """The next message; ``None`` at the end of a call that ended well."""
-        reply = _reply(await _hub.current().result(self._native.receive))
-        return None if reply is None else reply.message
-
-    async def initial(self) -> tuple[tuple[str, bytes], ...]:
-        """What the server sends before its first message; waits for it."""
-        reply = _reply(await _hub.current().result(self._native.initial))
-        return () if reply is None else tuple(reply.initial)
-
-    async def trailing(self) -> tuple[tuple[str, bytes], ...]:
-        """What the server sent behind its last message, once the end was received; never waits."""
-        return tuple(self._native.trailing().trailing)
-
-    async def cancel(self) -> None:
-        """Gives the call up; never waits."""
-        self._native.cancel()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (message := await self.receive()) is not None:
-            yield message
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._native.cancel()
