@@ -11,6 +11,7 @@
 //! a wait can be dropped at any moment without losing a byte.
 
 mod async_io;
+mod dial;
 pub mod faults;
 mod listener;
 mod locked;
@@ -23,10 +24,11 @@ pub(crate) mod udp;
 mod unix;
 mod waiters;
 
+pub(crate) use dial::{Securing, connect_failure};
 pub(crate) use listener::Admission;
 pub use listener::{Listener, ListenerCloseHandle, ListenerReady};
+pub(crate) use network::needs_hub;
 pub use network::{ConnectOptions, ListenOptions, Network};
-pub(crate) use network::{connect_failure, needs_hub};
 pub(crate) use stream::CloseWatcher;
 pub use stream::{CloseHandle, Stream, StreamReady};
 pub(crate) use tcp::resolve;

@@ -1,4 +1,4 @@
-//! The way in: connects to an address and listens on one, whatever carries the bytes.
+//! The way in: what connecting and listening need, and listening on an address; `dial` connects to one.
 
 use super::{
     Accept, Admission, Datagram, Listener, Stream, Transport, is_out_of_files, out_of_files,
@@ -17,9 +17,8 @@ use crate::{
     identity::Tls,
     metrics::{ConnectionMetrics, Metrics},
 };
-use std::{error::Error, future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{runtime::Handle, sync::OnceCell};
-use tracing::Instrument;
 
 /// What connecting and listening need from the process: the runtime, and where counts, events and
 /// `mem:` names live. Cheap to clone; every clone is the same network.
@@ -98,7 +97,15 @@ impl Network {
         self
     }
 
-    async fn client_tls(&self) -> Result<Tls, ConnectionError> {
+    /// The TLS that was chosen for it.
+    pub(crate) fn own_tls(&self) -> Option<&Tls> {
+        match &self.tls {
+            Secured::By(tls) => Some(tls),
+            Secured::Default(_) => None,
+        }
+    }
+
+    pub(super) async fn client_tls(&self) -> Result<Tls, ConnectionError> {
         match &self.tls {
             Secured::By(tls) => Ok(tls.clone()),
             Secured::Default(cell) => {
@@ -148,177 +155,6 @@ impl Network {
     /// The in-memory listeners of this network.
     pub fn names(&self) -> &Names {
         &self.names
-    }
-
-    /// Connects with the default options.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect_with`](Self::connect_with).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future ends the attempt and closes its sockets.
-    pub async fn connect(
-        &self,
-        address: &Address,
-        deadline: Option<Instant>,
-    ) -> Result<Stream, ConnectionError> {
-        self.connect_with(address, deadline, &ConnectOptions::default()).await
-    }
-
-    /// Connects to `address` until `deadline`, or for the config's connect timeout where there is none.
-    ///
-    /// A host name may have several addresses: they are tried in turn, each begun when the one
-    /// before failed or took longer than the stagger, and the first that answers wins.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectionError::ConnectionFailed`] if the name is unknown or nobody listens,
-    /// [`ConnectionError::Timeout`] once the deadline has passed,
-    /// [`ConnectionError::LimitExceeded`] if the process may open no more files,
-    /// [`ConnectionError::InvalidConfig`] for port 0.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future ends the attempt and closes its sockets.
-    #[expect(clippy::disallowed_methods, reason = "a timeout is counted from the call")]
-    pub async fn connect_with(
-        &self,
-        address: &Address,
-        deadline: Option<Instant>,
-        options: &ConnectOptions,
-    ) -> Result<Stream, ConnectionError> {
-        let started = Instant::now();
-        let deadline = deadline.unwrap_or(started + options.tcp.connect_timeout);
-        let span = tracing::debug_span!("connect", destination = %address);
-        let dial = self.dial(address, options).instrument(span.clone());
-        let answer = tokio::time::timeout_at(deadline.into(), dial).await.unwrap_or_else(|_| {
-            let at = Place::at(Step::Connect).to(Some(address.clone()));
-            Err(ConnectionError::timeout(Some(started.elapsed()), at))
-        });
-        if let Err(error) = &answer {
-            tracing::debug!(parent: &span, error = error as &dyn Error, "connect failed");
-        }
-        answer
-    }
-
-    /// As [`connect_with`](Self::connect_with) to TCP, but only to those socket addresses that `admits` lets
-    /// through after the name was looked up: what was checked is what is dialled.
-    pub(crate) async fn connect_checked(
-        &self,
-        address: &Address,
-        deadline: Instant,
-        config: &TcpConfig,
-        admits: impl Fn(SocketAddr) -> bool,
-    ) -> Result<Stream, ConnectionError> {
-        let place = |step| Place::at(step).to(Some(address.clone()));
-        let dial = async {
-            let mut found = match address {
-                Address::Tcp(literal) => vec![*literal],
-                Address::TcpName { host, port } => tcp::resolve(host, *port)
-                    .await
-                    .map_err(|error| connect_failure(error, place(Step::Resolve)))?,
-                Address::Tls(_)
-                | Address::TlsName { .. }
-                | Address::Udp(_)
-                | Address::UdpName { .. }
-                | Address::Unix(_)
-                | Address::Abstract(_)
-                | Address::Mem(_)
-                | Address::Tunnel(_) => Vec::new(),
-            };
-            found.retain(|found| admits(*found));
-            if found.is_empty() {
-                let cause = io::Error::from_raw_os_error(libc::EACCES);
-                let at = place(Step::Connect).because(cause);
-                return Err(ConnectionError::ConnectionFailed { at });
-            }
-            let tcp = tcp::connect(found, config).await;
-            let tcp = tcp.map_err(|error| connect_failure(error, place(Step::Connect)))?;
-            Ok(self.tcp_stream(tcp, address))
-        };
-        let answer = tokio::time::timeout_at(deadline.into(), dial).await;
-        answer.unwrap_or_else(|_| Err(ConnectionError::timeout(None, place(Step::Connect))))
-    }
-
-    async fn dial(
-        &self,
-        address: &Address,
-        options: &ConnectOptions,
-    ) -> Result<Stream, ConnectionError> {
-        let failed = |step| {
-            move |error: io::Error| {
-                connect_failure(error, Place::at(step).to(Some(address.clone())))
-            }
-        };
-        match address {
-            Address::Tcp(literal) => {
-                check_port(literal.port())?;
-                let tcp = tcp::connect(vec![*literal], &options.tcp);
-                Ok(self.tcp_stream(tcp.await.map_err(failed(Step::Connect))?, address))
-            }
-            Address::TcpName { host, port } => {
-                check_port(*port)?;
-                let found = tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?;
-                let tcp = tcp::connect(found, &options.tcp);
-                Ok(self.tcp_stream(tcp.await.map_err(failed(Step::Connect))?, address))
-            }
-            Address::Tls(literal) => {
-                check_port(literal.port())?;
-                let tcp = tcp::connect(vec![*literal], &options.tcp);
-                let tcp = tcp.await.map_err(failed(Step::Connect))?;
-                self.tls_stream(tcp, address, options).await
-            }
-            Address::TlsName { host, port } => {
-                check_port(*port)?;
-                let found = tcp::resolve(host, *port).await.map_err(failed(Step::Resolve))?;
-                let tcp = tcp::connect(found, &options.tcp);
-                let tcp = tcp.await.map_err(failed(Step::Connect))?;
-                self.tls_stream(tcp, address, options).await
-            }
-            Address::Unix(_) | Address::Abstract(_) => {
-                let unix = unix::connect(address).await.map_err(failed(Step::Connect))?;
-                Ok(self.dialled(Protocol::Unix, Box::new(unix), None, address))
-            }
-            Address::Mem(name) => {
-                let pipe = self.names.connect(name, &options.pipe).await?;
-                Ok(self.dialled(Protocol::Pipe, Box::new(pipe), None, address))
-            }
-            Address::Udp(_) | Address::UdpName { .. } => Err(no_stream()),
-            Address::Tunnel(_) => Err(needs_hub("address")),
-        }
-    }
-
-    async fn tls_stream(
-        &self,
-        tcp: tokio::net::TcpStream,
-        address: &Address,
-        options: &ConnectOptions,
-    ) -> Result<Stream, ConnectionError> {
-        let source = tcp.local_addr().ok().map(|address| Address::from(address).with_tls());
-        let reached = tcp.peer_addr().map(|address| Address::from(address).with_tls());
-        let tls = self.client_tls().await?;
-        let terms = tls::Terms::new(&tls, &self.runtime, options.alpn.as_deref());
-        let transport = tls::connect(Box::new(tcp), address, &tls, terms).await?;
-        let reached = reached.unwrap_or_else(|_| address.clone());
-        Ok(self.dialled(Protocol::Tls, transport, source, &reached))
-    }
-
-    fn tcp_stream(&self, tcp: tokio::net::TcpStream, address: &Address) -> Stream {
-        let source = tcp.local_addr().ok().map(Address::from);
-        let reached = tcp.peer_addr().map_or_else(|_| address.clone(), Address::from);
-        self.dialled(Protocol::Tcp, Box::new(tcp), source, &reached)
-    }
-
-    fn dialled(
-        &self,
-        protocol: Protocol,
-        transport: Box<dyn Transport>,
-        source: Option<Address>,
-        destination: &Address,
-    ) -> Stream {
-        self.stream(protocol, Direction::Dialled, transport, source, Some(destination.clone()))
     }
 
     /// Puts a transport of the caller's own under management: counted, listed in events, closed once.
@@ -534,32 +370,11 @@ impl Network {
     }
 }
 
-fn no_stream() -> ConnectionError {
+pub(super) fn no_stream() -> ConnectionError {
     ConnectionError::invalid_config("address", "UDP carries datagrams and no stream: bind it")
-}
-
-fn check_port(port: u16) -> Result<(), ConnectionError> {
-    if port == 0 {
-        return Err(ConnectionError::invalid_config(
-            "address",
-            "the port to connect to is 1 to 65535",
-        ));
-    }
-    Ok(())
 }
 
 /// A tunnel's address names no place that a network reaches by itself.
 pub(crate) fn needs_hub(field: &'static str) -> ConnectionError {
     ConnectionError::invalid_config(field, "a tunnel's agents are dialled through a hub")
-}
-
-/// What a failed attempt to reach a destination means.
-pub(crate) fn connect_failure(error: io::Error, at: Place) -> ConnectionError {
-    if is_out_of_files(&error) {
-        return out_of_files(error, at);
-    }
-    match error.kind() {
-        io::ErrorKind::TimedOut => ConnectionError::timeout(None, at.because(error)),
-        _ => ConnectionError::ConnectionFailed { at: at.because(error) },
-    }
 }

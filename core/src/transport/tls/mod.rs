@@ -68,7 +68,8 @@ impl Terms {
     }
 }
 
-/// Makes a client's end of `inner`, which leads to `address`.
+/// Makes a client's end of `inner`, which leads to `address`. The server's certificate must be for the configured name;
+/// where there is none, for `host`; where there is none either, for the host of the address.
 ///
 /// # Cancel safety
 ///
@@ -76,11 +77,12 @@ impl Terms {
 pub(super) async fn connect(
     inner: Box<dyn Transport>,
     address: &Address,
+    host: Option<&str>,
     tls: &Tls,
     terms: Terms,
 ) -> Result<Box<dyn Transport>, ConnectionError> {
     let at = || Place::at(Step::Connect).to(Some(address.clone()));
-    let name = server_name(address, tls)?;
+    let name = server_name(address, host, tls)?;
     let asked = match &name {
         ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
         _ => None,
@@ -96,9 +98,14 @@ pub(super) async fn connect(
     }
 }
 
-fn server_name(address: &Address, tls: &Tls) -> Result<ServerName<'static>, ConnectionError> {
+fn server_name(
+    address: &Address,
+    host: Option<&str>,
+    tls: &Tls,
+) -> Result<ServerName<'static>, ConnectionError> {
     let client = tls.config().client.as_ref();
-    let name = match (client.and_then(|client| client.server_name.as_deref()), address) {
+    let configured = client.and_then(|client| client.server_name.as_deref());
+    let name = match (configured.or(host), address) {
         (Some(name), _) => ServerName::try_from(name.to_owned()).ok(),
         (None, Address::Tls(address)) => Some(ServerName::IpAddress(address.ip().into())),
         (None, Address::TlsName { host, .. }) => ServerName::try_from(String::from(&**host)).ok(),

@@ -55,7 +55,7 @@ async fn secured(near: Box<dyn Transport>, far: Box<dyn Transport>) -> (Stream, 
     let (network, tls) = (Network::new(Handle::current()), tls());
     let address = address();
     let terms = Terms::new(&tls, &Handle::current(), None);
-    let (near, far) = tokio::join!(connect(near, &address, &tls, terms), accept(far, &tls));
+    let (near, far) = tokio::join!(connect(near, &address, None, &tls, terms), accept(far, &tls));
     (stream(&network, near.unwrap()), stream(&network, far.unwrap()))
 }
 
@@ -133,7 +133,7 @@ async fn cut_off(how: CutHow, after: u64) -> (Stream, Stream) {
         let address = address();
         let terms = Terms::new(&tls, &Handle::current(), None);
         let both = async {
-            tokio::join!(connect(near, &address, &tls, terms), accept(Box::new(far), &tls))
+            tokio::join!(connect(near, &address, None, &tls, terms), accept(Box::new(far), &tls))
         };
         if let Ok((Ok(near), Ok(far))) = tokio::time::timeout(Duration::from_secs(5), both).await {
             return (stream(&network, near), stream(&network, far));
@@ -168,7 +168,7 @@ async fn a_peer_that_leaves_in_the_handshake_failed_to_connect_and_may_be_tried_
     drop(far);
     let tls = tls();
     let terms = Terms::new(&tls, &Handle::current(), None);
-    let error = connect(Box::new(near), &address(), &tls, terms).await.unwrap_err();
+    let error = connect(Box::new(near), &address(), None, &tls, terms).await.unwrap_err();
     assert!(matches!(error, ConnectionError::ConnectionFailed { .. }), "{error:?}");
     assert!(error.is_safe_to_retry());
 }
