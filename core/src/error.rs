@@ -298,6 +298,13 @@ impl Place {
         self
     }
 
+    /// The same, told as part of another step.
+    #[must_use]
+    pub(crate) fn during(mut self, step: Step) -> Self {
+        self.0.step = step;
+        self
+    }
+
     /// Says what lies behind the failure.
     #[must_use]
     pub fn because(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
@@ -345,11 +352,11 @@ impl ConnectionError {
         Self::Tls { fault: failure.fault, at }
     }
 
-    /// Whose fault it is that TLS failed, if that is what failed.
+    /// Whose fault it is that TLS failed, if that is what failed or lies behind the failure.
     pub fn tls_fault(&self) -> Option<TlsFault> {
         match self {
             Self::Tls { fault, .. } => Some(*fault),
-            _ => None,
+            other => other.source()?.downcast_ref::<Self>()?.tls_fault(),
         }
     }
 

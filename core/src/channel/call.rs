@@ -7,7 +7,10 @@ use super::{
     metadata::{self, Metadata},
     status,
 };
-use crate::error::{ConnectionError, Step};
+use crate::{
+    error::{ConnectionError, Step},
+    secret::Secret,
+};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use parking_lot::Mutex;
@@ -19,7 +22,10 @@ use std::{
 };
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tonic::{Request, Response, Status, Streaming, client::Grpc, codec::CompressionEncoding};
+use tonic::{
+    Request, Response, Status, Streaming, client::Grpc, codec::CompressionEncoding,
+    metadata::MetadataMap,
+};
 
 /// Messages of one call that wait to be sent.
 const SEND_QUEUE: usize = 16;
@@ -31,6 +37,11 @@ pub struct CallOptions {
     pub deadline: Option<Instant>,
     /// What is sent with it. Names are in lower case; values under names that end in `-bin` may be any bytes.
     pub metadata: Metadata,
+    /// What proves who calls: sent as metadata, and never over a connection without TLS, unless
+    /// [`plaintext_credentials`](Self::plaintext_credentials) asks for that. Shown nowhere.
+    pub credentials: Vec<(Box<str>, Secret)>,
+    /// Whether credentials may be sent in the clear. Default: false; the call fails with UNAUTHENTICATED instead.
+    pub plaintext_credentials: bool,
     /// Whether it waits while no address works, instead of failing. Default: what the service config says, else no.
     pub wait_for_ready: Option<bool>,
     /// Largest message of the answer, in bytes. Default: the channel's limit, which it cannot exceed.
@@ -126,6 +137,7 @@ impl Channel {
         let path = path(method)?;
         let mut request = Request::new(messages);
         *request.metadata_mut() = metadata::to_map(&options.metadata)?;
+        self.add_credentials(request.metadata_mut(), &options)?;
         let extensions = request.extensions_mut();
         if let Some(wait) = options.wait_for_ready {
             extensions.insert(WaitForReady(wait));
@@ -149,6 +161,19 @@ impl Channel {
             None => grpc,
         };
         Ok((grpc, path, request))
+    }
+
+    fn add_credentials(
+        &self,
+        map: &mut MetadataMap,
+        options: &CallOptions,
+    ) -> Result<(), ConnectionError> {
+        let is_private = self.shared().security.is_secured() || options.plaintext_credentials;
+        if !options.credentials.is_empty() && !is_private {
+            let why = "credentials are not sent over a connection without TLS unless asked for";
+            return Err(status::failure(Status::unauthenticated(why), true));
+        }
+        metadata::add_secrets(map, &options.credentials)
     }
 
     fn request_limit(&self, method: &str) -> u32 {

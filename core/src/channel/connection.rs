@@ -3,13 +3,15 @@
 use super::{
     frames::GoAway,
     keepalive::{Check, Keepalive, PingTime},
+    security::{HTTP2, NotAgreed, is_agreed},
+    tasks::Way,
     wire::{Listening, Wire, now},
 };
 use crate::{
     address::Address,
     config::{ConnectionConfig, TcpConfig, TimeLimit},
-    error::{ConnectionError, Place, Step},
-    transport::{ConnectOptions, Network},
+    error::{ConnectionError, Place, Step, TlsFailure, TlsFault},
+    transport::ConnectOptions,
 };
 use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, client};
@@ -103,22 +105,31 @@ impl Http2 {
     }
 }
 
-/// Connects, speaks HTTP/2 and waits for the peer's SETTINGS, until `give_up_at`.
+/// Connects, secures it where it is to be, speaks HTTP/2 and waits for the peer's SETTINGS, until `give_up_at`.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future ends the attempt and closes its socket.
 pub(super) async fn connect(
-    network: &Network,
-    config: &ConnectionConfig,
+    way: &Way,
     address: &Address,
     give_up_at: Instant,
-    ping_time: PingTime,
-    close: CancellationToken,
 ) -> Result<Standing, ConnectionError> {
-    let options = ConnectOptions { tcp: tcp(config, ping_time), ..ConnectOptions::default() };
-    let stream = network.connect_with(address, Some(give_up_at), &options).await?;
+    let (config, ping_time) = (&*way.config, way.ping);
+    let options = ConnectOptions {
+        tcp: tcp(config, ping_time),
+        alpn: Some(vec![HTTP2.to_owned()]),
+        ..ConnectOptions::default()
+    };
+    let until = Some(give_up_at);
+    let stream = match &way.securing {
+        None => way.network.connect_with(address, until, &options).await?,
+        Some(how) => way.network.connect_secured(address, until, &options, how).await?,
+    };
     let at = || Place::at(Step::Connect).to(Some(address.clone()));
+    if !is_agreed(&stream) {
+        return Err(ConnectionError::tls(TlsFailure::new(TlsFault::Protocol, NotAgreed), at()));
+    }
     let started = now();
     let (wire, listening) = Wire::new(stream);
     let greet = async {
@@ -141,9 +152,7 @@ pub(super) async fn connect(
             let waited = now().saturating_duration_since(started);
             ConnectionError::timeout(Some(waited), at().because(NoSettings))
         })?
-        .map_err(|error: h2::Error| ConnectionError::ConnectionFailed {
-            at: at().because(error),
-        })?;
+        .map_err(|error: h2::Error| greeting_failed(&listening, error, at()))?;
     let calls = Arc::new(AtomicUsize::new(0));
     let limit = listening.with(|heard| heard.max_streams).unwrap_or(ASSUMED_STREAMS);
     let drive = Drive {
@@ -153,12 +162,22 @@ pub(super) async fn connect(
         calls: Arc::clone(&calls),
         keepalive: Keepalive::new(ping_time, &config.keepalive),
         sleep: Box::pin(tokio::time::sleep_until(now().into())),
-        close,
+        close: way.cut.clone(),
         told: Told::default(),
         address: address.clone(),
     };
     let http2 = Http2 { send, listening, address: address.clone(), calls };
     Ok(Standing { http2, limit, drive })
+}
+
+/// A server that has judged our certificate says so only now.
+fn greeting_failed(listening: &Listening, error: h2::Error, at: Place) -> ConnectionError {
+    match listening.with(|heard| heard.refusal.take()) {
+        Some(ConnectionError::Tls { fault, at: refused }) => {
+            ConnectionError::Tls { fault, at: refused.during(Step::Connect) }
+        }
+        Some(_) | None => ConnectionError::ConnectionFailed { at: at.because(error) },
+    }
 }
 
 /// The peer accepted, and then did not speak HTTP/2.

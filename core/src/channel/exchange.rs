@@ -12,7 +12,7 @@ use super::{
     wire::now,
 };
 use crate::config::{CallPolicy, MethodConfig, RetryPolicy, StatusCode};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header, uri::Scheme};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -210,7 +210,7 @@ fn uri(shared: &Shared, given: &Uri) -> Result<Uri, Status> {
         None => shared.authority.clone(),
     };
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(shared.security.scheme());
     parts.authority = Some(authority);
     parts.path_and_query = given.path_and_query().cloned();
     Uri::from_parts(parts).map_err(|error| Status::internal(format!("the method's path: {error}")))

@@ -6,6 +6,7 @@ use super::{
 use crate::{
     config::ConnectionConfig,
     error::{ConnectionError, Place, Step},
+    identity::Tls,
     transport::Network,
 };
 use http::{Request, Response};
@@ -47,7 +48,8 @@ impl Channel {
     /// Makes a channel; nothing is connected yet.
     ///
     /// `target` is `dns:host:port` (or `host:port`), `ipv4:1.2.3.4:5,…`, `ipv6:[::1]:5,…`, `unix:path`,
-    /// `unix-abstract:name`, `mem:name`, `passthrough:address`, or a list such as `tcp://a:1,mem:b`.
+    /// `unix-abstract:name`, `mem:name`, `passthrough:address`, or a list such as `tcp://a:1,mem:b`. To `tls://a:1,…`
+    /// it is secured by the network's TLS, as with [`secured`](Self::secured); to all others it is not.
     ///
     /// # Errors
     ///
@@ -57,7 +59,27 @@ impl Channel {
         target: &str,
         config: ConnectionConfig,
     ) -> Result<Self, ConnectionError> {
-        let shared = Shared::start(network.clone(), target, config)?;
+        let shared = Shared::start(network.clone(), target, config, None)?;
+        Ok(Self { owner: Arc::new(Owner(shared)) })
+    }
+
+    /// As [`new`](Self::new), with every connection secured by `tls`, whatever carries it.
+    ///
+    /// A server must agree to speak HTTP/2 (ALPN `h2`, whatever the configuration's `alpn` says), and its certificate
+    /// must be for the configuration's `server_name`. Where there is none, for the name that was looked up or the host
+    /// that the target names; behind `unix:` and `mem:`, for `localhost`. A new connection uses the certificates that
+    /// were read last; those that stand keep what they began with.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), also if `tls` has no client's side.
+    pub fn secured(
+        network: &Network,
+        target: &str,
+        config: ConnectionConfig,
+        tls: &Tls,
+    ) -> Result<Self, ConnectionError> {
+        let shared = Shared::start(network.clone(), target, config, Some(tls.clone()))?;
         Ok(Self { owner: Arc::new(Owner(shared)) })
     }
 

@@ -1,6 +1,6 @@
 //! Metadata of calls as plain pairs: names in lower case, values as bytes, `-bin` ones decoded.
 
-use crate::error::ConnectionError;
+use crate::{error::ConnectionError, secret::Secret};
 use bytes::Bytes;
 use tonic::metadata::{Ascii, Binary, KeyAndValueRef, MetadataKey, MetadataMap, MetadataValue};
 
@@ -27,14 +27,36 @@ pub(super) fn from_map(map: &MetadataMap) -> Metadata {
 pub(super) fn to_map(metadata: &[(Box<str>, Bytes)]) -> Result<MetadataMap, ConnectionError> {
     let mut map = MetadataMap::with_capacity(metadata.len());
     for (name, value) in metadata {
-        insert(&mut map, name, value).map_err(|reason| {
+        insert(&mut map, name, value, false).map_err(|reason| {
             ConnectionError::invalid_config(format!("metadata.{name}"), reason)
         })?;
     }
     Ok(map)
 }
 
-fn insert(map: &mut MetadataMap, name: &str, value: &Bytes) -> Result<(), &'static str> {
+/// Adds pairs whose values are not to be shown, nor kept in the tables of HTTP/2's compression.
+///
+/// # Errors
+///
+/// As [`to_map`].
+pub(super) fn add_secrets(
+    map: &mut MetadataMap,
+    secrets: &[(Box<str>, Secret)],
+) -> Result<(), ConnectionError> {
+    for (name, value) in secrets {
+        insert(map, name, value.expose().as_bytes(), true).map_err(|reason| {
+            ConnectionError::invalid_config(format!("credentials.{name}"), reason)
+        })?;
+    }
+    Ok(())
+}
+
+fn insert(
+    map: &mut MetadataMap,
+    name: &str,
+    value: &[u8],
+    is_secret: bool,
+) -> Result<(), &'static str> {
     const RESERVED: [&str; 6] =
         ["te", "content-type", "user-agent", "host", "connection", "transfer-encoding"];
     if RESERVED.contains(&name) || name.starts_with("grpc-") || name.starts_with(':') {
@@ -45,10 +67,9 @@ fn insert(map: &mut MetadataMap, name: &str, value: &Bytes) -> Result<(), &'stat
     }
     if name.ends_with("-bin") {
         let key = MetadataKey::<Binary>::from_bytes(name.as_bytes());
-        map.append_bin(
-            key.map_err(|_| "is no name of metadata")?,
-            MetadataValue::from_bytes(value),
-        );
+        let mut value = MetadataValue::from_bytes(value);
+        value.set_sensitive(is_secret);
+        map.append_bin(key.map_err(|_| "is no name of metadata")?, value);
         return Ok(());
     }
     let key = MetadataKey::<Ascii>::from_bytes(name.as_bytes());
@@ -56,7 +77,8 @@ fn insert(map: &mut MetadataMap, name: &str, value: &Bytes) -> Result<(), &'stat
     if !value.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
         return Err("must be printable ASCII, for the name does not end in -bin");
     }
-    let value = MetadataValue::try_from(&value[..]).map_err(|_| "is no value of metadata")?;
+    let mut value = MetadataValue::try_from(value).map_err(|_| "is no value of metadata")?;
+    value.set_sensitive(is_secret);
     map.append(key, value);
     Ok(())
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
-//! `idle`, `frames`. What acts: `shared` (one lock), `place`, `tasks`, `connection`, `exchange`.
+//! `idle`, `frames`, `security`. What acts: `shared` (one lock), `place`, `tasks`, `connection`, `exchange`.
 //!
 //! Absences: no name server of its own, no proxy, no polling of names.
 
@@ -32,6 +32,7 @@ mod replay;
 mod resolution;
 mod response;
 mod retry;
+mod security;
 mod server;
 mod shared;
 mod state;

@@ -8,6 +8,7 @@ use super::{
     meters::Meters,
     place::{Asking, Place, closed},
     retry::Tokens,
+    security::Security,
     state::{Answer, State, Unit, Work},
     subchannel::{Connect, ConnectionNumber},
     target::Target,
@@ -15,9 +16,11 @@ use super::{
     wire::now,
 };
 use crate::{
+    address::Address,
     config::{Config as _, ConnectionConfig, LoadBalancing, MethodConfig, ServiceDocument},
     endpoint::{EndpointId, Lookup},
     error::{ConnectionError, Place as At, Step},
+    identity::Tls,
     transport::Network,
 };
 use http::uri::Authority;
@@ -35,6 +38,7 @@ pub(super) struct Shared {
     pub(super) config: Arc<ConnectionConfig>,
     pub(super) target: Target,
     pub(super) authority: Authority,
+    pub(super) security: Security,
     pub(super) service: ServiceDocument,
     pub(super) meters: Meters,
     /// Held for a few moves of plain data; nobody is woken and nothing is dropped under it.
@@ -76,10 +80,13 @@ impl Shared {
         network: Network,
         target: &str,
         config: ConnectionConfig,
+        tls: Option<Tls>,
     ) -> Result<Arc<Self>, ConnectionError> {
         config.validate()?;
         let target = Target::parse(target)?;
-        let authority = target.authority.parse().map_err(|_| {
+        let security = Security::new(&target, tls, &network)?;
+        let authority = security.chosen_name().unwrap_or(&target.authority);
+        let authority = authority.parse().map_err(|_| {
             ConnectionError::invalid_config("target", "names nothing that can be an authority")
         })?;
         let service = match &config.service_config.document {
@@ -107,6 +114,7 @@ impl Shared {
             config: Arc::new(config),
             target,
             authority,
+            security,
             service,
         });
         let upkeep =
@@ -211,10 +219,15 @@ impl Shared {
         self.core.lock().state.unreached(now()).to_string()
     }
 
-    /// Why calls are not carried.
+    /// Why calls are not carried: a failure of TLS if it is the same one at every address.
     pub(super) fn unreached(&self) -> ConnectionError {
         let why = self.core.lock().state.unreached(now());
-        ConnectionError::ConnectionFailed { at: At::at(Step::Connect).because(why) }
+        let fault = why.tls_fault();
+        let at = At::at(Step::Connect).because(why);
+        match fault {
+            Some(fault) => ConnectionError::Tls { fault, at },
+            None => ConnectionError::ConnectionFailed { at },
+        }
     }
 
     /// Changes the state, and then does what follows from it.
@@ -280,13 +293,15 @@ impl Shared {
             locked.attempts.insert(connect.number, given_up.clone());
             locked.state.ping
         };
-        let work = attempt(Arc::downgrade(self), self.way(ping), connect, given_up);
+        let way = self.way(ping, &connect.address);
+        let work = attempt(Arc::downgrade(self), way, connect, given_up);
         self.tasks.spawn_on(work, self.network.runtime());
     }
 
-    fn way(&self, ping: PingTime) -> Way {
+    fn way(&self, ping: PingTime, to: &Address) -> Way {
         let (network, config) = (self.network.clone(), Arc::clone(&self.config));
-        Way { network, config, ping, cut: self.cut.clone() }
+        let securing = self.security.securing(&self.target, to);
+        Way { network, config, securing, ping, cut: self.cut.clone() }
     }
 
     /// An attempt has ended, one way or the other.

@@ -3,7 +3,7 @@
 use crate::{
     address::Address,
     config::StatusCode,
-    error::{ConnectionError, Place, RpcStatus, Step},
+    error::{ConnectionError, Place, RpcStatus, Step, TlsFault},
 };
 use bytes::Bytes;
 use h2::Reason;
@@ -33,6 +33,13 @@ impl Unreached {
         let addresses =
             addresses.into_iter().map(|(address, why, at)| (address, why, left(at))).collect();
         Self { target: target.into(), addresses, resolving }
+    }
+
+    /// Whose fault it is that TLS failed, if that is what failed at every address, in the same way.
+    pub(super) fn tls_fault(&self) -> Option<TlsFault> {
+        let fault = |(_, why, _): &(_, Option<ConnectionError>, _)| why.as_ref()?.tls_fault();
+        let first = self.addresses.first().and_then(fault)?;
+        self.addresses.iter().all(|one| fault(one) == Some(first)).then_some(first)
     }
 }
 

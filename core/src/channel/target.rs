@@ -14,6 +14,8 @@ pub(super) struct Target {
     pub(super) kind: Kind,
     /// What `:authority` says unless somebody sets another.
     pub(super) authority: Box<str>,
+    /// Whether the addresses say that they are to be secured.
+    pub(super) is_secured: bool,
 }
 
 /// Where the addresses come from.
@@ -27,7 +29,7 @@ pub(super) enum Kind {
 
 impl Target {
     /// Reads `dns:host:port`, `ipv4:a:p,b:p`, `ipv6:[a]:p`, `unix:path`, `unix-abstract:name`, `mem:name`,
-    /// `passthrough:address`, a list of addresses such as `tcp://a:1,mem:b`, or a bare `host:port`, which is
+    /// `passthrough:address`, a list of addresses such as `tcp://a:1,mem:b` or `tls://a:1,tls://b:1`, or a bare `host:port`, which is
     /// looked up.
     pub(super) fn parse(text: &str) -> Result<Self, ConnectionError> {
         let parsed = match text.split_once(':') {
@@ -39,13 +41,17 @@ impl Target {
                 fixed(Address::Abstract(name.into()), "localhost", !name.is_empty())
             }
             Some(("passthrough", rest)) => passthrough(rest),
-            Some(("mem" | "tcp", _)) => list(text),
+            Some(("mem" | "tcp" | "tls", _)) => list(text),
             Some(_) | None => dns(text),
         };
         let (kind, authority) = parsed.map_err(|reason| {
             ConnectionError::invalid_config("target", format!("{reason}; is {text:?}"))
         })?;
-        Ok(Self { text: text.into(), kind, authority })
+        let is_secured = match &kind {
+            Kind::Fixed(addresses) => addresses.iter().any(is_of_tls),
+            Kind::Dns { .. } => false,
+        };
+        Ok(Self { text: text.into(), kind, authority, is_secured })
     }
 }
 
@@ -119,42 +125,52 @@ fn unix(rest: &str) -> Parsed {
 fn passthrough(rest: &str) -> Parsed {
     let name = endpoint(rest)?;
     let address = stream_address(name).or_else(|| stream_address(&format!("tcp://{name}")));
-    fixed(address.ok_or("behind passthrough: an address is needed")?, name, true)
+    let address = address.ok_or("behind passthrough: an address is needed")?;
+    let authority = authority(&address);
+    fixed(address, &authority, true)
 }
 
 fn list(text: &str) -> Parsed {
     let addresses: Option<Vec<Address>> = text.split(',').map(stream_address).collect();
     let addresses =
         addresses.ok_or("every part must be an address of a stream, such as tcp://host:port")?;
-    let authority = match &addresses[0] {
-        Address::Tcp(address) => address.to_string().into(),
-        Address::TcpName { host, port } => format!("{host}:{port}").into(),
+    if addresses.iter().any(is_of_tls) && !addresses.iter().all(is_of_tls) {
+        return Err("every address must be one of tls://, or none");
+    }
+    let authority = authority(&addresses[0]);
+    Ok((Kind::Fixed(addresses), authority))
+}
+
+fn authority(address: &Address) -> Box<str> {
+    match address {
+        Address::Tcp(address) | Address::Tls(address) => address.to_string().into(),
+        Address::TcpName { host, port } | Address::TlsName { host, port } => {
+            format!("{host}:{port}").into()
+        }
         Address::Unix(_)
         | Address::Abstract(_)
         | Address::Mem(_)
         | Address::Udp(_)
         | Address::UdpName { .. }
-        | Address::Tls(_)
-        | Address::TlsName { .. }
         | Address::Tunnel(_) => "localhost".into(),
-    };
-    Ok((Kind::Fixed(addresses), authority))
+    }
 }
 
-/// An address that a stream without TLS can reach.
+fn is_of_tls(address: &Address) -> bool {
+    matches!(address, Address::Tls(_) | Address::TlsName { .. })
+}
+
+/// An address that a stream can reach.
 fn stream_address(text: &str) -> Option<Address> {
     text.parse().ok().filter(|address| match address {
         Address::Tcp(_)
         | Address::TcpName { .. }
         | Address::Unix(_)
         | Address::Abstract(_)
-        | Address::Mem(_) => true,
-        // Without an agreement on HTTP/2 in the handshake, TLS would carry no calls.
-        Address::Udp(_)
-        | Address::UdpName { .. }
+        | Address::Mem(_)
         | Address::Tls(_)
-        | Address::TlsName { .. }
-        | Address::Tunnel(_) => false,
+        | Address::TlsName { .. } => true,
+        Address::Udp(_) | Address::UdpName { .. } | Address::Tunnel(_) => false,
     })
 }
 
@@ -188,6 +204,8 @@ mod tests {
             ("mem:a,tcp://h:1", &["mem:a", "tcp://h:1"]),
             ("passthrough:///h:1", &["tcp://h:1"]),
             ("passthrough:mem:a", &["mem:a"]),
+            ("tls://a:1,tls://[::1]:1", &["tls://a:1", "tls://[::1]:1"]),
+            ("passthrough:tls://a:1", &["tls://a:1"]),
         ] {
             assert_eq!(addresses(text), expected, "{text}");
         }
@@ -206,6 +224,7 @@ mod tests {
             ("unix-abstract:", "empty"),
             ("mem:a,b", "every part"),
             ("mem:a,udp://127.0.0.1:1", "of a stream"),
+            ("tls://a:1,tcp://a:1", "or none"),
             ("passthrough:udp://127.0.0.1:1", "an address is needed"),
         ] {
             let error = Target::parse(text).unwrap_err().to_string();

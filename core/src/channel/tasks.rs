@@ -13,7 +13,7 @@ use crate::{
     config::ConnectionConfig,
     endpoint::EndpointId,
     error::{ConnectionError, Place, Step},
-    transport::Network,
+    transport::{Network, Securing},
 };
 use std::sync::{Arc, Weak};
 use tokio::sync::Notify;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Way {
     pub(super) network: Network,
     pub(super) config: Arc<ConnectionConfig>,
+    pub(super) securing: Option<Securing>,
     pub(super) ping: PingTime,
     pub(super) cut: CancellationToken,
 }
@@ -36,14 +37,7 @@ pub(super) async fn attempt(
 ) {
     let Connect { subchannel, number, address, give_up_at } = connect;
     let started = now();
-    let connecting = connection::connect(
-        &way.network,
-        &way.config,
-        &address,
-        give_up_at,
-        way.ping,
-        way.cut.clone(),
-    );
+    let connecting = connection::connect(&way, &address, give_up_at);
     let made = tokio::select! {
         biased;
         () = given_up.cancelled() => return,

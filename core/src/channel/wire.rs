@@ -1,7 +1,7 @@
 //! A stream whose frames are watched as they are read.
 
 use super::frames::{FrameWatch, GoAway, Seen};
-use crate::transport::Stream;
+use crate::{error::ConnectionError, transport::Stream};
 use parking_lot::Mutex;
 use std::{
     io,
@@ -22,6 +22,8 @@ pub(super) struct Heard {
     pub(super) goaway: Option<GoAway>,
     /// When its last byte came.
     pub(super) last_byte: Instant,
+    /// What it said instead of going on, which HTTP/2 has no form for.
+    pub(super) refusal: Option<ConnectionError>,
 }
 
 /// The shared view of [`Heard`]: written where the stream is read, read where the connection is driven.
@@ -47,6 +49,13 @@ impl Listening {
         self.with(|heard| heard.goaway.as_ref().is_some_and(|goaway| stream > goaway.last_stream))
     }
 
+    /// Keeps what a stream failed with, and gives it back.
+    fn on_refusal(&self, error: io::Error) -> io::Error {
+        let whole = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectionError>());
+        self.with(|heard| heard.refusal = whole.cloned());
+        error
+    }
+
     fn on_read(&self, bytes: &[u8], watch: &mut FrameWatch) {
         let mut heard = self.0.lock();
         heard.last_byte = now();
@@ -68,6 +77,7 @@ impl Wire {
             max_streams: None,
             goaway: None,
             last_byte: now(),
+            refusal: None,
         })));
         (Self { stream, watch: FrameWatch::of_server(), listening: listening.clone() }, listening)
     }
@@ -86,7 +96,10 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let Self { stream, watch, listening } = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(stream).poll_read(cx, buf))?;
+        let read = ready!(Pin::new(stream).poll_read(cx, buf));
+        if let Err(error) = read {
+            return Poll::Ready(Err(listening.on_refusal(error)));
+        }
         listening.on_read(&buf.filled()[before..], watch);
         Poll::Ready(Ok(()))
     }

@@ -1,6 +1,6 @@
 //! One connection of the server half: its calls, its age, its end.
 
-use super::super::{status, wire::now};
+use super::super::{security::is_agreed, status, wire::now};
 use crate::{
     config::{ChannelServerConfig, TimeLimit},
     transport::Stream,
@@ -13,6 +13,7 @@ use std::{
     convert::Infallible,
     future::{Future, pending, poll_fn},
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -46,6 +47,11 @@ where
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
+    let session = stream.tls().cloned().map(Arc::new);
+    if !is_agreed(&stream) {
+        tracing::debug!("a client's connection was closed: it did not agree to speak h2 over TLS");
+        return;
+    }
     let mut builder = server::Builder::new();
     builder
         .max_concurrent_streams(serving.config.max_concurrent_streams)
@@ -78,7 +84,10 @@ where
             }
             call = connection.accept() => call,
         };
-        let Some(Ok((request, respond))) = call else { return };
+        let Some(Ok((mut request, respond))) = call else { return };
+        if let Some(session) = &session {
+            request.extensions_mut().insert(Arc::clone(session));
+        }
         let work = answer(serving.service.clone(), request, respond, serving.cut.clone());
         serving.tasks.spawn_on(work, &serving.runtime);
     }

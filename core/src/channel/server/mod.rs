@@ -51,6 +51,10 @@ impl fmt::Debug for ChannelServer {
 impl ChannelServer {
     /// Serves what comes in on `listener` with `service`: [`Methods`], or a service that tonic generated.
     ///
+    /// Over TLS a connection must have agreed to speak HTTP/2: listen with `h2` as the
+    /// [`alpn`](crate::ListenOptions::alpn). Requests then have an `Arc<`[`TlsSession`](crate::TlsSession)`>`
+    /// among their extensions, which says who the client is.
+    ///
     /// # Errors
     ///
     /// [`ConnectionError::InvalidConfig`] for a configuration that is out of its range.

@@ -4,6 +4,7 @@ mod calls;
 mod connections;
 mod peer;
 mod repeats;
+mod secured;
 
 use super::*;
 use crate::{
