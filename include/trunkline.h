@@ -52,7 +52,7 @@
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_CALL_OPTIONS_INIT { sizeof(trunkline_call_options_t), 0, NULL, 0, 0, 0 }
+#define TRUNKLINE_CALL_OPTIONS_INIT { sizeof(trunkline_call_options_t), 0, NULL, 0, 0, 0, NULL, 0 }
 
 /**
  * There is no connection, and nobody asked for one.
@@ -98,6 +98,11 @@
  * Messages to the server are compressed with deflate.
  */
 #define TRUNKLINE_CALL_DEFLATE 8
+
+/**
+ * Credentials may be sent in the clear, over a connection without TLS.
+ */
+#define TRUNKLINE_CALL_PLAINTEXT_CREDENTIALS 16
 
 /**
  * What came before the messages of an answer.
@@ -756,7 +761,8 @@ typedef struct trunkline_connect_options_t {
    */
   size_t size;
   /**
-   * Secures tls:// addresses; {0} trusts whom the system trusts, and shows nothing. May be freed after the call.
+   * Secures tls:// addresses, and every connection of a channel; {0} trusts whom the system trusts, and shows
+   * nothing. May be freed after the call.
    */
   struct trunkline_tls_t tls;
 } trunkline_connect_options_t;
@@ -1003,6 +1009,15 @@ typedef struct trunkline_call_options_t {
    * Largest message of the answer, in bytes; 0 means the channel's limit, which it cannot exceed.
    */
   uint32_t max_reply;
+  /**
+   * `credentials_len` pieces that prove who calls, in UTF-8; NULL only if there are none. Copied. Sent as metadata, and
+   * never without TLS unless flags ask for it: the call then fails with UNAUTHENTICATED. Shown nowhere.
+   */
+  const struct trunkline_kv_t *credentials;
+  /**
+   * How many there are.
+   */
+  size_t credentials_len;
 } trunkline_call_options_t;
 
 /**
@@ -2177,12 +2192,10 @@ struct trunkline_buf_t *trunkline_buf_ref(const struct trunkline_buf_t *buf);
 void trunkline_buf_free(struct trunkline_buf_t *buf);
 
 /**
- * Makes a channel; nothing is connected yet. `target` is such as "dns:api.internal:443", "ipv4:10.0.0.1:80,10.0.0.2:80",
- * "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". `json` is a document as for
- * trunkline_config_from_json, such as {"preset": "development"}; empty means the defaults.
+ * As trunkline_channel_new_with, with the default options.
  *
  * Ownership: the channel is the caller's, to be freed once with trunkline_channel_free. Blocks: no. Threads: any.
- * Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ * Errors: as trunkline_channel_new_with. Since 0.1.
  *
  * # Safety
  *
@@ -2195,6 +2208,33 @@ trunkline_status_t trunkline_channel_new(struct trunkline_runtime_t rt,
                                          size_t json_len,
                                          struct trunkline_channel_t *out,
                                          struct trunkline_error_t **err);
+
+/**
+ * Makes a channel; nothing is connected yet. `target` is such as "dns:api.internal:443", "ipv4:10.0.0.1:80,10.0.0.2:80",
+ * "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". `json` is a document as for
+ * trunkline_config_from_json, such as {"preset": "development"}; empty means the defaults.
+ *
+ * With a TLS in the options every connection is secured by it: the server must agree to speak HTTP/2 (ALPN h2), and its
+ * certificate must be for the configuration's server_name, else for the name that was looked up or the host that the
+ * target names ("localhost" behind unix: and mem:). Without one, only a target of tls:// addresses, such as
+ * "tls://a:443,tls://b:443", is secured, by whom the system trusts.
+ *
+ * Ownership: the channel is the caller's, to be freed once with trunkline_channel_free. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `target` is good for `target_len` bytes and `json` for `json_len`; `opts` is NULL or points to a struct made by its
+ * INIT macro.
+ */
+trunkline_status_t trunkline_channel_new_with(struct trunkline_runtime_t rt,
+                                              const char *target,
+                                              size_t target_len,
+                                              const char *json,
+                                              size_t json_len,
+                                              const struct trunkline_connect_options_t *opts,
+                                              struct trunkline_channel_t *out,
+                                              struct trunkline_error_t **err);
 
 /**
  * Begins to connect, if nothing stands or is under way. Calls do so by themselves.
@@ -4475,7 +4515,7 @@ trunkline_status_t trunkline_tls_expires_in(struct trunkline_tls_t tls,
                                             int64_t *ns);
 
 /**
- * Frees a handle of TLS. Connections, listeners, managers and pools that were made with it go on using what it names.
+ * Frees a handle of TLS. Connections, listeners, managers, channels and pools that were made with it go on using what it names.
  *
  * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
  */

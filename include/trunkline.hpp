@@ -1180,6 +1180,8 @@ struct CallOptions {
   uint32_t flags = 0;
   /** Largest message of the answer, in bytes; 0 means the channel's limit. */
   uint32_t max_reply = 0;
+  /** What proves who calls, as metadata: never sent without TLS, unless flags ask for it. */
+  Metadata credentials;
 };
 
 namespace detail {
@@ -1187,16 +1189,14 @@ namespace detail {
 /** Options in C's form, which borrow from those of C++. */
 class Options {
  public:
-  explicit Options(const CallOptions &given) {
-    for (const auto &pair : given.metadata) {
-      trunkline_kv_t kv = {{pair.first.data(), pair.first.size()},
-                           {reinterpret_cast<const uint8_t *>(pair.second.data()), pair.second.size()}};
-      pairs_.push_back(kv);
-    }
+  explicit Options(const CallOptions &given)
+      : metadata_(views(given.metadata)), credentials_(views(given.credentials)) {
     trunkline_call_options_t options = TRUNKLINE_CALL_OPTIONS_INIT;
     options.deadline_ns = given.deadline.ns();
-    options.metadata = pairs_.data();
-    options.metadata_len = pairs_.size();
+    options.metadata = metadata_.data();
+    options.metadata_len = metadata_.size();
+    options.credentials = credentials_.data();
+    options.credentials_len = credentials_.size();
     options.flags = given.flags;
     options.max_reply = given.max_reply;
     options_ = options;
@@ -1207,7 +1207,17 @@ class Options {
   const trunkline_call_options_t *get() const noexcept { return &options_; }
 
  private:
-  std::vector<trunkline_kv_t> pairs_;
+  static std::vector<trunkline_kv_t> views(const Metadata &pairs) {
+    std::vector<trunkline_kv_t> views;
+    for (const auto &pair : pairs) {
+      trunkline_kv_t kv = {{pair.first.data(), pair.first.size()},
+                           {reinterpret_cast<const uint8_t *>(pair.second.data()), pair.second.size()}};
+      views.push_back(kv);
+    }
+    return views;
+  }
+
+  std::vector<trunkline_kv_t> metadata_, credentials_;
   trunkline_call_options_t options_;
 };
 
@@ -1258,14 +1268,20 @@ class Call : public detail::Owned<trunkline_call_t, trunkline_call_free> {
 /** A channel to a gRPC server: it connects when it is called, and again whenever a connection is lost. */
 class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free> {
  public:
-  /** `target` is such as "dns:api.internal:443" or "unix:/run/app.sock"; `json` as for Config::from_json. */
+  /** `target` is such as "dns:api.internal:443" or "unix:/run/app.sock"; `json` as for Config::from_json. With `tls` every
+   *  connection is secured by it. */
   explicit Channel(const std::string &target, const std::string &json = std::string(),
-                   trunkline_runtime_t runtime = trunkline_runtime_t()) {
+                   trunkline_runtime_t runtime = trunkline_runtime_t(), trunkline_tls_t tls = trunkline_tls_t()) {
+    trunkline_connect_options_t options = detail::secured_by(tls);
     trunkline_channel_t made;
     trunkline_error_t *error = nullptr;
-    check(trunkline_channel_new(runtime, target.data(), target.size(), json.data(), json.size(), &made, &error), error);
+    check(trunkline_channel_new_with(runtime, target.data(), target.size(), json.data(), json.size(), &options, &made,
+                                     &error),
+          error);
     reset(made);
   }
+  /** Every connection is secured by `tls`. */
+  Channel(const std::string &target, const Tls &tls) : Channel(target, std::string(), trunkline_runtime_t(), tls) {}
 
   /** One of TRUNKLINE_CHANNEL_*; with `try_to_connect` an idle channel begins to connect. */
   int32_t state(bool try_to_connect = false) const {

@@ -119,6 +119,8 @@ fn run(program: &str) {
     command.env_remove("LD_LIBRARY_PATH");
     command.env("ASAN_OPTIONS", "detect_leaks=1:handle_abort=1:detect_stack_use_after_return=1");
     command.env("TRUNKLINE_TEST_SERVER", served::target());
+    let secured = served::secured_target(certificates_for_programs());
+    command.env("TRUNKLINE_TEST_SECURED_SERVER", secured);
     command.env("UBSAN_OPTIONS", "print_stacktrace=1").env("RUST_BACKTRACE", "0");
     succeed(&mut command, program);
 }

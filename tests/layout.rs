@@ -53,7 +53,9 @@ fn in_rust() -> Layout {
         trunkline_channel_t { h }
         trunkline_call_t { h }
         trunkline_kv_t { key, value }
-        trunkline_call_options_t { size, deadline_ns, metadata, metadata_len, flags, max_reply }
+        trunkline_call_options_t {
+            size, deadline_ns, metadata, metadata_len, flags, max_reply, credentials, credentials_len,
+        }
         trunkline_job_host_t { queue, tag, r#fn, user_data, release }
         trunkline_bytes_t { ptr, len }
         trunkline_str_t { ptr, len }

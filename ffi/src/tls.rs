@@ -22,7 +22,8 @@ use trunkline_core::{Network, Tls, TlsConfig, TlsFault, TlsSession, config::Conf
 pub struct trunkline_connect_options_t {
     /// sizeof(trunkline_connect_options_t)
     pub size: usize,
-    /// Secures tls:// addresses; {0} trusts whom the system trusts, and shows nothing. May be freed after the call.
+    /// Secures tls:// addresses, and every connection of a channel; {0} trusts whom the system trusts, and shows
+    /// nothing. May be freed after the call.
     pub tls: trunkline_tls_t,
 }
 
@@ -51,6 +52,23 @@ pub(crate) struct TlsObject {
     tls: Tls,
 }
 
+/// The TLS in options of any age, if there is one.
+///
+/// # Safety
+///
+/// As for [`options`].
+pub(crate) unsafe fn tls_of(
+    call: &Call,
+    opts: *const trunkline_connect_options_t,
+) -> Result<Option<Tls>, Failure> {
+    // SAFETY: the caller's promise is the same.
+    let given = unsafe { options(opts)? };
+    match given.map_or(0, |given| given.tls.h) {
+        0 => Ok(None),
+        h => Ok(Some(call.object(trunkline_tls_t { h })?.tls.clone())),
+    }
+}
+
 /// `network` with the TLS that the caller chose; {0} chooses none.
 pub(crate) fn secured(
     call: &Call,
@@ -74,8 +92,8 @@ pub(crate) unsafe fn secured_by(
     opts: *const trunkline_connect_options_t,
 ) -> Result<Network, Failure> {
     // SAFETY: the caller's promise is the same.
-    let given = unsafe { options(opts)? };
-    secured(call, network, given.map_or(trunkline_tls_t { h: 0 }, |given| given.tls))
+    let tls = unsafe { tls_of(call, opts)? };
+    Ok(tls.map_or_else(|| network.clone(), |tls| network.clone().with_tls(tls)))
 }
 
 /// Reads a TLS configuration and the files that it names. `json` is a document such as {"client": {"roots":
@@ -140,7 +158,7 @@ pub extern "C" fn trunkline_tls_expires_in(
     })
 }
 
-/// Frees a handle of TLS. Connections, listeners, managers and pools that were made with it go on using what it names.
+/// Frees a handle of TLS. Connections, listeners, managers, channels and pools that were made with it go on using what it names.
 ///
 /// Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
 #[unsafe(no_mangle)]

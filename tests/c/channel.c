@@ -220,7 +220,7 @@ static void what_is_wrong_is_named(void) {
   trunkline_error_free(err);
   channel = new_channel("mem:a", "");
   TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call(channel, TEXT("Echo"), NULL, 0, NULL, &reply, &err));
-  options.flags = 16;
+  options.flags = 1U << 31;
   TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call(channel, ECHO, NULL, 0, &options, &reply, &err));
   options.flags = 0;
   options.metadata_len = 1;

@@ -84,6 +84,28 @@ void a_tunnel_is_secured(const std::string &folder) {
   hub.close();
 }
 
+void channels_are_secured(const std::string &folder) {
+  const char *server = std::getenv("TRUNKLINE_TEST_SECURED_SERVER"), *plain = std::getenv("TRUNKLINE_TEST_SERVER");
+  CHECK(server != nullptr && plain != nullptr, "somebody serves");
+  Tls tls(document(folder, ", \"certificate\": {\"chain\": {\"file\": \"" + folder +
+                               "/client.pem\"}, \"key\": {\"file\": \"" + folder + "/client-key.pem\"}}"));
+  trunkline::CallOptions options;
+  options.credentials.push_back({"echo-text", "hush"});
+  trunkline::Channel channel(server, tls), open(plain);
+  trunkline::Metadata told = channel.call("/test.Service/Echo", "hello", options).initial();
+  bool is_told = false;
+  for (const auto &pair : told) is_told |= pair.first == "echo-text" && pair.second == "hush";
+  CHECK(is_told, "credentials travel over TLS");
+  try {
+    open.call("/test.Service/Echo", "hello", options);
+    CHECK(false, "it throws");
+  } catch (const Error &error) {
+    CHECK(error.rpc_code() == 16, "and not in the clear");
+  }
+  channel.close();
+  open.close();
+}
+
 }  // namespace
 
 int main() {
@@ -94,6 +116,7 @@ int main() {
   failures_tell_whose_fault_it_is(folder);
   managers_and_pools_are_secured(folder);
   a_tunnel_is_secured(folder);
+  channels_are_secured(folder);
   leave();
   return 0;
 }

@@ -289,6 +289,75 @@ static void a_tunnel_is_secured_and_an_agent_known_by_its_certificate(void) {
   OK(trunkline_tls_free(known));
 }
 
+/* The server on the other side asks for a certificate, and knows one method that says what it is told. */
+static void channels_are_secured(void) {
+  const char *server = getenv("TRUNKLINE_TEST_SECURED_SERVER");
+  trunkline_connect_options_t options = TRUNKLINE_CONNECT_OPTIONS_INIT;
+  trunkline_call_options_t terms = TRUNKLINE_CALL_OPTIONS_INIT;
+  trunkline_kv_t kv = { { TEXT("echo-text") }, { (const uint8_t *)"hush", 4 } };
+  char json[4096];
+  trunkline_channel_t channel;
+  trunkline_reply_t *reply;
+  trunkline_error_t *err = NULL;
+  trunkline_tls_t tls;
+  CHECK(server != NULL, "somebody serves");
+  document(json, sizeof json, "off", 1);
+  tls = tls_of(json);
+  options.tls = tls;
+  OK(trunkline_channel_new_with(default_runtime(), server, strlen(server), NULL, 0, &options, &channel, NULL));
+  OK(trunkline_tls_free(tls)); /* the channel has its own share */
+  terms.credentials = &kv;
+  terms.credentials_len = 1;
+  OK(trunkline_channel_call(channel, TEXT("/test.Service/Echo"), (const uint8_t *)"hello", 5, &terms, &reply, NULL));
+  OK(trunkline_reply_metadata(reply, TRUNKLINE_METADATA_INITIAL, 0, &kv));
+  trunkline_reply_free(reply);
+  OK(trunkline_channel_close(channel, 0, NULL));
+  OK(trunkline_channel_free(channel));
+
+  document(json, sizeof json, "off", 0);
+  tls = tls_of(json);
+  options.tls = tls;
+  OK(trunkline_channel_new_with(default_runtime(), server, strlen(server), TEXT("{\"service_config\": {\"document\": {}}}"),
+                                &options, &channel, NULL));
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, TEXT("/test.Service/Echo"), NULL, 0, NULL, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 14, "UNAVAILABLE");
+  CHECK(strstr(trunkline_error_message(err, NULL), "our own certificate") != NULL, "the call says why");
+  trunkline_error_free(err);
+  GIVES(TRUNKLINE_E_TIMEOUT, trunkline_channel_wait_ready(channel, in_ms(-1), &err));
+  CHECK(trunkline_error_tls_fault(err) == TRUNKLINE_TLS_FAULT_OWN_CERTIFICATE, "and so does who waits");
+  trunkline_error_free(err);
+  OK(trunkline_channel_close(channel, 0, NULL));
+  OK(trunkline_channel_free(channel));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_new_with(default_runtime(), TEXT("tls://a:1,tcp://b:1"), NULL, 0,
+                                                                  &options, &channel, NULL));
+  OK(trunkline_tls_free(tls));
+  GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_channel_new_with(default_runtime(), TEXT("mem:x"), NULL, 0, &options, &channel, NULL));
+}
+
+static void credentials_are_not_sent_in_the_clear(void) {
+  const char *server = getenv("TRUNKLINE_TEST_SERVER");
+  trunkline_call_options_t terms = TRUNKLINE_CALL_OPTIONS_INIT;
+  trunkline_kv_t kv = { { TEXT("echo-text") }, { (const uint8_t *)"hush", 4 } };
+  trunkline_channel_t channel;
+  trunkline_reply_t *reply;
+  trunkline_error_t *err = NULL;
+  CHECK(server != NULL, "somebody serves");
+  OK(trunkline_channel_new(default_runtime(), server, strlen(server), NULL, 0, &channel, NULL));
+  terms.credentials = &kv;
+  terms.credentials_len = 1;
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, TEXT("/test.Service/Echo"), NULL, 0, &terms, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 16, "UNAUTHENTICATED");
+  CHECK((trunkline_error_flags(err) & TRUNKLINE_ERR_NOT_SENT) != 0, "nothing was sent");
+  trunkline_error_free(err);
+  terms.flags = TRUNKLINE_CALL_PLAINTEXT_CREDENTIALS;
+  OK(trunkline_channel_call(channel, TEXT("/test.Service/Echo"), NULL, 0, &terms, &reply, NULL));
+  trunkline_reply_free(reply);
+  terms.credentials = NULL;
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call(channel, TEXT("/test.Service/Echo"), NULL, 0, &terms, &reply, NULL));
+  OK(trunkline_channel_close(channel, 0, NULL));
+  OK(trunkline_channel_free(channel));
+}
+
 int main(void) {
   begin();
   folder = getenv("TRUNKLINE_TEST_CERTIFICATES");
@@ -298,6 +367,8 @@ int main(void) {
   what_is_wrong_with_a_document_is_named();
   managers_and_pools_use_it();
   a_tunnel_is_secured_and_an_agent_known_by_its_certificate();
+  channels_are_secured();
+  credentials_are_not_sent_in_the_clear();
   leave();
   return 0;
 }

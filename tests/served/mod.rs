@@ -1,14 +1,14 @@
 //! A gRPC server for programs in other languages, on a free port, for as long as the tests run.
 
 use bytes::Bytes;
-use std::sync::OnceLock;
+use std::{path::Path, sync::OnceLock};
 use tokio::runtime::Runtime;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Response, Status};
 use trunkline_core::{
-    Network,
+    ListenOptions, Network, TlsConfig,
     channel::{ChannelServer, Incoming, Messages, Methods},
-    config::ChannelServerConfig,
+    config::{ChannelServerConfig, ClientAuth, TlsCertificate, TlsRoots, TlsServerConfig},
 };
 
 struct Served {
@@ -20,15 +20,35 @@ struct Served {
 /// Where it is: a channel's target.
 pub(crate) fn target() -> &'static str {
     static SERVED: OnceLock<Served> = OnceLock::new();
-    &SERVED.get_or_init(serve).target
+    &SERVED.get_or_init(|| serve("tcp://127.0.0.1:0", |network| network)).target
 }
 
-fn serve() -> Served {
+/// Where one is that speaks TLS with the certificates in a folder, and asks clients for theirs.
+pub(crate) fn secured_target(folder: &Path) -> &'static str {
+    static SERVED: OnceLock<Served> = OnceLock::new();
+    let secure = |network: Network| {
+        let certificate =
+            TlsCertificate::from_files(folder.join("chain.pem"), folder.join("key.pem"));
+        let server = TlsServerConfig {
+            client_auth: ClientAuth::Required,
+            client_roots: Some(TlsRoots::File(folder.join("ca.pem"))),
+            ..TlsServerConfig::new(certificate)
+        };
+        let config = TlsConfig { client: None, server: Some(server), ..TlsConfig::default() };
+        let tls = network.tls(config).unwrap();
+        network.with_tls(tls)
+    };
+    &SERVED.get_or_init(|| serve("tls://127.0.0.1:0", secure)).target
+}
+
+fn serve(address: &str, secure: impl FnOnce(Network) -> Network) -> Served {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let network = Network::new(runtime.handle().clone());
-    let address = "tcp://127.0.0.1:0".parse().unwrap();
-    let listener = runtime.block_on(network.listen(&address)).unwrap();
+    let network = secure(Network::new(runtime.handle().clone()));
+    let options = ListenOptions { alpn: Some(vec!["h2".to_owned()]), ..ListenOptions::default() };
+    let address = address.parse().unwrap();
+    let listening = network.listen_with(&address, &options);
+    let listener = runtime.block_on(listening).unwrap();
     let target = listener.address().to_string();
     let server =
         ChannelServer::start(&network, listener, methods(), ChannelServerConfig::default());

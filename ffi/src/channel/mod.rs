@@ -17,6 +17,7 @@ use crate::{
     queue::{TRUNKLINE_EV_DONE, TRUNKLINE_EV_REPLY, TRUNKLINE_EV_STATE},
     runtime::Runtime,
     status::*,
+    tls::{tls_of, trunkline_connect_options_t},
 };
 use bytes::Bytes;
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
@@ -66,12 +67,10 @@ impl ChannelObject {
     }
 }
 
-/// Makes a channel; nothing is connected yet. `target` is such as "dns:api.internal:443", "ipv4:10.0.0.1:80,10.0.0.2:80",
-/// "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". `json` is a document as for
-/// trunkline_config_from_json, such as {"preset": "development"}; empty means the defaults.
+/// As trunkline_channel_new_with, with the default options.
 ///
 /// Ownership: the channel is the caller's, to be freed once with trunkline_channel_free. Blocks: no. Threads: any.
-/// Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+/// Errors: as trunkline_channel_new_with. Since 0.1.
 ///
 /// # Safety
 ///
@@ -86,6 +85,38 @@ pub unsafe extern "C" fn trunkline_channel_new(
     out: Option<&mut MaybeUninit<trunkline_channel_t>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
+    let opts = std::ptr::null();
+    // SAFETY: the caller's promises are the same; options may be NULL.
+    unsafe { trunkline_channel_new_with(rt, target, target_len, json, json_len, opts, out, err) }
+}
+
+/// Makes a channel; nothing is connected yet. `target` is such as "dns:api.internal:443", "ipv4:10.0.0.1:80,10.0.0.2:80",
+/// "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". `json` is a document as for
+/// trunkline_config_from_json, such as {"preset": "development"}; empty means the defaults.
+///
+/// With a TLS in the options every connection is secured by it: the server must agree to speak HTTP/2 (ALPN h2), and its
+/// certificate must be for the configuration's server_name, else for the name that was looked up or the host that the
+/// target names ("localhost" behind unix: and mem:). Without one, only a target of tls:// addresses, such as
+/// "tls://a:443,tls://b:443", is secured, by whom the system trusts.
+///
+/// Ownership: the channel is the caller's, to be freed once with trunkline_channel_free. Blocks: no. Threads: any.
+/// Errors: INVALID_ARGUMENT (names the field), INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `target` is good for `target_len` bytes and `json` for `json_len`; `opts` is NULL or points to a struct made by its
+/// INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_channel_new_with(
+    rt: trunkline_runtime_t,
+    target: *const c_char,
+    target_len: usize,
+    json: *const c_char,
+    json_len: usize,
+    opts: *const trunkline_connect_options_t,
+    out: Option<&mut MaybeUninit<trunkline_channel_t>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
     enter(out, err, |call| {
         // SAFETY: the caller's promises are the same.
         let (target, json) =
@@ -96,7 +127,11 @@ pub unsafe extern "C" fn trunkline_channel_new(
         };
         let runtime = call.runtime(rt)?;
         let place = call.place(&runtime)?;
-        let channel = Channel::new(runtime.network(), target, config)?;
+        // SAFETY: as above.
+        let channel = match unsafe { tls_of(call, opts)? } {
+            None => Channel::new(runtime.network(), target, config)?,
+            Some(tls) => Channel::secured(runtime.network(), target, config, &tls)?,
+        };
         Ok(call.register(Arc::new(ChannelObject { channel, runtime }), place))
     })
 }

@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use std::{mem::MaybeUninit, ptr, slice};
 use trunkline_core::{
-    CallOptions,
+    CallOptions, Secret,
     channel::{Compression, Metadata, Reply},
 };
 
@@ -22,6 +22,9 @@ pub const TRUNKLINE_CALL_FAIL_FAST: u32 = 2;
 pub const TRUNKLINE_CALL_GZIP: u32 = 4;
 /// Messages to the server are compressed with deflate.
 pub const TRUNKLINE_CALL_DEFLATE: u32 = 8;
+
+/// Credentials may be sent in the clear, over a connection without TLS.
+pub const TRUNKLINE_CALL_PLAINTEXT_CREDENTIALS: u32 = 16;
 
 /// What came before the messages of an answer.
 pub const TRUNKLINE_METADATA_INITIAL: u32 = 0;
@@ -55,6 +58,11 @@ pub struct trunkline_call_options_t {
     pub flags: u32,
     /// Largest message of the answer, in bytes; 0 means the channel's limit, which it cannot exceed.
     pub max_reply: u32,
+    /// `credentials_len` pieces that prove who calls, in UTF-8; NULL only if there are none. Copied. Sent as metadata, and
+    /// never without TLS unless flags ask for it: the call then fails with UNAUTHENTICATED. Shown nowhere.
+    pub credentials: *const trunkline_kv_t,
+    /// How many there are.
+    pub credentials_len: usize,
 }
 
 // SAFETY: plain numbers and a pointer with a length, `repr(C)`, `size` first; all zeroes are valid.
@@ -102,7 +110,8 @@ pub(super) unsafe fn terms(given: *const trunkline_call_options_t) -> Result<Cal
     let known = TRUNKLINE_CALL_WAIT_FOR_READY
         | TRUNKLINE_CALL_FAIL_FAST
         | TRUNKLINE_CALL_GZIP
-        | TRUNKLINE_CALL_DEFLATE;
+        | TRUNKLINE_CALL_DEFLATE
+        | TRUNKLINE_CALL_PLAINTEXT_CREDENTIALS;
     if flags & !known != 0 {
         return Err(Failure::argument("flags: has one that is none of TRUNKLINE_CALL_*"));
     }
@@ -114,7 +123,12 @@ pub(super) unsafe fn terms(given: *const trunkline_call_options_t) -> Result<Cal
     Ok(CallOptions {
         deadline,
         // SAFETY: the caller promises that it is readable.
-        metadata: unsafe { metadata(given.metadata, given.metadata_len)? },
+        metadata: unsafe { pairs(given.metadata, given.metadata_len, "metadata", plain)? },
+        // SAFETY: as above.
+        credentials: unsafe {
+            pairs(given.credentials, given.credentials_len, "credentials", secret)?
+        },
+        plaintext_credentials: has(TRUNKLINE_CALL_PLAINTEXT_CREDENTIALS),
         wait_for_ready: match (has(TRUNKLINE_CALL_WAIT_FOR_READY), has(TRUNKLINE_CALL_FAIL_FAST)) {
             (false, false) => None,
             (true, false) => Some(true),
@@ -131,28 +145,42 @@ pub(super) unsafe fn terms(given: *const trunkline_call_options_t) -> Result<Cal
     })
 }
 
+fn plain(value: &[u8]) -> Result<Bytes, Failure> {
+    Ok(Bytes::copy_from_slice(value))
+}
+
+fn secret(value: &[u8]) -> Result<Secret, Failure> {
+    let text = std::str::from_utf8(value);
+    Ok(Secret::new(text.map_err(|_| Failure::argument("credentials: must be UTF-8"))?))
+}
+
 /// # Safety
 ///
 /// `ptr` is NULL or `count` readable elements whose texts and bytes are readable.
-unsafe fn metadata(ptr: *const trunkline_kv_t, count: usize) -> Result<Metadata, Failure> {
+unsafe fn pairs<V>(
+    ptr: *const trunkline_kv_t,
+    count: usize,
+    field: &'static str,
+    value: fn(&[u8]) -> Result<V, Failure>,
+) -> Result<Vec<(Box<str>, V)>, Failure> {
     if count == 0 {
-        return Ok(Metadata::new());
+        return Ok(Vec::new());
     }
     if ptr.is_null() {
-        return Err(Failure::null("metadata"));
+        return Err(Failure::null(field));
     }
     if count > 10_000 {
-        return Err(Failure::argument("metadata_len: must be at most 10000"));
+        return Err(Failure::argument(format!("{field}_len: must be at most 10000")));
     }
     // SAFETY: not NULL and of a possible length; the rest is the caller's promise.
     let list = unsafe { slice::from_raw_parts(ptr, count) };
     let pair = |kv: &trunkline_kv_t| {
         // SAFETY: the caller promises it for each element.
-        let (key, value) = unsafe {
-            let key = text(kv.key.ptr, kv.key.len, "metadata")?;
-            (key, input::bytes(kv.value.ptr, kv.value.len, "metadata")?)
+        let (key, bytes) = unsafe {
+            let key = text(kv.key.ptr, kv.key.len, field)?;
+            (key, input::bytes(kv.value.ptr, kv.value.len, field)?)
         };
-        Ok((key.into(), Bytes::copy_from_slice(value)))
+        Ok((key.into(), value(bytes)?))
     };
     list.iter().map(pair).collect()
 }
