@@ -6,6 +6,7 @@ use crate::{
     open::Operation,
     queue::Queue,
     runtime,
+    tls::{self, Tls},
 };
 use pyo3::{prelude::*, types::PyBytes};
 use trunkline::*;
@@ -58,8 +59,8 @@ fn doing(step: i32) -> Doing {
     Doing { step, address: None }
 }
 
-/// How a call is made: the deadline, metadata, flags, and the largest message of the answer.
-type Terms = (i64, Pairs, u32, u32);
+/// How a call is made: the deadline, metadata, flags, the largest message of the answer, and credentials.
+type Terms = (i64, Pairs, u32, u32, Pairs);
 
 /// One logical gRPC server.
 #[pyclass(frozen, module = "trunkline._native")]
@@ -71,8 +72,9 @@ pub(crate) struct Channel {
 impl Channel {
     /// An empty document means the defaults.
     #[new]
-    fn new(py: Python<'_>, target: &str, json: &str) -> PyResult<Self> {
-        let handle = border::channel(target, json).map_err(|failed| failed.raise(py))?;
+    fn new(py: Python<'_>, target: &str, json: &str, tls: Option<&Tls>) -> PyResult<Self> {
+        let handle = border::channel(target, json, tls::handle_of(tls))
+            .map_err(|failed| failed.raise(py))?;
         runtime::in_use();
         Ok(Self { handle })
     }

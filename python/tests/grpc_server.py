@@ -42,6 +42,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def echo(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         own = [(key, value) for key, value in context.invocation_metadata() if key.startswith("echo-")]
+        own += [("echo-who", name.decode()) for name in context.peer_identities() or ()]
         context.send_initial_metadata(own)
         context.set_trailing_metadata([*own, ("last-bin", b"\x00\xff")])
         return request
@@ -94,12 +95,17 @@ class _Flaky(Service):
 
 
 @contextmanager
-def served(*options: tuple[str, Any]) -> Iterator[tuple[str, Service]]:
+def served(
+    *options: tuple[str, Any], credentials: grpc.ServerCredentials | None = None
+) -> Iterator[tuple[str, Service]]:
     """Serves on a free port; gives the target."""
     service = _Flaky()
     server = grpc.server(ThreadPoolExecutor(16), options=list(options))
     server.add_generic_rpc_handlers((service,))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     server.start()
     try:
         yield f"127.0.0.1:{port}", service

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    _Compression: TypeAlias = Literal["gzip", "deflate"]
+
 __all__ = ["AsyncCall", "Call", "Response"]
 
-Compression: TypeAlias = Literal["gzip", "deflate"]
 Metadata: TypeAlias = Sequence[tuple[str, bytes | str]]
 
 # TRUNKLINE_CALL_* of the header.
 _WAIT_FOR_READY = 1
 _FAIL_FAST = 2
 _COMPRESSION = {None: 0, "gzip": 4, "deflate": 8}
+_PLAINTEXT_CREDENTIALS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,22 @@ def terms_of(
     timeout: float | None,
     metadata: Metadata,
     wait_for_ready: bool | None,
-    compression: Compression | None,
+    compression: _Compression | None,
     max_reply: int,
+    credentials: Metadata,
+    plaintext_credentials: bool,
 ) -> Terms:
     """How a call is made, as the native module takes it."""
     flags = _COMPRESSION[compression]
+    if plaintext_credentials:
+        flags |= _PLAINTEXT_CREDENTIALS
     if wait_for_ready is not None:
         flags |= _WAIT_FOR_READY if wait_for_ready else _FAIL_FAST
-    pairs = [(name, value.encode() if isinstance(value, str) else bytes(value)) for name, value in metadata]
-    return deadline_after(timeout), pairs, flags, max_reply
+    return deadline_after(timeout), _pairs(metadata), flags, max_reply, _pairs(credentials)
+
+
+def _pairs(metadata: Metadata) -> list[tuple[str, bytes]]:
+    return [(name, value.encode() if isinstance(value, str) else bytes(value)) for name, value in metadata]
 
 
 def reply_of(event: Event) -> _native.Reply | None:

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from . import _hub, _native
-from ._call import AsyncCall, Call, Compression, Metadata, Response, check_done, response_of, terms_of
+from ._call import AsyncCall, Call, Metadata, Response, check_done, response_of, terms_of
+from ._tls import native_of
 from ._types import Event, Terms
 from ._wait import deadline_after, until_done
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from ._call import _Compression
     from ._config import ConnectionConfig
+    from ._tls import Tls
 
 __all__ = ["AsyncChannel", "Channel", "ChannelState"]
 
@@ -54,8 +57,11 @@ class _ChannelBase:
 
     __slots__ = ("__weakref__", "_closed", "_native", "_target")
 
-    def __init__(self, target: str, *, config: ConnectionConfig | None = None) -> None:
-        self._native = _native.Channel(target, "" if config is None else config.to_json())
+    def __init__(
+        self, target: str, *, config: ConnectionConfig | None = None, tls: Tls | None = None
+    ) -> None:
+        document = "" if config is None else config.to_json()
+        self._native = _native.Channel(target, document, native_of(tls))
         self._target = target
         self._closed = False
 
@@ -106,8 +112,12 @@ class Channel(_ChannelBase):
 
     Args:
         target: such as ``"dns:api.internal:443"``, ``"ipv4:10.0.0.1:80,10.0.0.2:80"``,
-            ``"unix:/run/app.sock"``, ``"mem:app"``, or a list such as ``"tcp://a:1,mem:b"``.
+            ``"unix:/run/app.sock"``, ``"mem:app"``, or a list such as ``"tcp://a:1,mem:b"``. Without ``tls``
+            only ``"tls://a:1,tls://b:1"`` is secured, by whom the system trusts.
         config: figures; what is unset has its documented default.
+        tls: secures every connection. The server must agree to speak HTTP/2 (ALPN ``h2``), and its
+            certificate must be for the configured ``server_name``, else for the name that was looked up or
+            the host that the target names (``localhost`` behind ``unix:`` and ``mem:``).
 
     Raises:
         ConfigError: the target is none, or a figure is out of its range.
@@ -139,8 +149,10 @@ class Channel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
+        compression: _Compression | None = None,
         max_reply: int = 0,
+        credentials: Metadata = (),
+        plaintext_credentials: bool = False,
     ) -> Response:
         """Calls a method with one message, and waits for one.
 
@@ -152,12 +164,17 @@ class Channel(_ChannelBase):
             wait_for_ready: whether it waits while no address works; ``None``: as the service config says.
             compression: of the message to the server.
             max_reply: largest message of the answer, bytes; 0 means the channel's limit.
+            credentials: what proves who calls, sent as metadata; never over a connection without TLS.
+            plaintext_credentials: whether they may be sent in the clear all the same. Otherwise the call
+                fails with UNAUTHENTICATED (16).
 
         Raises:
             ChannelError: the call ended with another status than OK, which is 4 after the timeout.
             ClosedError: the channel is closed.
         """
-        terms = terms_of(timeout, metadata, wait_for_ready, compression, max_reply)
+        terms = terms_of(
+            timeout, metadata, wait_for_ready, compression, max_reply, credentials, plaintext_credentials
+        )
         return response_of(until_done(self._calling(method, request, terms)))
 
     def stream(
@@ -167,14 +184,18 @@ class Channel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
+        compression: _Compression | None = None,
         max_reply: int = 0,
+        credentials: Metadata = (),
+        plaintext_credentials: bool = False,
     ) -> Call:
         """Begins a call with any number of messages each way, without waiting for the server.
 
         The arguments are those of :meth:`unary`; the timeout is for the whole call.
         """
-        terms = terms_of(timeout, metadata, wait_for_ready, compression, max_reply)
+        terms = terms_of(
+            timeout, metadata, wait_for_ready, compression, max_reply, credentials, plaintext_credentials
+        )
         return Call(self._native.open(method, terms))
 
     def close(self, grace: float | None = None) -> None:
@@ -223,11 +244,15 @@ class AsyncChannel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
+        compression: _Compression | None = None,
         max_reply: int = 0,
+        credentials: Metadata = (),
+        plaintext_credentials: bool = False,
     ) -> Response:
         """Like :meth:`Channel.unary`."""
-        terms = terms_of(timeout, metadata, wait_for_ready, compression, max_reply)
+        terms = terms_of(
+            timeout, metadata, wait_for_ready, compression, max_reply, credentials, plaintext_credentials
+        )
         return response_of(await _hub.current().result(self._calling(method, request, terms)))
 
     async def stream(
@@ -237,11 +262,15 @@ class AsyncChannel(_ChannelBase):
         timeout: float | None = None,
         metadata: Metadata = (),
         wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
+        compression: _Compression | None = None,
         max_reply: int = 0,
+        credentials: Metadata = (),
+        plaintext_credentials: bool = False,
     ) -> AsyncCall:
         """Like :meth:`Channel.stream`; never waits."""
-        terms = terms_of(timeout, metadata, wait_for_ready, compression, max_reply)
+        terms = terms_of(
+            timeout, metadata, wait_for_ready, compression, max_reply, credentials, plaintext_credentials
+        )
         return AsyncCall(self._native.open(method, terms))
 
     async def aclose(self, grace: float | None = None) -> None:

@@ -121,7 +121,7 @@ class TlsConfig:
 
 
 class Tls:
-    """A :class:`TlsConfig` with its files read, for any number of streams, listeners, managers and pools.
+    """A :class:`TlsConfig` with its files read, for any number of streams, managers, pools and channels.
 
     The files are looked at every ``reload_interval`` and read anew when they changed; a bad or expired one
     replaces nothing. New handshakes use what was read last, streams that stand keep what they began with. It

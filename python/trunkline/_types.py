@@ -18,7 +18,7 @@ Event: TypeAlias = tuple[
 ]
 
 # How a call is made: the deadline, metadata, flags, and the largest message of the answer.
-Terms: TypeAlias = tuple[int, list[tuple[str, bytes]], int, int]
+Terms: TypeAlias = tuple[int, list[tuple[str, bytes]], int, int, list[tuple[str, bytes]]]
 
 
 class Never(Enum):

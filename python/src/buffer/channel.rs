@@ -1,35 +1,54 @@
 //! The pointers of channels: options, metadata and replies.
 
-use super::{Failed, call, view};
+use super::{Failed, call, connect_options, view};
 use trunkline::*;
 
-/// The deadline, metadata, flags, and the largest message of the answer.
-type Terms = (i64, Vec<(String, Vec<u8>)>, u32, u32);
+type Pairs = Vec<(String, Vec<u8>)>;
 
-pub(crate) fn channel(target: &str, json: &str) -> Result<trunkline_channel_t, Failed> {
+/// The deadline, metadata, flags, the largest message of the answer, and credentials.
+type Terms = (i64, Pairs, u32, u32, Pairs);
+
+pub(crate) fn channel(
+    target: &str,
+    json: &str,
+    tls: trunkline_tls_t,
+) -> Result<trunkline_channel_t, Failed> {
     let (text, length) = (target.as_ptr().cast(), target.len());
     let (document, document_length) = (json.as_ptr().cast(), json.len());
-    // SAFETY: pointers and lengths are those of live texts.
+    let options = connect_options(tls);
+    // SAFETY: pointers and lengths are those of live texts and options.
     call(trunkline_channel_t { h: 0 }, |out, err| unsafe {
-        trunkline_channel_new(super::DEFAULT, text, length, document, document_length, out, err)
+        trunkline_channel_new_with(
+            super::DEFAULT,
+            text,
+            length,
+            document,
+            document_length,
+            &raw const options,
+            out,
+            err,
+        )
     })
 }
 
 /// Runs `with` on options that borrow from `terms`.
 fn with_options<T>(terms: &Terms, with: impl FnOnce(*const trunkline_call_options_t) -> T) -> T {
-    let (deadline_ns, metadata, flags, max_reply) = terms;
+    let (deadline_ns, metadata, flags, max_reply, credentials) = terms;
     let pair = |(key, value): &(String, Vec<u8>)| trunkline_kv_t {
         key: key.as_str().into(),
         value: trunkline_bytes_t { ptr: value.as_ptr(), len: value.len() },
     };
-    let pairs: Vec<_> = metadata.iter().map(pair).collect();
+    let metadata: Vec<_> = metadata.iter().map(pair).collect();
+    let credentials: Vec<_> = credentials.iter().map(pair).collect();
     let options = trunkline_call_options_t {
         size: size_of::<trunkline_call_options_t>(),
         deadline_ns: *deadline_ns,
-        metadata: pairs.as_ptr(),
-        metadata_len: pairs.len(),
+        metadata: metadata.as_ptr(),
+        metadata_len: metadata.len(),
         flags: *flags,
         max_reply: *max_reply,
+        credentials: credentials.as_ptr(),
+        credentials_len: credentials.len(),
     };
     with(&raw const options)
 }
