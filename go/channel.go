@@ -91,6 +91,20 @@ func WithMetadata(m Metadata) CallOption {
 	}
 }
 
+// WithCredentials sends m with the call, over TLS alone: without it the call fails with UNAUTHENTICATED (16).
+func WithCredentials(m Metadata) CallOption {
+	return func(t *callTerms) {
+		for _, pair := range m {
+			t.options.Credentials = append(t.options.Credentials, native.KV{Key: pair.Name, Value: pair.Value})
+		}
+	}
+}
+
+// PlaintextCredentials lets credentials be sent in the clear, too.
+func PlaintextCredentials() CallOption {
+	return func(t *callTerms) { t.options.Flags |= native.CallPlaintextCredentials }
+}
+
 // WaitForReady says whether the call waits while no address works, instead of failing. Without it the service config decides.
 func WaitForReady(wait bool) CallOption {
 	return func(t *callTerms) {
@@ -137,14 +151,19 @@ func NewChannel(target string, config ConnectionConfig) (*Channel, error) {
 }
 
 // NewChannel makes a channel; nothing is connected yet. The target is such as "dns:api.internal:443",
-// "ipv4:10.0.0.1:80,10.0.0.2:80", "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b".
+// "ipv4:10.0.0.1:80,10.0.0.2:80", "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". To
+// "tls://a:1,tls://b:1" it is secured, by whom the system trusts; see [Tls.NewChannel] for all others.
 // It fails with [KindConfig] for what is no target and a configuration out of range.
 func (rt *Runtime) NewChannel(target string, config ConnectionConfig) (*Channel, error) {
+	return rt.newChannel(target, config, 0)
+}
+
+func (rt *Runtime) newChannel(target string, config ConnectionConfig, tls uint64) (*Channel, error) {
 	document, err := json.Marshal(config)
 	if err != nil {
 		return nil, configError(err)
 	}
-	handle, failure := native.ChannelNew(rt.handle, target, string(document))
+	handle, failure := native.ChannelNew(rt.handle, tls, target, string(document))
 	if failure != nil {
 		return nil, newError(failure, native.StepConfigure)
 	}

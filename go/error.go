@@ -40,7 +40,7 @@ type Error struct {
 	Code int
 	// Addr is where the connection goes to, as in [DialAddr]; empty where it is not known.
 	Addr string
-	// TlsFault says whose fault it is, for KindTLS; else 0.
+	// TlsFault says whose fault it is, for KindTLS and for what has such a failure behind it; else 0.
 	TlsFault TlsFault
 	// Retryable says that the same operation may be tried again without risk of being applied twice.
 	Retryable bool

@@ -51,10 +51,11 @@ func outcomeOf(ctx context.Context, e native.Event, step int32) *Error {
 	case e.Failure == nil:
 		return nil
 	case e.Failure.Status == native.Timeout && ctx.Err() != nil:
-		failed := contextError(ctx, step)
-		if why := newError(e.Failure, step).Cause; why != nil {
-			failed.Cause = fmt.Errorf("%w: %w", failed.Cause, why)
+		failed, told := contextError(ctx, step), newError(e.Failure, step)
+		if told.Cause != nil {
+			failed.Cause = fmt.Errorf("%w: %w", failed.Cause, told.Cause)
 		}
+		failed.TlsFault = told.TlsFault
 		return failed
 	default:
 		return newError(e.Failure, step)

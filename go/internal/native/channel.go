@@ -24,6 +24,8 @@ type CallOptions struct {
 	Metadata []KV
 	Flags    uint32
 	MaxReply uint32
+	// Credentials are never sent without TLS, unless Flags ask for it.
+	Credentials []KV
 }
 
 // How a call is made.
@@ -32,6 +34,8 @@ const (
 	CallFailFast     uint32 = C.TRUNKLINE_CALL_FAIL_FAST
 	CallGzip         uint32 = C.TRUNKLINE_CALL_GZIP
 	CallDeflate      uint32 = C.TRUNKLINE_CALL_DEFLATE
+
+	CallPlaintextCredentials uint32 = C.TRUNKLINE_CALL_PLAINTEXT_CREDENTIALS
 )
 
 func channel(handle uint64) C.trunkline_channel_t {
@@ -42,13 +46,15 @@ func call(handle uint64) C.trunkline_call_t {
 	return C.trunkline_call_t{h: C.uint64_t(handle)}
 }
 
-// ChannelNew makes a channel.
-func ChannelNew(runtime uint64, target, json string) (uint64, *Failure) {
+// ChannelNew makes a channel, secured by tls unless that is 0.
+func ChannelNew(runtime, tls uint64, target, json string) (uint64, *Failure) {
 	text, length := chars(target)
 	document, documentLength := chars(json)
 	var out C.trunkline_channel_t
 	var object *C.trunkline_error_t
-	status := C.trunkline_channel_new(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, document, documentLength, &out, &object)
+	options := connectOptions(tls)
+	status := C.trunkline_channel_new_with(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, document, documentLength,
+		&options, &out, &object)
 	return uint64(out.h), fail(status, object)
 }
 
@@ -177,19 +183,23 @@ func cOptions(options CallOptions) (*C.trunkline_call_options_t, func()) {
 	terms.deadline_ns = C.int64_t(options.Deadline)
 	terms.flags = C.uint32_t(options.Flags)
 	terms.max_reply = C.uint32_t(options.MaxReply)
-	if n := len(options.Metadata); n > 0 {
-		first := C.calloc(C.size_t(n), C.sizeof_trunkline_kv_t)
+	copied := func(kvs []KV) (*C.trunkline_kv_t, C.size_t) {
+		if len(kvs) == 0 {
+			return nil, 0
+		}
+		first := C.calloc(C.size_t(len(kvs)), C.sizeof_trunkline_kv_t)
 		owned = append(owned, first)
-		pairs := unsafe.Slice((*C.trunkline_kv_t)(first), n)
-		for i, kv := range options.Metadata {
+		pairs := unsafe.Slice((*C.trunkline_kv_t)(first), len(kvs))
+		for i, kv := range kvs {
 			key, value := C.CString(kv.Key), C.CBytes(kv.Value)
 			owned = append(owned, unsafe.Pointer(key), value)
 			pairs[i].key = C.trunkline_str_t{ptr: key, len: C.size_t(len(kv.Key))}
 			pairs[i].value = C.trunkline_bytes_t{ptr: (*C.uint8_t)(value), len: C.size_t(len(kv.Value))}
 		}
-		terms.metadata = &pairs[0]
-		terms.metadata_len = C.size_t(n)
+		return &pairs[0], C.size_t(len(kvs))
 	}
+	terms.metadata, terms.metadata_len = copied(options.Metadata)
+	terms.credentials, terms.credentials_len = copied(options.Credentials)
 	return terms, func() {
 		for _, memory := range owned {
 			C.free(memory)
