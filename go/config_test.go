@@ -171,6 +171,40 @@ func TestLimitsReadWhatTheyWrite(t *testing.T) {
 	}
 }
 
+func TestByteLimitsReadWhatTheyWrite(t *testing.T) {
+	for text, limit := range map[string]ByteLimit{"0": AfterBytes(0), "1048576": AfterBytes(1 << 20), `"never"`: NeverBytes} {
+		written, err := json.Marshal(limit)
+		if err != nil || string(written) != text {
+			t.Errorf("%v is written %q, %v", limit, written, err)
+		}
+		var again ByteLimit
+		if err := json.Unmarshal([]byte(text), &again); err != nil || again != limit || again.IsZero() {
+			t.Errorf("%s is read as %v, %v", text, again, err)
+		}
+		if strings.Trim(text, `"`) != limit.String() {
+			t.Errorf("%s is printed as %v", text, limit)
+		}
+	}
+	unset := AfterBytes(1)
+	if err := json.Unmarshal([]byte("null"), &unset); err != nil || !unset.IsZero() || unset.String() != "default" {
+		t.Errorf("got %v, %v", unset, err)
+	}
+	if _, err := json.Marshal(unset); err == nil {
+		t.Error("an unset limit has a figure")
+	}
+	for _, text := range []string{"-1", "1.5", `"1"`, `"soon"`} {
+		if err := json.Unmarshal([]byte(text), &unset); err == nil {
+			t.Errorf("%s is a limit", text)
+		}
+	}
+	if n, ok := NeverBytes.Bytes(); ok || !NeverBytes.IsNever() {
+		t.Errorf("never is %v", n)
+	}
+	if n, ok := AfterBytes(7).Bytes(); !ok || n != 7 {
+		t.Errorf("got %v, %v", n, ok)
+	}
+}
+
 func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{"{}", `{"preset":"development"}`, `{"idle_timeout":"never"}`, `{"backoff":{"jitter":1e-9}}`, `{"connect_timeout":"1d 2h"}`, "null", "{"} {
 		f.Add(seed)

@@ -28,6 +28,7 @@ type TcpManagerStats struct {
 	Dialled       uint64 // of those opened, the dialled ones
 	BytesReceived uint64 // bytes that came from the peers; of a relayed connection, from its client
 	BytesSent     uint64 // bytes that went to the peers; of a relayed connection, to its client
+	BytesSpliced  uint64 // bytes that relays let the kernel move without copying, both ways together
 	AcceptPauses  uint64 // times that accepting paused because descriptors or memory had run out
 	// ClosedBy counts the closed ones by their reasons.
 	ClosedBy map[CloseReason]uint64
@@ -171,6 +172,7 @@ func (m *TcpConnectionManager) Stats() TcpManagerStats {
 		Dialled:       stats.Dialled,
 		BytesReceived: stats.BytesReceived,
 		BytesSent:     stats.BytesSent,
+		BytesSpliced:  stats.BytesSpliced,
 		AcceptPauses:  stats.AcceptPauses,
 		ClosedBy:      closedBy,
 	}

@@ -91,6 +91,49 @@ func TestARelayCarriesBothWaysAndCounts(t *testing.T) {
 	}
 }
 
+func TestBulkIsSplicedWhereTheConfigurationSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		after   ByteLimit
+		spliced bool
+	}{
+		"unset": {ByteLimit{}, true},
+		"zero":  {AfterBytes(0), true},
+		"never": {NeverBytes, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t, TcpManagerConfig{Splice: SpliceConfig{After: c.after, MaxPipes: 8, PipeSize: 65536}})
+			at, err := m.Relay(t.Context(), "tcp://127.0.0.1:0", echoing(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := Dial(t.Context(), "tcp", at.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent := bytes.Repeat([]byte{1, 2, 3, 4}, 1<<20)
+			go func() {
+				_, _ = conn.Write(sent)
+				_ = conn.(*Conn).CloseWrite()
+			}()
+			got, err := io.ReadAll(conn)
+			conn.Close()
+			if err != nil || !bytes.Equal(got, sent) {
+				t.Fatalf("%d bytes, %v", len(got), err)
+			}
+			eventually(t, func() error {
+				if m.Stats().Active != 0 {
+					return errors.New("it is left")
+				}
+				return nil
+			})
+			stats := m.Stats()
+			if (stats.BytesSpliced > 0) != c.spliced || stats.BytesSpliced > stats.BytesReceived+stats.BytesSent {
+				t.Errorf("got %+v", stats)
+			}
+		})
+	}
+}
+
 func TestALimitIsNeverExceeded(t *testing.T) {
 	m := newManager(t, TcpManagerConfig{MaxConnections: 2})
 	to := strings.TrimPrefix(echoing(t), "tcp://")
@@ -243,6 +286,7 @@ func TestAManagerConfigOutOfRangeNamesTheField(t *testing.T) {
 		"max_connections":        {MaxConnections: 1_000_001},
 		"idle_timeout":           {IdleTimeout: After(0)},
 		"buffer_size":            {BufferSize: 1},
+		"splice.pipe_size":       {Splice: SpliceConfig{PipeSize: 1}},
 		"tcp.keepalive.count":    {TCP: TcpConfig{Keepalive: TcpKeepalive{Count: 128}}},
 		"tcp.user_timeout":       {TCP: TcpConfig{UserTimeout: After(25 * 24 * time.Hour)}},
 		"tcp.connect_timeout":    {TCP: TcpConfig{ConnectTimeout: Never}},

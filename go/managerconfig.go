@@ -13,6 +13,8 @@ type TcpManagerConfig struct {
 	HalfCloseTimeout TimeLimit `json:"half_close_timeout,omitzero"`
 	// BufferSize is how many bytes a relay holds for each direction at most. Default: 64 KiB. Limits: 1 KiB to 16 MiB.
 	BufferSize uint32 `json:"buffer_size,omitzero"`
+	// Splice says when a relay lets the kernel move its bytes instead of copying them.
+	Splice SpliceConfig `json:"splice,omitzero"`
 	// DrainTimeout is the time that a drain gives connections to finish before it closes them. Default: 30 s.
 	// Limits: zero (at once) to 365 days, or never.
 	DrainTimeout TimeLimit `json:"drain_timeout,omitzero"`
@@ -29,6 +31,19 @@ type TcpManagerConfig struct {
 	DefaultBackend string `json:"default_backend,omitzero"`
 	// Backends are where connections are passed on to, by name.
 	Backends map[string]BackendConfig `json:"backends,omitzero"`
+}
+
+// SpliceConfig says when a relay lets the kernel move bytes from socket to socket instead of copying them: only between
+// plain TCP and Unix sockets, and on Linux.
+type SpliceConfig struct {
+	// After is how many bytes a direction has to carry, without a second of silence, before it is spliced. Default: 1 MiB.
+	// Limits: zero (after the first read) to 2^53, or never.
+	After ByteLimit `json:"after,omitzero"`
+	// MaxPipes at one time; each direction that is spliced takes one, of two descriptors. Default: 256. Limits: 1 to
+	// 1,000,000.
+	MaxPipes uint32 `json:"max_pipes,omitzero"`
+	// PipeSize is how many bytes a pipe holds at most. Default: 256 KiB. Limits: 4 KiB to 1 MiB.
+	PipeSize uint32 `json:"pipe_size,omitzero"`
 }
 
 // TcpConfig says how TCP connections are made and what their sockets are told.

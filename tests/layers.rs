@@ -9,7 +9,7 @@ use std::{
 
 /// The lowest row first. Each may use the rows before it, never its own.
 const ROWS: &[&[&str]] = &[
-    &["address", "duration", "reader", "secret", "status", "sync"],
+    &["address", "duration", "reader", "secret", "status", "sync", "volume"],
     &["error", "context", "fork", "backoff", "budget"],
     &["config", "metrics", "events", "completion"],
     &["identity"],
@@ -21,7 +21,8 @@ const ROWS: &[&[&str]] = &[
 ];
 
 /// The only files of core that may hold `unsafe`.
-const UNSAFE_FILES: &[&str] = &["fork.rs", "transport/pipe/ring.rs", "transport/pipe/waiter.rs"];
+const UNSAFE_FILES: &[&str] =
+    &["fork.rs", "transport/pipe/ring.rs", "transport/pipe/waiter.rs", "transport/sigpipe.rs"];
 
 /// The only file of core that may read the environment.
 const ENVIRONMENT_FILE: &str = "config/connection.rs";

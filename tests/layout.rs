@@ -72,7 +72,7 @@ fn in_rust() -> Layout {
             size, active, limit, opened, closed, accepted, dialled, bytes_received, bytes_sent,
             accept_pauses, closed_finished, closed_local, closed_reset, closed_idle_timeout,
             closed_half_close_timeout, closed_connect_failed, closed_drained, closed_cancelled,
-            closed_evicted, closed_refused,
+            closed_evicted, closed_refused, bytes_spliced,
         }
         trunkline_datagram_t { h }
         trunkline_udp_manager_t { h }

@@ -13,7 +13,7 @@
 //!   identity   Tls: certificates, keys and roots in use, renewed when their files change
 //!   config · metrics · events · completion
 //!   error · context · backoff · budget · fork
-//!   address · duration · reader · secret · status
+//!   address · duration · reader · secret · status · volume
 //! ```
 //!
 //! A module uses those below it, never its own row or above; a test holds it to that.
@@ -60,6 +60,7 @@ mod status;
 mod sync;
 pub mod transport;
 pub mod tunnel;
+pub mod volume;
 
 pub use address::{Address, AddressError};
 pub use backoff::{Backoff, BackoffConfig};
@@ -69,8 +70,8 @@ pub use config::{
     AcceptProxy, AcceptProxyConfig, AgentConfig, AgentPolicy, BackendConfig, BalanceConfig,
     BreakerConfig, CheckoutPoolConfig, ConnectionConfig, EndpointConfig, HealthConfig, HubConfig,
     LinkConfig, ListenerConfig, OutlierConfig, PipeConfig, PoolConfig, ProbeConfig, ResolveConfig,
-    RouteConfig, SendProxy, SourcePrefix, TargetRule, TcpConfig, TcpManagerConfig, TlsConfig,
-    TunerConfig, UdpManagerConfig,
+    RouteConfig, SendProxy, SourcePrefix, SpliceConfig, TargetRule, TcpConfig, TcpManagerConfig,
+    TlsConfig, TunerConfig, UdpManagerConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{

@@ -237,6 +237,7 @@ thread_local! {
 /// Marks the calling thread as one of the library's, for good.
 pub(crate) fn mark_library_thread() {
     LIBRARY_THREAD.set(true);
+    trunkline_core::transport::block_sigpipe();
     crate::log::follow_thread();
 }
 

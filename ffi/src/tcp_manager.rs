@@ -69,6 +69,8 @@ pub struct trunkline_tcp_manager_stats_t {
     pub closed_evicted: u64,
     /// Turned away before they reached a backend: no route, or no good PROXY header.
     pub closed_refused: u64,
+    /// Bytes that relays let the kernel move without copying, both ways together.
+    pub bytes_spliced: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -405,6 +407,7 @@ fn counted(manager: &TcpConnectionManager) -> trunkline_tcp_manager_stats_t {
         closed_cancelled: counted.closed_because(CloseReason::Cancelled),
         closed_evicted: counted.closed_because(CloseReason::Evicted),
         closed_refused: counted.closed_because(CloseReason::Refused),
+        bytes_spliced: counted.bytes_spliced,
     }
 }
 

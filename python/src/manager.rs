@@ -12,9 +12,9 @@ use crate::{
 use pyo3::prelude::*;
 use trunkline::*;
 
-/// Active, limit, opened, closed; accepted, dialled; bytes received and sent; pauses of accepting; and
+/// Active, limit, opened, closed; accepted, dialled; bytes received, sent and spliced; pauses of accepting; and
 /// closed by reason, in the order of TRUNKLINE_CLOSE_*.
-type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64), u64, [u64; 10]);
+type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64, u64), u64, [u64; 10]);
 
 /// Makes, accepts, runs and counts TCP connections.
 #[pyclass(frozen, module = "trunkline._native")]
@@ -73,8 +73,8 @@ impl TcpManager {
         bound.map_err(|failed| failed.raise_while(py, doing))
     }
 
-    /// Active, limit, opened, closed; accepted, dialled; bytes received and sent; pauses of accepting;
-    /// and closed by reason.
+    /// Active, limit, opened, closed; accepted, dialled; bytes received, sent and spliced; pauses of
+    /// accepting; and closed by reason.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         let s = buffer::manager_stats(self.handle).map_err(|failed| failed.raise(py))?;
         let reasons = [
@@ -89,7 +89,8 @@ impl TcpManager {
             s.closed_evicted,
             s.closed_refused,
         ];
-        let (ways, bytes) = ((s.accepted, s.dialled), (s.bytes_received, s.bytes_sent));
+        let ways = (s.accepted, s.dialled);
+        let bytes = (s.bytes_received, s.bytes_sent, s.bytes_spliced);
         Ok(((s.active, s.limit, s.opened, s.closed), ways, bytes, s.accept_pauses, reasons))
     }
 

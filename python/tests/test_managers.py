@@ -18,6 +18,8 @@ from trunkline import (
     NEVER,
     AsyncTcpConnectionManager,
     CloseReason,
+    Never,
+    SpliceConfig,
     TcpConfig,
     TcpConnectionManager,
     TcpKeepalive,
@@ -78,6 +80,26 @@ def test_a_relay_carries_bytes_both_ways_and_counts_them(manager: TcpConnectionM
     assert stats.opened == stats.closed == stats.accepted == 4
     assert stats.closed_by_reason[CloseReason.FINISHED] == 4
     assert stats.bytes_received == stats.bytes_sent == 4 * len(data)
+
+
+@pytest.mark.parametrize(("after", "is_spliced"), [(0, True), (1 << 20, True), (None, True), (NEVER, False)])
+def test_bulk_is_spliced_where_the_configuration_says(after: int | Never | None, is_spliced: bool) -> None:
+    data = os.urandom(4 << 20)
+    config = TcpManagerConfig(splice=SpliceConfig(after=after, max_pipes=8, pipe_size=65536))
+    with TcpConnectionManager(config) as manager, trunkline.listen("tcp://127.0.0.1:0") as server:
+        serving = Thread(echo_all, server, 1)
+        address = manager.relay("tcp://127.0.0.1:0", server.getsockname())
+        with trunkline.connect(address, timeout=PATIENCE) as stream:
+            stream.settimeout(PATIENCE)
+            sending = Thread(send_and_end, stream, data)
+            received = b"".join(iter(lambda: stream.recv(65536), b""))
+            sending.result()
+        serving.result()
+        assert received == data
+        eventually(lambda: manager.stats().active == 0)
+        stats = manager.stats()
+        assert (stats.bytes_spliced > 0) == is_spliced
+        assert stats.bytes_spliced <= stats.bytes_received + stats.bytes_sent == 2 * len(data)
 
 
 def send_and_end(stream: trunkline.Stream, data: bytes) -> None:
@@ -148,6 +170,8 @@ def test_a_bad_figure_is_named() -> None:
         (TcpManagerConfig(max_connections=0), "max_connections"),
         (TcpManagerConfig(idle_timeout=timedelta(0)), "idle_timeout"),
         (TcpManagerConfig(tcp=TcpConfig(backlog=0)), "tcp.backlog"),
+        (TcpManagerConfig(splice=SpliceConfig(max_pipes=0)), "splice.max_pipes"),
+        (TcpManagerConfig(splice=SpliceConfig(after=-1)), "splice.after"),
         (TcpManagerConfig(tcp=TcpConfig(keepalive=TcpKeepalive(count=0))), "tcp.keepalive.count"),
     ):
         with pytest.raises(trunkline.ConfigError, match=name):
@@ -158,6 +182,8 @@ def test_unset_zero_and_never_are_three_values() -> None:
     assert TcpManagerConfig().to_json() == "{}"
     assert TcpManagerConfig(drain_timeout=timedelta(0)).to_json() == '{"drain_timeout": "0us"}'
     assert TcpManagerConfig(drain_timeout=NEVER).to_json() == '{"drain_timeout": "never"}'
+    assert TcpManagerConfig(splice=SpliceConfig(after=0)).to_json() == '{"splice": {"after": 0}}'
+    assert TcpManagerConfig(splice=SpliceConfig(after=NEVER)).to_json() == '{"splice": {"after": "never"}}'
     with trunkline.listen("tcp://127.0.0.1:0") as server:
         with TcpConnectionManager(TcpManagerConfig(drain_timeout=timedelta(0))) as manager:
             with manager.connect(server.getsockname()):

@@ -154,6 +154,7 @@ from ._stream import (
     Stream,
 )
 from ._tcp_config import (
+    SpliceConfig,
     TcpConfig,
     TcpKeepalive,
     TcpManagerConfig,
@@ -282,6 +283,7 @@ __all__ = [
     "Runtime",
     "ServiceConfig",
     "SlowStartConfig",
+    "SpliceConfig",
     "Stream",
     "StreamStats",
     "SuccessRateConfig",

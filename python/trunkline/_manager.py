@@ -34,7 +34,8 @@ class ManagerStats:
     """The counts of a manager, of one moment: ``opened == active + closed``.
 
     A relayed connection counts once: it is accepted, and its bytes are counted as they come in from the
-    client and go out to the client.
+    client and go out to the client. ``bytes_spliced`` are those that relays let the kernel move without
+    copying, both ways together.
     """
 
     active: int
@@ -45,6 +46,7 @@ class ManagerStats:
     dialled: int
     bytes_received: int
     bytes_sent: int
+    bytes_spliced: int
     accept_pauses: int
     closed_by_reason: Mapping[CloseReason, int]
 
@@ -72,6 +74,7 @@ class _ManagerBase:
             dialled=ways[1],
             bytes_received=traffic[0],
             bytes_sent=traffic[1],
+            bytes_spliced=traffic[2],
             accept_pauses=accept_pauses,
             closed_by_reason=MappingProxyType(dict(zip(CloseReason, reasons, strict=True))),
         )

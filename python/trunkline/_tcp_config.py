@@ -15,7 +15,7 @@ from ._document import to_document
 from ._route_config import BackendConfig, ListenerConfig, RouteConfig
 from ._types import Never
 
-__all__ = ["TcpConfig", "TcpKeepalive", "TcpManagerConfig"]
+__all__ = ["SpliceConfig", "TcpConfig", "TcpKeepalive", "TcpManagerConfig"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +55,24 @@ class TcpConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SpliceConfig:
+    """When a relay lets the kernel move bytes between sockets instead of copying them; ``None`` is unset.
+
+    Only between plain TCP and Unix sockets, and on Linux.
+
+    Attributes:
+        after: bytes that a direction has to carry, without a second of silence, before it is spliced. Unset
+            1 MiB; 0 (after the first read) to 2**53, or ``NEVER``.
+        max_pipes: at one time; each direction that is spliced takes one. Unset 256; 1 to 1,000,000.
+        pipe_size: bytes that a pipe holds at most. Unset 256 KiB; 4 KiB to 1 MiB.
+    """
+
+    after: int | Never | None = None
+    max_pipes: int | None = None
+    pipe_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TcpManagerConfig:
     """How a TCP connection manager limits, relays and drains, and what it serves when it is started;
     ``None`` is unset.
@@ -65,6 +83,7 @@ class TcpManagerConfig:
             365 days, or ``NEVER``.
         half_close_timeout: silence for the second side to finish in after the first has. Unset 60 s.
         buffer_size: bytes that a relay holds for each direction at most. Unset 64 KiB; 1 KiB to 16 MiB.
+        splice: when a relay lets the kernel move its bytes.
         drain_timeout: time that a drain gives connections to finish. Unset 30 s; zero to 365 days, or
             ``NEVER``.
         accept_pause: pause of accepting while the process has no descriptor left. Unset 100 ms.
@@ -79,6 +98,7 @@ class TcpManagerConfig:
     idle_timeout: timedelta | Never | None = None
     half_close_timeout: timedelta | Never | None = None
     buffer_size: int | None = None
+    splice: SpliceConfig | None = None
     drain_timeout: timedelta | Never | None = None
     accept_pause: timedelta | None = None
     tcp: TcpConfig | None = None

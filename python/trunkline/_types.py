@@ -22,7 +22,7 @@ Terms: TypeAlias = tuple[int, list[tuple[str, bytes]], int, int, list[tuple[str,
 
 
 class Never(Enum):
-    """A limit of time that is never reached; neither zero nor unset."""
+    """A limit that is never reached; neither zero nor unset."""
 
     NEVER = "never"
 

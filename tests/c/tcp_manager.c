@@ -1,6 +1,7 @@
 /* The TCP manager: one limit, relays, counts that agree, a drain, and no descriptor left. */
 #include "check.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 
 #define BAD TRUNKLINE_E_INVALID_HANDLE
@@ -430,6 +431,49 @@ static void a_document_says_where_to_listen_and_where_connections_go(void) {
   OK(trunkline_listener_free(b));
 }
 
+/* The kernel moves bulk from socket to socket, by a call that would raise SIGPIPE where a peer has gone. */
+static void bulk_is_spliced_and_a_peer_that_has_gone_raises_no_signal(void) {
+  trunkline_tcp_manager_t manager = new_manager("{\"splice\": {\"after\": 0, \"max_pipes\": 4, \"pipe_size\": 65536}}");
+  trunkline_tcp_manager_stats_t stats = TRUNKLINE_TCP_MANAGER_STATS_INIT;
+  trunkline_listener_t listener;
+  static uint8_t bulk[65536];
+  char path[128], bound[320];
+  size_t length, n;
+  int i;
+  CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR, "the default action is to die");
+  snprintf(path, sizeof path, "unix:/tmp/trunkline-gone-%ld.sock", (long)getpid());
+  OK(trunkline_listen(default_runtime(), path, strlen(path), NULL, &listener, NULL));
+  OK(trunkline_tcp_manager_relay(manager, TEXT("tcp://127.0.0.1:0"), path, strlen(path), bound, sizeof bound, &length,
+                                 NULL));
+  for (i = 0; i < 20; i++) {
+    trunkline_stream_t client = connect_text(bound, length), server;
+    trunkline_bytes_t iov = { bulk, sizeof bulk };
+    trunkline_status_t status;
+    size_t got = 0;
+    OK(trunkline_listener_accept(listener, NEVER, &server, NULL));
+    while (got < 4 * sizeof bulk) {
+      static uint8_t room[65536];
+      OK(trunkline_stream_write(client, &iov, 1, NEVER, &n));
+      OK(trunkline_stream_read(server, room, sizeof room, NEVER, &n));
+      got += n;
+    }
+    OK(trunkline_stream_free(server));
+    do {
+      status = trunkline_stream_write(client, &iov, 1, NEVER, &n);
+    } while (status == TRUNKLINE_OK);
+    GIVES(TRUNKLINE_E_BROKEN, status);
+    OK(trunkline_stream_free(client));
+  }
+  do {
+    sched_yield();
+    OK(trunkline_tcp_manager_stats(manager, &stats));
+  } while (stats.active > 0);
+  CHECK(stats.bytes_spliced > 0, "the kernel moved some of it");
+  CHECK(stats.closed_reset == 20, "each of them was told");
+  OK(trunkline_tcp_manager_free(manager));
+  OK(trunkline_listener_free(listener));
+}
+
 int main(void) {
   begin();
   a_relay_carries_both_ways_and_counts_what_it_carried("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
@@ -445,6 +489,7 @@ int main(void) {
   a_runtime_that_stops_takes_its_managers_along();
   hundreds_of_managers_leave_descriptors_and_threads_where_they_were();
   a_document_says_where_to_listen_and_where_connections_go();
+  bulk_is_spliced_and_a_peer_that_has_gone_raises_no_signal();
   leave();
   return 0;
 }

@@ -106,6 +106,40 @@ fn accepting_pauses_while_no_file_can_be_opened_and_goes_on_after() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn bulk_is_copied_while_no_pipe_can_be_opened_and_spliced_after() {
+    if !is_child("exhaustion::bulk_is_copied_while_no_pipe_can_be_opened_and_spliced_after") {
+        return;
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let network = network();
+        let manager = manager(&network);
+        let to = echo_server(&network, &loopback()).await;
+        let bound = manager.relay(&loopback(), to).await.unwrap();
+        let client = Arc::new(network.connect(&bound, None).await.unwrap());
+        client.write_all(b"x").await.unwrap();
+        read_exactly(&client, 1).await;
+        leave_room_for(1);
+        let carry = async || {
+            let writer = Arc::clone(&client);
+            let written =
+                tokio::spawn(async move { writer.write_all(&bytes(8 << 20)).await.unwrap() });
+            assert!(read_exactly(&client, 8 << 20).await == bytes(8 << 20));
+            written.await.unwrap();
+        };
+        carry().await;
+        assert_eq!(manager.stats().bytes_spliced, 0, "a pipe takes two");
+        leave_room_for_all();
+        carry().await;
+        assert!(manager.stats().bytes_spliced > 0);
+        client.close();
+        assert_eq!(manager.drain(None).await.cut, 0);
+    });
+}
+
 #[test]
 fn a_client_whose_destination_needs_a_file_too_many_is_reset_and_counted() {
     if !is_child(

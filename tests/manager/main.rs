@@ -11,6 +11,8 @@ mod exhaustion;
 mod limit;
 mod relay;
 mod routed;
+#[cfg(target_os = "linux")]
+mod splice;
 
 use std::{
     net::Shutdown,

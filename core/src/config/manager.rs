@@ -1,7 +1,7 @@
 //! How a TCP connection manager limits, relays and drains.
 
 use super::{
-    BackendConfig, Config, ListenerConfig, RouteConfig, TcpConfig, TimeLimit,
+    BackendConfig, Config, ListenerConfig, RouteConfig, SpliceConfig, TcpConfig, TimeLimit,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::error::ConnectionError;
@@ -25,6 +25,8 @@ pub struct TcpManagerConfig {
     /// Bytes that a relay holds for each direction at most. Default: 64 KiB. Limits: 1 KiB to
     /// 16 MiB. Cost: up to twice as much memory per connection; smaller means more system calls.
     pub buffer_size: u32,
+    /// When a relay lets the kernel move its bytes instead of copying them.
+    pub splice: SpliceConfig,
     /// Time that a drain gives connections to finish before it closes them. Default: 30 s. Limits:
     /// zero (at once) to 365 days, or never.
     pub drain_timeout: TimeLimit,
@@ -51,6 +53,7 @@ impl Default for TcpManagerConfig {
             idle_timeout: TimeLimit::secs(3600),
             half_close_timeout: TimeLimit::secs(60),
             buffer_size: 64 << 10,
+            splice: SpliceConfig::default(),
             drain_timeout: TimeLimit::secs(30),
             accept_pause: Duration::from_millis(100),
             tcp: TcpConfig::default(),
@@ -68,6 +71,7 @@ impl Config for TcpManagerConfig {
         check::limit("idle_timeout", self.idle_timeout, SHORTEST..=LONGEST)?;
         check::limit("half_close_timeout", self.half_close_timeout, Duration::ZERO..=LONGEST)?;
         check::number("buffer_size", self.buffer_size, 1 << 10..=16 << 20)?;
+        check::within("splice", self.splice.validate())?;
         check::limit("drain_timeout", self.drain_timeout, Duration::ZERO..=LONGEST)?;
         check::duration("accept_pause", self.accept_pause, SHORTEST..=LONGEST)?;
         check::within("tcp", self.tcp.validate())?;

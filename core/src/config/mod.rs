@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | not set: the documented default | `..Default::default()` | key absent, or `null` |
 //! | zero | `Duration::ZERO`, `0` | `"0s"`, `0` |
-//! | never | [`TimeLimit::Never`] | `"never"` |
+//! | never | [`TimeLimit::Never`], [`ByteLimit::Never`] | `"never"` |
 //!
 //! Every default is finite. Nothing here acts: drivers take a checked configuration.
 
@@ -29,6 +29,7 @@ mod retry;
 mod route;
 mod service;
 mod source;
+mod splice;
 mod target;
 mod tls;
 mod transport;
@@ -36,7 +37,9 @@ mod tuner;
 mod tunnel;
 mod udp;
 
-pub use crate::{backoff::BackoffConfig, duration::TimeLimit, status::StatusCode};
+pub use crate::{
+    backoff::BackoffConfig, duration::TimeLimit, status::StatusCode, volume::ByteLimit,
+};
 pub use backend::{BackendConfig, EndpointConfig, SendProxy};
 pub use balance::{BalanceConfig, EwmaConfig, PickPolicy, SlowStartConfig};
 pub use breaker::BreakerConfig;
@@ -56,6 +59,7 @@ pub use service::{
     CallPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryThrottling, ServiceDocument,
 };
 pub use source::{SourcePrefix, SourcePrefixError};
+pub use splice::SpliceConfig;
 pub use target::{TargetRule, TargetRuleError};
 pub use tls::{
     ClientAuth, TlsCertificate, TlsChain, TlsClientConfig, TlsConfig, TlsKey, TlsRoots,

@@ -234,6 +234,29 @@ fn a_value_out_of_range_is_named_with_its_path_and_the_range() {
 }
 
 #[test]
+fn bytes_are_zero_never_or_unset_as_times_are() {
+    let after = |text: &str| TcpManagerConfig::from_json(text).unwrap().splice.after;
+    assert_eq!(after("{}"), ByteLimit::After(1 << 20));
+    assert_eq!(after(r#"{"splice": null}"#), ByteLimit::After(1 << 20));
+    assert_eq!(after(r#"{"splice": {"after": null}}"#), ByteLimit::After(1 << 20));
+    assert_eq!(after(r#"{"splice": {"after": 0}}"#), ByteLimit::After(0));
+    assert_eq!(after(r#"{"splice": {"after": "never"}}"#), ByteLimit::Never);
+    for (text, field) in [
+        (r#"{"splice": {"after": "soon"}}"#, "splice.after"),
+        (r#"{"splice": {"after": -1}}"#, "splice.after"),
+        (r#"{"splice": {"after": 18446744073709551615}}"#, "splice.after"),
+        (r#"{"splice": {"max_pipes": 0}}"#, "splice.max_pipes"),
+        (r#"{"splice": {"pipe_size": 1048577}}"#, "splice.pipe_size"),
+        (r#"{"splice": {"size": 1}}"#, "splice.size"),
+        (r#"{"splice": false}"#, "splice"),
+    ] {
+        assert_eq!(complaint::<TcpManagerConfig>(text).0, field, "{text}");
+    }
+    let splice = SpliceConfig { after: ByteLimit::Never, ..SpliceConfig::default() };
+    round_trips(&TcpManagerConfig { splice, ..TcpManagerConfig::default() });
+}
+
+#[test]
 fn a_mistake_in_a_listener_a_route_or_a_backend_is_named_with_its_path() {
     let all = r#""listeners": {"in": {"address": "mem:in"}}, "backends": {"a": {"endpoints": [{"address": "mem:a"}]}}"#;
     for (text, field, reason) in [

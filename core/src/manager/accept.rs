@@ -104,7 +104,9 @@ async fn serve(shared: Arc<Shared>, client: Stream, to: Target) {
             return client.0.abort(error.reason());
         }
     };
-    let mut relay = Relay::new(&client.0, &server, &shared.relay_limits()).owing(ahead);
+    let limits = shared.relay_limits();
+    let relay = Relay::new(&client.0, &server, &limits).splicing(&shared.pipes);
+    let mut relay = relay.owing(ahead);
     let outcome = tokio::select! {
         biased;
         reason = shared.cut.ordered() => relay.cut(reason),

@@ -6,7 +6,7 @@ use crate::{
     context::{CloseReason, ConnectionContext},
     error::{ConnectionError, Place, Step},
     metrics::ConnectionMetrics,
-    relay::{RelayOutcome, relay},
+    relay::{Relay, RelayOutcome},
     transport::{Admission, Stream},
 };
 use std::sync::Arc;
@@ -109,7 +109,8 @@ pub(super) async fn handle(
     connection: TcpConnection,
 ) -> Result<(), ConnectionError> {
     let TcpConnection { source, client, server } = connection;
-    let outcome = relay(&client, &server, &shared.relay_limits()).await;
+    let limits = shared.relay_limits();
+    let outcome = Relay::new(&client, &server, &limits).splicing(&shared.pipes).run().await;
     let destination = server.context().destination.clone();
     verdict(outcome, Place::at(Step::Read).from(Some(source)).to(destination))
 }

@@ -124,7 +124,7 @@ impl Live {
         }
     }
 
-    /// All counts at one moment, `limit` aside.
+    /// All counts at one moment, `limit` and `bytes_spliced` aside.
     pub(crate) fn stats(&self) -> TcpManagerStats {
         let table = self.table.lock();
         let mut stats = table.totals;

@@ -4,13 +4,14 @@ use super::{live::Live, routes::Routes, table::RouteTable, upstream::Upstream};
 use crate::{
     address::Address,
     budget::{Budget, Permit},
-    config::{BackendConfig, TcpManagerConfig},
+    config::{BackendConfig, SpliceConfig, TcpManagerConfig},
     context::CloseReason,
     error::{ConnectionError, Place, Step},
     events::{Event, EventKind},
     relay::RelayLimits,
     transport::{
-        Admission, ConnectOptions, ListenOptions, Listener, ListenerCloseHandle, Network, Stream,
+        Admission, ConnectOptions, ListenOptions, Listener, ListenerCloseHandle, Network, Pipes,
+        Stream,
     },
 };
 use parking_lot::Mutex;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) network: Network,
     pub(super) config: TcpManagerConfig,
     pub(super) budget: Budget,
+    /// For relays to splice through.
+    pub(super) pipes: Pipes,
     pub(super) table: RouteTable,
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) live: Arc<Live>,
@@ -86,6 +89,7 @@ impl Shared {
         Self {
             network,
             budget: Budget::new(u64::from(config.max_connections)),
+            pipes: pipes(&config.splice),
             table: RouteTable::new(&config),
             upstreams: config.backends.iter().map(upstream).collect(),
             config,
@@ -181,6 +185,10 @@ impl Shared {
             listener.close();
         }
     }
+}
+
+fn pipes(config: &SpliceConfig) -> Pipes {
+    Pipes::new(u64::from(config.max_pipes), config.pipe_size as usize)
 }
 
 #[expect(clippy::disallowed_methods, reason = "events and deadlines are told by this clock")]

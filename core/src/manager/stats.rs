@@ -24,6 +24,8 @@ pub struct TcpManagerStats {
     pub bytes_received: u64,
     /// Bytes that went to the peers of these connections, counted with every chunk.
     pub bytes_sent: u64,
+    /// Bytes that relays let the kernel move without copying, both ways together.
+    pub bytes_spliced: u64,
     /// Times that accepting paused because the process or the system was out of files or memory.
     pub accept_pauses: u64,
     /// Connections that ended, in the order of [`CloseReason::ALL`].

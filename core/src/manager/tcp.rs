@@ -220,8 +220,9 @@ impl TcpConnectionManager {
 
     /// All counts at one moment.
     pub fn stats(&self) -> TcpManagerStats {
-        let limit = self.shared().budget.limit();
-        TcpManagerStats { limit, ..self.shared().live.stats() }
+        let shared = self.shared();
+        let (limit, bytes_spliced) = (shared.budget.limit(), shared.pipes.spliced());
+        TcpManagerStats { limit, bytes_spliced, ..shared.live.stats() }
     }
 
     /// Lets no new connection in, waits until those that stand have finished, and at `deadline` (or after

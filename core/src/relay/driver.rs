@@ -2,30 +2,33 @@
 
 use super::{
     RelayLimits, RelayOutcome, Side,
-    buffer::Buffer,
+    conduit::Conduit,
     state::{Action, End, Limits, State},
 };
 use crate::{
     context::CloseReason,
     error::ConnectionError,
-    transport::{Stream, StreamReady},
+    transport::{Pipes, Stream, StreamReady, can_splice},
+    volume::ByteLimit,
 };
 use std::{
     fmt,
     future::{Future, poll_fn},
-    io::IoSlice,
     net::Shutdown,
     pin::Pin,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::{
-    task::coop,
+    task::{coop, yield_now},
     time::{Sleep, sleep_until},
 };
 
 /// Silence after which empty buffers are given back.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// Bytes that a relay moves before it lets others run.
+const BURST: usize = 1 << 20;
 
 /// How often it is asked whether a reset would still take bytes with it: the kernel has no event for it.
 const FIRST_SETTLE: Duration = Duration::from_millis(1);
@@ -38,6 +41,10 @@ pub(crate) struct Relay<'a> {
     lanes: [Lane<'a>; 2],
     timer: Timer,
     settle: Duration,
+    /// Where it may take pipes from, to splice.
+    pipes: Option<&'a Pipes>,
+    /// Bytes moved since it let others run.
+    burst: usize,
     is_closed: bool,
 }
 
@@ -46,31 +53,29 @@ struct Lane<'a> {
     source: &'a Stream,
     readable: StreamReady,
     writable: StreamReady,
-    held: Buffer,
+    held: Conduit,
     /// Bytes that the other side took.
     passed: u64,
 }
 
 impl<'a> Lane<'a> {
-    fn new(source: &'a Stream, buffer_size: usize) -> Self {
-        Self {
-            source,
-            readable: source.readable(),
-            writable: source.writable(),
-            held: Buffer::new(buffer_size),
-            passed: 0,
-        }
+    fn new(source: &'a Stream, held: Conduit) -> Self {
+        Self { source, readable: source.readable(), writable: source.writable(), held, passed: 0 }
     }
 }
 
 impl<'a> Relay<'a> {
     pub(crate) fn new(client: &'a Stream, server: &'a Stream, limits: &RelayLimits) -> Self {
-        let RelayLimits { idle, half_close, buffer_size } = *limits;
+        let RelayLimits { idle, half_close, buffer_size, splice_after } = *limits;
+        let splice_after = if can_splice(client, server) { splice_after } else { ByteLimit::Never };
+        let held = || Conduit::new(buffer_size, splice_after);
         Self {
             state: State::new(Limits { idle, half_close }, clock()),
-            lanes: [client, server].map(|source| Lane::new(source, buffer_size)),
+            lanes: [client, server].map(|source| Lane::new(source, held())),
             timer: Timer::default(),
             settle: FIRST_SETTLE,
+            pipes: None,
+            burst: 0,
             is_closed: false,
         }
     }
@@ -78,6 +83,12 @@ impl<'a> Relay<'a> {
     /// Owes the server what was read of the client before.
     pub(crate) fn owing(mut self, ahead: Vec<u8>) -> Self {
         self.lanes[Side::Client.index()].held.preload(ahead);
+        self
+    }
+
+    /// Lets the kernel move bytes through `pipes`, as far as there are any.
+    pub(crate) fn splicing(mut self, pipes: &'a Pipes) -> Self {
+        self.pipes = Some(pipes);
         self
     }
 
@@ -91,7 +102,7 @@ impl<'a> Relay<'a> {
                 return self.close(end);
             }
             if moved {
-                coop::consume_budget().await;
+                self.let_others_run().await;
                 continue;
             }
             if self.is_settled() {
@@ -101,6 +112,15 @@ impl<'a> Relay<'a> {
             let wake_at = self.rest(now);
             poll_fn(|cx| self.poll_wait(cx, wake_at)).await;
         }
+    }
+
+    /// What a system call moves has no bound but the sockets' buffers: calls alone are no fair measure.
+    async fn let_others_run(&mut self) {
+        if self.burst < BURST {
+            return coop::consume_budget().await;
+        }
+        self.burst = 0;
+        yield_now().await;
     }
 
     /// Ends the relay now.
@@ -132,13 +152,10 @@ impl<'a> Relay<'a> {
 
     fn read(&mut self, from: Side, now: Instant) -> bool {
         let lane = &mut self.lanes[from.index()];
-        match lane.source.try_read(lane.held.room()) {
+        match lane.held.fill(lane.source, self.pipes) {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.state.on_source_ended(from),
-            Poll::Ready(Ok(n)) => {
-                lane.held.filled(n);
-                self.state.on_moved(now);
-            }
+            Poll::Ready(Ok(_)) => self.state.on_moved(now),
             Poll::Ready(Err(error)) => self.fail(from, &error),
         }
         true
@@ -147,11 +164,11 @@ impl<'a> Relay<'a> {
     fn write(&mut self, from: Side, now: Instant) -> bool {
         let to = self.lanes[from.other().index()].source;
         let lane = &mut self.lanes[from.index()];
-        match to.try_write(&[IoSlice::new(lane.held.content())]) {
+        match lane.held.pass(to) {
             Poll::Pending => return false,
             Poll::Ready(Ok(n)) => {
-                lane.held.consumed(n);
                 lane.passed += n as u64;
+                self.burst += n;
                 self.state.on_moved(now);
             }
             Poll::Ready(Err(error)) => self.fail(from.other(), &error),
@@ -225,8 +242,11 @@ impl<'a> Relay<'a> {
     fn close(&mut self, end: End) -> RelayOutcome {
         self.is_closed = true;
         let reason = end.reason();
+        let owed = Side::BOTH.map(|side| !self.lane(side.other()).held.is_empty());
+        // With the streams every descriptor of the relay is gone.
+        self.lanes.iter_mut().for_each(|lane| lane.held.discard());
         for side in Side::BOTH {
-            let is_owed = !self.lane(side.other()).held.is_empty();
+            let is_owed = owed[side.index()];
             let stream = self.lane(side).source;
             let is_reset = match end {
                 End::Finished => false,

@@ -3,16 +3,20 @@
 //! ```text
 //!   client ── read ──▶ Buffer (≤ buffer_size) ── write ──▶ server
 //!          ◀── write ── Buffer (≤ buffer_size) ◀── read ──
+//!   or, in bulk between sockets: ── splice ──▶ KernelPipe (≤ pipe_size) ── splice ──▶
 //! ```
 //!
 //! - An orderly end crosses after the last byte; the other direction goes on.
 //! - A reset crosses after what the broken side had sent was delivered.
-//! - A slow reader stalls its own writer, by the writer's window, and costs one buffer.
-//! - An idle connection holds no buffer.
+//! - A slow reader stalls its own writer, by the writer's window, and costs one buffer or pipe.
+//! - An idle connection holds neither buffer nor pipe.
+//! - However much there is to carry, others get their turn.
 //!
-//! One task serves both directions; `state` decides and `driver` acts.
+//! One task serves both directions; `state` and `bulk` decide, `driver` and `conduit` act.
 
 mod buffer;
+mod bulk;
+mod conduit;
 mod driver;
 mod state;
 #[cfg(test)]
@@ -21,10 +25,10 @@ mod tests;
 pub(crate) use driver::Relay;
 
 use crate::{
-    config::{TcpManagerConfig, TimeLimit},
+    config::{ByteLimit, SpliceConfig, TcpManagerConfig, TimeLimit},
     context::CloseReason,
     error::ConnectionError,
-    transport::Stream,
+    transport::{Pipes, Stream},
 };
 
 /// One of the two sides of a relay.
@@ -71,6 +75,9 @@ pub struct RelayLimits {
     pub half_close: TimeLimit,
     /// Bytes held for each direction at most. Default: 64 KiB. Zero counts as 1.
     pub buffer_size: usize,
+    /// Bytes that a direction between two sockets carries, without a second of silence, before the kernel moves them
+    /// without copying (Linux). Default: 1 MiB.
+    pub splice_after: ByteLimit,
 }
 
 impl From<&TcpManagerConfig> for RelayLimits {
@@ -79,6 +86,7 @@ impl From<&TcpManagerConfig> for RelayLimits {
             idle: config.idle_timeout,
             half_close: config.half_close_timeout,
             buffer_size: config.buffer_size as usize,
+            splice_after: config.splice.after,
         }
     }
 }
@@ -113,5 +121,7 @@ pub struct RelayOutcome {
 /// Dropping the future ends the relay as a cut does: both streams are closed as
 /// [`Cancelled`](CloseReason::Cancelled).
 pub async fn relay(client: &Stream, server: &Stream, limits: &RelayLimits) -> RelayOutcome {
-    Relay::new(client, server, limits).run().await
+    // One for each direction.
+    let pipes = Pipes::new(2, SpliceConfig::default().pipe_size as usize);
+    Relay::new(client, server, limits).splicing(&pipes).run().await
 }

@@ -5,6 +5,8 @@
 )]
 
 mod scripts;
+#[cfg(target_os = "linux")]
+mod spliced;
 
 use super::*;
 use crate::{config::PipeConfig, transport::Network};

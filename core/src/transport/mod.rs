@@ -17,6 +17,8 @@ mod listener;
 mod locked;
 mod network;
 pub mod pipe;
+mod sigpipe;
+mod splice;
 mod stream;
 mod tcp;
 mod tls;
@@ -29,6 +31,8 @@ pub(crate) use listener::Admission;
 pub use listener::{Listener, ListenerCloseHandle, ListenerReady};
 pub(crate) use network::needs_hub;
 pub use network::{ConnectOptions, ListenOptions, Network};
+pub use sigpipe::block_sigpipe;
+pub(crate) use splice::{KernelPipe, Pipes, Spliced, can_splice};
 pub(crate) use stream::CloseWatcher;
 pub use stream::{CloseHandle, Stream, StreamReady};
 pub(crate) use tcp::resolve;
@@ -45,10 +49,11 @@ use std::{
     fmt, io,
     io::IoSlice,
     net::Shutdown,
+    os::fd::BorrowedFd,
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::sync::oneshot;
+use tokio::{io::Interest, sync::oneshot};
 
 /// The largest buffer that is made before it is known how much there is.
 const RECV_SIZE: usize = 64 << 10;
@@ -138,6 +143,22 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
 
     /// Who the peer is and what was agreed with it, where that is known.
     fn tls_session(&self) -> Option<Arc<TlsSession>> {
+        None
+    }
+
+    /// Whether the bytes of this stream are those of one plain socket, for [`try_socket`](Self::try_socket).
+    fn is_socket(&self) -> bool {
+        false
+    }
+
+    /// Lets `call` move bytes at the plain socket that this is, if the socket is ready for them; `None` where it is no
+    /// such socket. When `call` answers `WouldBlock`, the socket is not ready.
+    fn try_socket(
+        &self,
+        interest: Interest,
+        call: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        let _ = (interest, call);
         None
     }
 

@@ -1,7 +1,7 @@
 //! A connection: a transport with its context, its counts, its waiters and one way to end.
 
 use super::{
-    TlsSession, Transport,
+    KernelPipe, Spliced, TlsSession, Transport,
     waiters::{WaiterKey, Waiters},
 };
 use crate::{
@@ -20,13 +20,14 @@ use std::{
     io::{self, IoSlice},
     mem::take,
     net::Shutdown,
+    os::fd::BorrowedFd,
     pin::Pin,
     sync::{Arc, OnceLock, Weak},
     task::{Context, Poll},
     time::Instant,
 };
 // A stream that is always ready must not keep its task from letting others run.
-use tokio::task::consume_budget;
+use tokio::{io::Interest, task::consume_budget};
 
 /// A byte stream that may be used from any number of tasks and threads at once.
 ///
@@ -98,6 +99,13 @@ impl Way {
         match self {
             Self::In => Step::Read,
             Self::Out => Step::Write,
+        }
+    }
+
+    fn interest(self) -> Interest {
+        match self {
+            Self::In => Interest::READABLE,
+            Self::Out => Interest::WRITABLE,
         }
     }
 }
@@ -232,6 +240,34 @@ impl Stream {
     /// Through a pipe, buffers of 4 KiB and more are handed over as they are; everything else is copied.
     pub fn try_send_buf(&self, buf: &mut Bytes) -> Poll<Result<usize, ConnectionError>> {
         self.inner.attempt(Way::Out, |transport| counted(transport.try_send_buf(buf)))
+    }
+
+    /// Whether its bytes are those of a plain socket, which the kernel may move.
+    pub(super) fn is_socket(&self) -> bool {
+        self.inner.transport.read().as_ref().is_some_and(|transport| transport.is_socket())
+    }
+
+    /// Moves what is there, at most `max` bytes, into `pipe`, which is empty. [`Spliced::Moved`] of nothing is the end
+    /// of the stream; `Pending` as for [`try_read`](Self::try_read).
+    pub(crate) fn try_splice_into(
+        &self,
+        pipe: &mut KernelPipe,
+        max: usize,
+    ) -> Poll<Result<Spliced, ConnectionError>> {
+        let answer = self.inner.splice(Way::In, &mut |socket| pipe.fill(socket, max));
+        match answer {
+            Poll::Ready(Ok(Spliced::Moved(0))) => self.inner.on_read_end(Spliced::Moved(0)),
+            answer => answer,
+        }
+    }
+
+    /// Moves as much of what `pipe` holds, which is not empty, as fits now. `Pending` as for
+    /// [`try_write`](Self::try_write).
+    pub(crate) fn try_splice_from(
+        &self,
+        pipe: &mut KernelPipe,
+    ) -> Poll<Result<Spliced, ConnectionError>> {
+        self.inner.splice(Way::Out, &mut |socket| pipe.give(socket))
     }
 
     /// Waits until a read is worth a try, or the stream is closed.
@@ -466,6 +502,20 @@ impl Inner {
                 Poll::Ready(Err(error))
             }
         }
+    }
+
+    fn splice(
+        &self,
+        way: Way,
+        call: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<Result<Spliced, ConnectionError>> {
+        self.attempt(way, |transport| {
+            let spliced = match transport.try_socket(way.interest(), call) {
+                Some(answer) => Spliced::or_refused(answer)?,
+                None => Spliced::Refused,
+            };
+            Ok((spliced.bytes(), spliced))
+        })
     }
 
     fn count(&self, way: Way, bytes: u64) {

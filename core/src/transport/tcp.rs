@@ -10,6 +10,7 @@ use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
     net::{Shutdown, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
     task::{Context, Poll},
     time::Duration,
 };
@@ -64,6 +65,18 @@ impl Transport for TcpStream {
 
     fn is_quiet(&self) -> bool {
         is_quiet(&SockRef::from(self))
+    }
+
+    fn is_socket(&self) -> bool {
+        true
+    }
+
+    fn try_socket(
+        &self,
+        interest: Interest,
+        call: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        Some(self.try_io(interest, || call(self.as_fd())))
     }
 }
 

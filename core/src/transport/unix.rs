@@ -10,7 +10,7 @@ use std::{
     io::{self, IoSlice},
     net::Shutdown,
     os::{
-        fd::{AsRawFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
         unix::{
             fs::{FileTypeExt, MetadataExt, PermissionsExt},
             net::UnixListener,
@@ -51,6 +51,18 @@ impl Transport for UnixStream {
 
     fn is_quiet(&self) -> bool {
         is_quiet(&SockRef::from(self))
+    }
+
+    fn is_socket(&self) -> bool {
+        true
+    }
+
+    fn try_socket(
+        &self,
+        interest: Interest,
+        call: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        Some(self.try_io(interest, || call(self.as_fd())))
     }
 }
 

@@ -7,7 +7,7 @@ import "unsafe"
 
 // TCPManagerStats are the counts of a TCP manager.
 type TCPManagerStats struct {
-	Active, Limit, Opened, Closed, Accepted, Dialled, BytesReceived, BytesSent, AcceptPauses uint64
+	Active, Limit, Opened, Closed, Accepted, Dialled, BytesReceived, BytesSent, BytesSpliced, AcceptPauses uint64
 	// ClosedBy counts by close reason: 1 to 10, as in stream stats.
 	ClosedBy [11]uint64
 }
@@ -86,6 +86,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 		Dialled:       uint64(c.dialled),
 		BytesReceived: uint64(c.bytes_received),
 		BytesSent:     uint64(c.bytes_sent),
+		BytesSpliced:  uint64(c.bytes_spliced),
 		AcceptPauses:  uint64(c.accept_pauses),
 		ClosedBy: [11]uint64{
 			0,

@@ -4,7 +4,7 @@ use super::backlog::Backlog;
 use crate::{
     address::Address,
     budget::Budget,
-    config::{AgentConfig, TimeLimit},
+    config::{AgentConfig, ByteLimit, TimeLimit},
     error::ConnectionError,
     events::{Event, EventKind},
     manager::{Cut, Live},
@@ -87,6 +87,7 @@ impl Shared {
             idle: idle_timeout,
             half_close: half_close_timeout,
             buffer_size: buffer_size as usize,
+            splice_after: ByteLimit::Never,
         }
     }
 

@@ -4,7 +4,7 @@ use super::{registry::Registry, welcome::Welcomed};
 use crate::{
     address::Address,
     budget::Budget,
-    config::HubConfig,
+    config::{ByteLimit, HubConfig},
     error::{ConnectionError, Step},
     events::{Event, EventKind},
     manager::{Cut, Live},
@@ -106,6 +106,7 @@ impl Shared {
             idle: idle_timeout,
             half_close: half_close_timeout,
             buffer_size: buffer_size as usize,
+            splice_after: ByteLimit::Never,
         }
     }
 
