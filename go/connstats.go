@@ -34,10 +34,11 @@ const (
 	CloseCancelled        CloseReason = 8  // its owner went away
 	CloseEvicted          CloseReason = 9  // it made room for another one
 	CloseRefused          CloseReason = 10 // turned away before it reached a backend: no route, or no good PROXY header
+	CloseKilled           CloseReason = 11 // ended by its number, by this program
 )
 
 var closeReasonNames = [...]string{"open", "finished", "local", "reset", "idle_timeout",
-	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted", "refused"}
+	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted", "refused", "killed"}
 
 // String is the reason as metrics name it; "open" for 0.
 func (r CloseReason) String() string {

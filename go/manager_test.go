@@ -134,6 +134,79 @@ func TestBulkIsSplicedWhereTheConfigurationSays(t *testing.T) {
 	}
 }
 
+func TestConnectionsAreListedLookedAtAndKilledByNumber(t *testing.T) {
+	m := newManager(t, TcpManagerConfig{})
+	l := listening(t, "mem:go-live")
+	at, err := m.Relay(t.Context(), "tcp://127.0.0.1:0", "mem:go-live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := dial(t, at)
+	if _, err := client.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if _, err := io.ReadFull(server, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	held, err := m.DialAddr(soon(t), "mem:go-live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	page := func(after uint64, most int) []LiveTcpConnection {
+		live, err := m.Live(after, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return live
+	}
+	eventually(t, func() error {
+		if page(0, 1)[0].State != LiveRelaying {
+			return errors.New("not yet relayed")
+		}
+		return nil
+	})
+	live := page(0, 10)
+	if len(live) != 2 || live[1].State != LiveHeld || live[1].Destination != "mem:go-live" {
+		t.Fatalf("got %+v", live)
+	}
+	one := live[0]
+	if one.Source != "tcp://"+client.LocalAddr().String() || one.Local != "tcp://"+at.String() ||
+		one.Destination != "mem:go-live" || one.BytesReceived != 5 || one.Age <= 0 || one.Idle > one.Age {
+		t.Errorf("got %+v", one)
+	}
+	if next := page(one.ID, 1); len(next) != 1 || next[0].ID != live[1].ID || len(page(live[1].ID, 1)) != 0 {
+		t.Errorf("after %d comes %+v", one.ID, next)
+	}
+	if again, err := m.Inspect(one.ID); err != nil || again.ID != one.ID {
+		t.Errorf("got %+v, %v", again, err)
+	}
+	if _, err := m.Live(0, 0); kindOf(err) != KindConfig {
+		t.Errorf("an empty page: %v", err)
+	}
+	if err := m.Kill(one.ID); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("%d, %v", n, err)
+	}
+	eventually(t, func() error {
+		if stats := m.Stats(); stats.Active != 1 || stats.ClosedBy[CloseKilled] != 1 {
+			return errors.New("it still stands")
+		}
+		return nil
+	})
+	_, err = m.Inspect(one.ID)
+	if kindOf(m.Kill(one.ID)) != KindNotFound || kindOf(err) != KindNotFound {
+		t.Errorf("after the kill: %v", err)
+	}
+}
+
 func TestALimitIsNeverExceeded(t *testing.T) {
 	m := newManager(t, TcpManagerConfig{MaxConnections: 2})
 	to := strings.TrimPrefix(echoing(t), "tcp://")

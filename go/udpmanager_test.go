@@ -131,6 +131,9 @@ func TestASessionIsKilledByItsNumber(t *testing.T) {
 	if !errors.As(err, &known) || known.Kind != KindUDP || known.Op != "shutdown" {
 		t.Errorf("got %v", err)
 	}
+	if s := m.Stats(); s.ClosedBy[CloseKilled] != 1 {
+		t.Errorf("got %+v", s)
+	}
 	ask(t, client, to, "again")
 	if live := m.Live(); len(live) != 1 || live[0].ID == id {
 		t.Errorf("got %+v", live)

@@ -43,10 +43,10 @@
 #define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0, { 0 } }
 #define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DATAGRAM_STATS_INIT { sizeof(trunkline_datagram_stats_t), 0, 0, 0 }
 #define TRUNKLINE_UDP_RELAY_OPTIONS_INIT { sizeof(trunkline_udp_relay_options_t), 0 }
-#define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_AGENT_STATS_INIT { sizeof(trunkline_agent_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_HUB_STATS_INIT { sizeof(trunkline_hub_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -640,6 +640,11 @@
  * It was turned away before it reached a backend: no route, or no good PROXY header.
  */
 #define TRUNKLINE_CLOSE_REFUSED 10
+
+/**
+ * Ended by its number, by this program.
+ */
+#define TRUNKLINE_CLOSE_KILLED 11
 
 /**
  * The peer's fault: its certificate is missing, expired, damaged or not trusted here.
@@ -1873,6 +1878,10 @@ typedef struct trunkline_tcp_manager_stats_t {
    * Bytes that relays let the kernel move without copying, both ways together.
    */
   uint64_t bytes_spliced;
+  /**
+   * Ended by their number, by this program.
+   */
+  uint64_t closed_killed;
 } trunkline_tcp_manager_stats_t;
 
 /**
@@ -2025,6 +2034,10 @@ typedef struct trunkline_udp_manager_stats_t {
    * Made room for another session.
    */
   uint64_t closed_evicted;
+  /**
+   * Ended by their number, by this program.
+   */
+  uint64_t closed_killed;
 } trunkline_udp_manager_stats_t;
 
 #ifdef __cplusplus
@@ -4436,6 +4449,46 @@ trunkline_status_t trunkline_tcp_manager_listener_address(struct trunkline_tcp_m
  */
 trunkline_status_t trunkline_tcp_manager_stats(struct trunkline_tcp_manager_t manager,
                                                struct trunkline_tcp_manager_stats_t *stats);
+
+/**
+ * Connections that stand and have a number above `after`, as a JSON array in the order of their numbers, which is that
+ * in which they began: `max` of them at most, 1 to 10000. A shorter array is the last; the number of the last in it, for
+ * `after`, begins the next. For each {"id", "source", "local", "destination", "backend", "protocol", "state", "age_ns",
+ * "idle_ns", "bytes_received", "bytes_sent"}.
+ *
+ * `state` is "held" of what the program accepted or dialled itself, "reaching" of what the manager takes to its
+ * destination, and "relaying". `protocol` is what its first bytes speak. What is not known, or does not apply, is null.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_live(struct trunkline_tcp_manager_t manager,
+                                              uint64_t after,
+                                              size_t max,
+                                              struct trunkline_buf_t **out,
+                                              struct trunkline_error_t **err);
+
+/**
+ * The connection with the number `id`, as one object of those of trunkline_tcp_manager_live.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, NOT_FOUND (no connection that stands has this number), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_inspect(struct trunkline_tcp_manager_t manager,
+                                                 uint64_t id,
+                                                 struct trunkline_buf_t **out,
+                                                 struct trunkline_error_t **err);
+
+/**
+ * Ends the connection with the number `id`, on both sides where it is relayed: then soon after the call. A side that is
+ * owed bytes sees a reset.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, NOT_FOUND (no connection that stands has this
+ * number), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_kill(struct trunkline_tcp_manager_t manager,
+                                              uint64_t id,
+                                              struct trunkline_error_t **err);
 
 /**
  * Lets no new connection in, waits until those that stand have finished, and at the deadline cuts the rest;

@@ -1061,6 +1061,33 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
     return stats;
   }
 
+  /**
+   * Connections that stand and have a number above `after`, `max` of them at most, as a JSON array; a shorter one is the
+   * last, and the last number in it begins the next.
+   */
+  std::string live(uint64_t after = 0, std::size_t max = 1000) const {
+    trunkline_buf_t *list = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_tcp_manager_live(get(), after, max, &list, &error), error);
+    Buffer held(list);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
+  /** The connection with this number, as one object of live(); NOT_FOUND if none stands. */
+  std::string inspect(uint64_t id) const {
+    trunkline_buf_t *one = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_tcp_manager_inspect(get(), id, &one, &error), error);
+    Buffer held(one);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
+  /** Ends the connection with this number; NOT_FOUND if none stands. */
+  void kill(uint64_t id) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_tcp_manager_kill(get(), id, &error), error);
+  }
+
   /** Lets nothing new in, waits for what stands, cuts the rest at the deadline and says how many. */
   uint64_t drain(Deadline deadline = Deadline()) {
     uint64_t cut;

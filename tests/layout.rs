@@ -72,7 +72,7 @@ fn in_rust() -> Layout {
             size, active, limit, opened, closed, accepted, dialled, bytes_received, bytes_sent,
             accept_pauses, closed_finished, closed_local, closed_reset, closed_idle_timeout,
             closed_half_close_timeout, closed_connect_failed, closed_drained, closed_cancelled,
-            closed_evicted, closed_refused, bytes_spliced,
+            closed_evicted, closed_refused, bytes_spliced, closed_killed,
         }
         trunkline_datagram_t { h }
         trunkline_udp_manager_t { h }
@@ -88,7 +88,7 @@ fn in_rust() -> Layout {
             dropped_early_queue_full, dropped_amplification, dropped_connect_failed,
             dropped_session_closed, dropped_draining, dropped_send_failed, closed_local,
             closed_idle_timeout, closed_connect_failed, closed_drained, closed_cancelled,
-            closed_evicted,
+            closed_evicted, closed_killed,
         }
         trunkline_agent_stats_t {
             size, links, links_opened, links_failed, replaced, active, limit, opened, closed, refused,

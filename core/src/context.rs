@@ -146,11 +146,13 @@ pub enum CloseReason {
     Evicted = 9,
     /// It was turned away before it reached a backend: no route, or no good PROXY header.
     Refused = 10,
+    /// Ended by its number, by this program.
+    Killed = 11,
 }
 
 impl CloseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Finished,
         Self::Local,
         Self::Reset,
@@ -161,6 +163,7 @@ impl CloseReason {
         Self::Cancelled,
         Self::Evicted,
         Self::Refused,
+        Self::Killed,
     ];
 
     /// Lower-case name, as in metric labels and events.
@@ -176,6 +179,7 @@ impl CloseReason {
             Self::Cancelled => "cancelled",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
+            Self::Killed => "killed",
         }
     }
 

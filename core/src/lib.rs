@@ -83,9 +83,9 @@ pub use error::{ConnectionError, Place, RpcStatus, Step, TlsFailure, TlsFault, U
 pub use events::{Event, Events};
 pub use identity::Tls;
 pub use manager::{
-    ConnectionManager, DrainReport, LiveUdpConnection, TcpConnection, TcpConnectionInfo,
-    TcpConnectionManager, TcpManagerStats, UdpConnection, UdpConnectionInfo, UdpConnectionManager,
-    UdpManagerStats, UdpRelayOptions,
+    ConnectionManager, DrainReport, LiveState, LiveTcpConnection, LiveUdpConnection, TcpConnection,
+    TcpConnectionInfo, TcpConnectionManager, TcpManagerStats, UdpConnection, UdpConnectionInfo,
+    UdpConnectionManager, UdpManagerStats, UdpRelayOptions,
 };
 pub use metrics::{ConnectionMetrics, DropReason, Metrics};
 pub use pool::{

@@ -88,6 +88,8 @@ pub const TRUNKLINE_CLOSE_CANCELLED: i32 = 8;
 pub const TRUNKLINE_CLOSE_EVICTED: i32 = 9;
 /// It was turned away before it reached a backend: no route, or no good PROXY header.
 pub const TRUNKLINE_CLOSE_REFUSED: i32 = 10;
+/// Ended by its number, by this program.
+pub const TRUNKLINE_CLOSE_KILLED: i32 = 11;
 
 const _: () = {
     assert!(TRUNKLINE_CLOSE_FINISHED == CloseReason::Finished as i32);
@@ -100,6 +102,7 @@ const _: () = {
     assert!(TRUNKLINE_CLOSE_CANCELLED == CloseReason::Cancelled as i32);
     assert!(TRUNKLINE_CLOSE_EVICTED == CloseReason::Evicted as i32);
     assert!(TRUNKLINE_CLOSE_REFUSED == CloseReason::Refused as i32);
+    assert!(TRUNKLINE_CLOSE_KILLED == CloseReason::Killed as i32);
 };
 
 /// What a stream handle names.

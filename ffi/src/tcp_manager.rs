@@ -19,9 +19,11 @@ use crate::{
     stream::StreamObject,
     tls::{secured_by, trunkline_connect_options_t},
 };
-use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
+use serde_json::json;
+use std::{ffi::c_char, mem::MaybeUninit, sync::Arc, time::Duration};
 use trunkline_core::{
-    Address, CloseReason, TcpManagerConfig, config::Config, manager::TcpConnectionManager,
+    Address, CloseReason, LiveTcpConnection, TcpManagerConfig, config::Config,
+    manager::TcpConnectionManager,
 };
 
 /// The counts of a TCP manager at one moment: opened - closed = active, in every answer. Start from
@@ -71,6 +73,8 @@ pub struct trunkline_tcp_manager_stats_t {
     pub closed_refused: u64,
     /// Bytes that relays let the kernel move without copying, both ways together.
     pub bytes_spliced: u64,
+    /// Ended by their number, by this program.
+    pub closed_killed: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -408,7 +412,97 @@ fn counted(manager: &TcpConnectionManager) -> trunkline_tcp_manager_stats_t {
         closed_evicted: counted.closed_because(CloseReason::Evicted),
         closed_refused: counted.closed_because(CloseReason::Refused),
         bytes_spliced: counted.bytes_spliced,
+        closed_killed: counted.closed_because(CloseReason::Killed),
     }
+}
+
+/// Connections that stand and have a number above `after`, as a JSON array in the order of their numbers, which is that
+/// in which they began: `max` of them at most, 1 to 10000. A shorter array is the last; the number of the last in it, for
+/// `after`, begins the next. For each {"id", "source", "local", "destination", "backend", "protocol", "state", "age_ns",
+/// "idle_ns", "bytes_received", "bytes_sent"}.
+///
+/// `state` is "held" of what the program accepted or dialled itself, "reaching" of what the manager takes to its
+/// destination, and "relaying". `protocol` is what its first bytes speak. What is not known, or does not apply, is null.
+///
+/// Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+/// INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_tcp_manager_live(
+    manager: trunkline_tcp_manager_t,
+    after: u64,
+    max: usize,
+    out: Option<&mut MaybeUninit<Option<Box<trunkline_buf_t>>>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(out, err, |call| {
+        let object = call.object(manager)?;
+        if !(1..=MOST_LIVE).contains(&max) {
+            return Err(Failure::argument(format!("max: must be within 1 and {MOST_LIVE}")));
+        }
+        let live = object.manager.live(after, max);
+        let list: serde_json::Value = live.iter().map(described).collect();
+        Ok(Some(Box::new(trunkline_buf_t::owned(list.to_string().into_bytes()))))
+    })
+}
+
+/// The connection with the number `id`, as one object of those of trunkline_tcp_manager_live.
+///
+/// Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+/// INVALID_ARGUMENT, INVALID_HANDLE, NOT_FOUND (no connection that stands has this number), FORKED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_tcp_manager_inspect(
+    manager: trunkline_tcp_manager_t,
+    id: u64,
+    out: Option<&mut MaybeUninit<Option<Box<trunkline_buf_t>>>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(out, err, |call| {
+        let found = call.object(manager)?.manager.inspect(id).ok_or_else(|| not_standing(id))?;
+        let json = described(&found).to_string();
+        Ok(Some(Box::new(trunkline_buf_t::owned(json.into_bytes()))))
+    })
+}
+
+/// Ends the connection with the number `id`, on both sides where it is relayed: then soon after the call. A side that is
+/// owed bytes sees a reset.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, NOT_FOUND (no connection that stands has this
+/// number), FORKED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_tcp_manager_kill(
+    manager: trunkline_tcp_manager_t,
+    id: u64,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter_unit(err, |call| {
+        let stood = call.object(manager)?.manager.kill(id);
+        if stood { Ok(()) } else { Err(not_standing(id)) }
+    })
+}
+
+/// Connections in one answer.
+const MOST_LIVE: usize = 10_000;
+
+fn described(connection: &LiveTcpConnection) -> serde_json::Value {
+    let text = |address: &Option<Address>| address.as_ref().map(Address::to_string);
+    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    json!({
+        "id": connection.id.get(),
+        "source": text(&connection.source),
+        "local": text(&connection.local),
+        "destination": text(&connection.destination),
+        "backend": connection.backend.as_deref(),
+        "protocol": connection.protocol,
+        "state": connection.state.name(),
+        "age_ns": ns(connection.age),
+        "idle_ns": connection.idle.map(ns),
+        "bytes_received": connection.bytes_received,
+        "bytes_sent": connection.bytes_sent,
+    })
+}
+
+fn not_standing(id: u64) -> Failure {
+    Failure::new(TRUNKLINE_E_NOT_FOUND, format!("no connection that stands has the number {id}"))
 }
 
 /// Lets no new connection in, waits until those that stand have finished, and at the deadline cuts the rest;

@@ -105,6 +105,8 @@ pub struct trunkline_udp_manager_stats_t {
     pub closed_cancelled: u64,
     /// Made room for another session.
     pub closed_evicted: u64,
+    /// Ended by their number, by this program.
+    pub closed_killed: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -312,6 +314,7 @@ fn counted(manager: &UdpConnectionManager) -> trunkline_udp_manager_stats_t {
         closed_drained: counted.closed_because(CloseReason::Drained),
         closed_cancelled: counted.closed_because(CloseReason::Cancelled),
         closed_evicted: counted.closed_because(CloseReason::Evicted),
+        closed_killed: counted.closed_because(CloseReason::Killed),
     }
 }
 

@@ -357,9 +357,27 @@ pub(crate) fn manager_relay(
 
 pub(crate) fn manager_start(manager: trunkline_tcp_manager_t) -> Result<String, Failed> {
     let bound = call(None, |out, err| trunkline_tcp_manager_start(manager, out, err))?;
+    Ok(whole_text(bound.as_deref()))
+}
+
+pub(crate) fn manager_live(
+    manager: trunkline_tcp_manager_t,
+    after: u64,
+    max: usize,
+) -> Result<String, Failed> {
+    let list = call(None, |out, err| trunkline_tcp_manager_live(manager, after, max, out, err))?;
+    Ok(whole_text(list.as_deref()))
+}
+
+pub(crate) fn manager_inspect(manager: trunkline_tcp_manager_t, id: u64) -> Result<String, Failed> {
+    let one = call(None, |out, err| trunkline_tcp_manager_inspect(manager, id, out, err))?;
+    Ok(whole_text(one.as_deref()))
+}
+
+fn whole_text(buf: Option<&trunkline_buf_t>) -> String {
     let mut length = 0;
-    let bytes = trunkline_buf_data(bound.as_deref(), Some(&mut length));
-    Ok(view(trunkline_str_t { ptr: bytes.cast(), len: length }))
+    let bytes = trunkline_buf_data(buf, Some(&mut length));
+    view(trunkline_str_t { ptr: bytes.cast(), len: length })
 }
 
 pub(crate) fn keyed_pool(

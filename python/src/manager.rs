@@ -14,7 +14,7 @@ use trunkline::*;
 
 /// Active, limit, opened, closed; accepted, dialled; bytes received, sent and spliced; pauses of accepting; and
 /// closed by reason, in the order of TRUNKLINE_CLOSE_*.
-type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64, u64), u64, [u64; 10]);
+type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64, u64), u64, [u64; 11]);
 
 /// Makes, accepts, runs and counts TCP connections.
 #[pyclass(frozen, module = "trunkline._native")]
@@ -88,10 +88,27 @@ impl TcpManager {
             s.closed_cancelled,
             s.closed_evicted,
             s.closed_refused,
+            s.closed_killed,
         ];
         let ways = (s.accepted, s.dialled);
         let bytes = (s.bytes_received, s.bytes_sent, s.bytes_spliced);
         Ok(((s.active, s.limit, s.opened, s.closed), ways, bytes, s.accept_pauses, reasons))
+    }
+
+    /// Connections with a number above `after`, `max` at most, as JSON.
+    fn live(&self, py: Python<'_>, after: u64, max: usize) -> PyResult<String> {
+        buffer::manager_live(self.handle, after, max).map_err(|failed| failed.raise(py))
+    }
+
+    /// The connection with a number, as JSON.
+    fn inspect(&self, py: Python<'_>, id: u64) -> PyResult<String> {
+        buffer::manager_inspect(self.handle, id).map_err(|failed| failed.raise(py))
+    }
+
+    /// Ends the connection with a number.
+    fn kill(&self, py: Python<'_>, id: u64) -> PyResult<()> {
+        let ended = buffer::call((), |_, err| trunkline_tcp_manager_kill(self.handle, id, err));
+        ended.map_err(|failed| failed.raise(py))
     }
 
     /// Starts to drain; the value of the event with `tag` is how many connections were cut.

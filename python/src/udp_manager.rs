@@ -69,7 +69,7 @@ impl UdpManager {
             dropped_too_long, dropped_buffer_full, dropped_session_table_full, dropped_early_queue_full,
             dropped_amplification, dropped_connect_failed, dropped_session_closed, dropped_draining,
             dropped_send_failed, closed_local, closed_idle_timeout, closed_connect_failed, closed_drained,
-            closed_cancelled, closed_evicted,
+            closed_cancelled, closed_evicted, closed_killed,
         ))
     }
 

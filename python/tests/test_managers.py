@@ -146,6 +146,57 @@ def test_a_drain_lets_finish_and_then_cuts(manager: TcpConnectionManager) -> Non
             stream.close()
 
 
+def test_connections_are_listed_by_page_and_looked_at(manager: TcpConnectionManager) -> None:
+    with trunkline.listen("mem:py-live") as server:
+        address = manager.relay("tcp://127.0.0.1:0", "mem:py-live")
+        with trunkline.connect(address, timeout=PATIENCE) as client, server.accept() as behind:
+            client.sendall(b"hello")
+            assert behind.recv(5) == b"hello"
+            with manager.connect("mem:py-live"):
+                eventually(lambda: manager.live()[0].state == "relaying")
+                one, other = manager.live()
+                assert (one.source, one.local) == (client.getsockname(), address)
+                assert (one.destination, one.backend, one.protocol) == ("mem:py-live", None, None)
+                assert (one.bytes_received, one.bytes_sent) == (5, 0)
+                assert one.idle is not None
+                assert timedelta(0) <= one.idle <= manager.inspect(one.id).age
+                assert (other.state, other.idle, other.destination) == ("held", None, "mem:py-live")
+                assert [page.id for page in manager.live(max=1)] == [one.id]
+                assert [page.id for page in manager.live(after=one.id, max=1)] == [other.id]
+                assert manager.live(after=other.id) == []
+    for most in (0, 10_001):
+        with pytest.raises(trunkline.ConfigError, match="max"):
+            manager.live(max=most)
+
+
+def test_a_connection_is_killed_by_its_number(manager: TcpConnectionManager) -> None:
+    with trunkline.listen("mem:py-kill") as server:
+        address = manager.relay("tcp://127.0.0.1:0", "mem:py-kill")
+        with trunkline.connect(address, timeout=PATIENCE) as client, server.accept() as behind:
+            client.settimeout(PATIENCE)
+            (one,) = manager.live()
+            manager.kill(one.id)
+            assert behind.recv(1) == b"" == client.recv(1)
+            eventually(lambda: manager.stats().active == 0)
+            assert manager.stats().closed_by_reason[CloseReason.KILLED] == 1
+            for call in (manager.kill, manager.inspect):
+                with pytest.raises(trunkline.NotFoundError):
+                    call(one.id)
+
+
+async def test_the_live_table_for_a_loop() -> None:
+    async with AsyncTcpConnectionManager() as manager:
+        async with await trunkline.async_listen("mem:py-live-loop") as server:
+            async with await manager.connect("mem:py-live-loop") as near, await server.accept() as far:
+                (one,) = manager.live()
+                assert manager.inspect(one.id).state == "held"
+                manager.kill(one.id)
+                with pytest.raises(trunkline.ClosedError):
+                    await near.send(b"x")
+                assert await far.receive(1) == b""
+                assert manager.live() == []
+
+
 def test_closing_a_manager_closes_what_it_made(manager: TcpConnectionManager) -> None:
     listener = manager.listen("tcp://127.0.0.1:0")
     with trunkline.listen("tcp://127.0.0.1:0") as server:

@@ -89,7 +89,7 @@ def test_a_session_is_killed_by_its_number(manager: UdpConnectionManager) -> Non
         assert (caught.value.kind, caught.value.step) == ("udp", "shutdown")
         client.send_to(b"again", to)
         assert client.recv_from()[0] == b"again"
-        assert manager.stats().closed_by_reason[CloseReason.LOCAL] == 1
+        assert manager.stats().closed_by_reason[CloseReason.KILLED] == 1
         assert set(manager.stats().closed_by_reason) == set(CloseReason)
         assert set(manager.stats().dropped_by_reason) == set(DropReason)
 

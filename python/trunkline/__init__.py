@@ -103,6 +103,7 @@ from ._logging import (
 )
 from ._manager import (
     AsyncTcpConnectionManager,
+    LiveTcpConnection,
     ManagerStats,
     TcpConnectionManager,
 )
@@ -250,6 +251,7 @@ __all__ = [
     "LinkConfig",
     "Listener",
     "ListenerConfig",
+    "LiveTcpConnection",
     "LiveUdpConnection",
     "ManagerStats",
     "Metric",

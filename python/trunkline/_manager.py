@@ -8,8 +8,9 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import _hub, _native
 from ._async_stream import AsyncStream
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ._tcp_config import TcpManagerConfig
     from ._tls import Tls
 
-__all__ = ["AsyncTcpConnectionManager", "ManagerStats", "TcpConnectionManager"]
+__all__ = ["AsyncTcpConnectionManager", "LiveTcpConnection", "ManagerStats", "TcpConnectionManager"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,38 @@ class ManagerStats:
     bytes_spliced: int
     accept_pauses: int
     closed_by_reason: Mapping[CloseReason, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTcpConnection:
+    """A connection that stands, as it was seen at one moment; ``None`` is not known or does not apply.
+
+    Attributes:
+        id: its number, for :meth:`TcpConnectionManager.kill`.
+        source: who asked for it, as a proxy in front announced it where one did.
+        local: our end of it.
+        destination: where its bytes go, once that is reached.
+        backend: the one that the routes chose for it.
+        protocol: what its first bytes speak, where they were looked at and it could be told.
+        state: ``"held"`` by the program, which accepted or dialled it, ``"reaching"`` its destination, or
+            ``"relaying"``.
+        age: since when it stands.
+        idle: how long no byte has moved either way, while it is relayed.
+        bytes_received: from its peer, the client of one that is relayed.
+        bytes_sent: to its peer.
+    """
+
+    id: int
+    source: str | None
+    local: str | None
+    destination: str | None
+    backend: str | None
+    protocol: str | None
+    state: Literal["held", "reaching", "relaying"]
+    age: timedelta
+    idle: timedelta | None
+    bytes_received: int
+    bytes_sent: int
 
 
 class _ManagerBase:
@@ -78,6 +111,32 @@ class _ManagerBase:
             accept_pauses=accept_pauses,
             closed_by_reason=MappingProxyType(dict(zip(CloseReason, reasons, strict=True))),
         )
+
+    def live(self, after: int = 0, max: int = 1000) -> list[LiveTcpConnection]:
+        """Connections that stand, in the order in which they began.
+
+        Args:
+            after: those with a number above this one.
+            max: that many at most, 1 to 10,000. A shorter list is the last; the number of the last in it, for
+                ``after``, begins the next.
+        """
+        return [_live(one) for one in json.loads(self._native.live(after, max))]
+
+    def inspect(self, id: int) -> LiveTcpConnection:
+        """The connection with this number.
+
+        Raises:
+            NotFoundError: no connection that stands has this number.
+        """
+        return _live(json.loads(self._native.inspect(id)))
+
+    def kill(self, id: int) -> None:
+        """Ends the connection with this number, on both sides where it is relayed: then soon after the call.
+
+        Raises:
+            NotFoundError: no connection that stands has this number.
+        """
+        self._native.kill(id)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -252,6 +311,15 @@ class AsyncTcpConnectionManager(_ManagerBase):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _live(one: dict[str, Any]) -> LiveTcpConnection:
+    age, idle = one.pop("age_ns"), one.pop("idle_ns")
+    return LiveTcpConnection(
+        age=timedelta(microseconds=age / 1000),
+        idle=None if idle is None else timedelta(microseconds=idle / 1000),
+        **one,
+    )
 
 
 def _addresses(document: str) -> dict[str, str]:

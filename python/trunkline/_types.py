@@ -46,6 +46,7 @@ class CloseReason(IntEnum):
     CANCELLED = 8
     EVICTED = 9
     REFUSED = 10
+    KILLED = 11
 
 
 _PROTOCOLS: Final = {1: "tcp", 2: "unix", 3: "pipe", 4: "tls"}

@@ -165,8 +165,18 @@ void a_manager_relays_limits_counts_and_drains() {
   CHECK(thrown([&] { manager.connect("mem:cpp-managed"); }) == TRUNKLINE_E_LIMIT_EXCEEDED, "the limit holds");
   trunkline_tcp_manager_stats_t stats = manager.stats();
   CHECK(stats.active == 2 && stats.limit == 2 && stats.opened == 2 && stats.bytes_received == 7, "the counts");
-  CHECK(manager.drain(milliseconds(50)) == 2, "a drain cuts what does not end");
+  std::string live = manager.live();
+  uint64_t id = std::stoull(live.substr(live.find("\"id\":") + 5));
+  CHECK(manager.inspect(id).find("\"bytes_received\":7") != std::string::npos, "one of them is looked at");
+  CHECK(manager.live(id, 10).find("\"held\"") != std::string::npos, "the next page");
+  manager.kill(id);
+  CHECK(behind.read(text, 1) == 0, "it ends at the server");
+  while (manager.stats().active != 1) sched_yield();
+  CHECK(thrown([&] { manager.kill(id); }) == TRUNKLINE_E_NOT_FOUND, "and stands no more");
+  CHECK(thrown([&] { manager.inspect(id); }) == TRUNKLINE_E_NOT_FOUND, "and is not found");
+  CHECK(manager.drain(milliseconds(50)) == 1, "a drain cuts what does not end");
   CHECK(manager.stats().active == 0 && manager.stats().closed == 2, "nothing is left");
+  CHECK(manager.stats().closed_killed == 1, "each for its reason");
   manager.close();
   CHECK(thrown([] { TcpConnectionManager bad("{\"max_conections\": 2}"); }) == TRUNKLINE_E_INVALID_ARGUMENT,
         "a key that is misspelt");

@@ -250,9 +250,13 @@ static void every_manager_call(trunkline_tcp_manager_t manager, trunkline_status
   trunkline_stream_t stream;
   trunkline_listener_t listener;
   trunkline_op_t op;
+  trunkline_buf_t *buf;
   char bound[320];
   size_t length;
   uint64_t cut;
+  GIVES(bad, trunkline_tcp_manager_live(manager, 0, 1, &buf, NULL));
+  GIVES(bad, trunkline_tcp_manager_inspect(manager, 1, &buf, NULL));
+  GIVES(bad, trunkline_tcp_manager_kill(manager, 1, NULL));
   GIVES(bad, trunkline_tcp_manager_connect(manager, TEXT("mem:x"), NEVER, &stream, NULL));
   GIVES(bad, trunkline_tcp_manager_connect_async(manager, TEXT("mem:x"), NEVER, &completion, &op, NULL));
   GIVES(bad, trunkline_tcp_manager_listen(manager, TEXT("mem:x"), &listener, NULL));
@@ -474,6 +478,81 @@ static void bulk_is_spliced_and_a_peer_that_has_gone_raises_no_signal(void) {
   OK(trunkline_listener_free(listener));
 }
 
+/* The page of the connections with a number above `after`, as text. */
+static const char *page(trunkline_tcp_manager_t manager, uint64_t after, size_t max) {
+  static char text[4096];
+  trunkline_buf_t *list;
+  const uint8_t *data;
+  size_t n;
+  OK(trunkline_tcp_manager_live(manager, after, max, &list, NULL));
+  data = trunkline_buf_data(list, &n);
+  CHECK(n < sizeof text, "it fits");
+  memcpy(text, data, n);
+  text[n] = '\0';
+  trunkline_buf_free(list);
+  return text;
+}
+
+/* The number after `key` in a page. */
+static uint64_t number(const char *text, const char *key) {
+  const char *found = strstr(text, key);
+  CHECK(found != NULL, "it is told");
+  return strtoull(found + strlen(key), NULL, 10);
+}
+
+static void connections_are_listed_looked_at_and_killed_by_number(void) {
+  trunkline_tcp_manager_t manager = new_manager("");
+  trunkline_listener_t listener = listen_on("mem:c-live");
+  trunkline_stream_t client, server, held;
+  trunkline_buf_t *one;
+  trunkline_error_t *err = NULL;
+  const uint8_t *data;
+  char bound[320];
+  size_t length, n;
+  uint8_t byte;
+  uint64_t id, other;
+  OK(trunkline_tcp_manager_relay(manager, TEXT("tcp://127.0.0.1:0"), TEXT("mem:c-live"), bound, sizeof bound, &length,
+                                 NULL));
+  client = connect_text(bound, length);
+  say(client, "hello");
+  OK(trunkline_listener_accept(listener, NEVER, &server, NULL));
+  hears(server, "hello");
+  OK(trunkline_tcp_manager_connect(manager, TEXT("mem:c-live"), NEVER, &held, NULL));
+  while (strstr(page(manager, 0, 1), "\"state\":\"relaying\"") == NULL) sched_yield();
+  id = number(page(manager, 0, 1), "\"id\":");
+  CHECK(number(page(manager, 0, 1), "\"bytes_received\":") == 5, "with its counts");
+  CHECK(strstr(page(manager, 0, 1), "\"destination\":\"mem:c-live\"") != NULL, "and where it goes");
+  other = number(page(manager, id, 10), "\"id\":");
+  CHECK(other > id && strstr(page(manager, id, 10), "\"state\":\"held\"") != NULL, "the next page has the other");
+  CHECK(strcmp(page(manager, other, 10), "[]") == 0, "and that was all");
+  OK(trunkline_tcp_manager_inspect(manager, other, &one, NULL));
+  data = trunkline_buf_data(one, &n);
+  CHECK(n > 0 && data[0] == '{', "one is an object");
+  trunkline_buf_free(one);
+  OK(trunkline_tcp_manager_kill(manager, id, NULL));
+  GIVES(TRUNKLINE_OK, trunkline_stream_read(server, &byte, 1, NEVER, &n));
+  CHECK(n == 0, "both sides end");
+  hears_the_end(client);
+  while (stats_of(manager).active != 1) sched_yield();
+  CHECK(stats_of(manager).closed_killed == 1, "for a reason of its own");
+  GIVES(TRUNKLINE_E_NOT_FOUND, trunkline_tcp_manager_kill(manager, id, &err));
+  CHECK(strstr(trunkline_error_message(err, NULL), "number") != NULL, "the message says what is missing");
+  trunkline_error_free(err);
+  one = (trunkline_buf_t *)&n;
+  GIVES(TRUNKLINE_E_NOT_FOUND, trunkline_tcp_manager_inspect(manager, id, &one, NULL));
+  CHECK(one == NULL, "an output is blank after a failure");
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_tcp_manager_live(manager, 0, 0, &one, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_tcp_manager_live(manager, 0, 10001, &one, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_tcp_manager_live(manager, 0, 1, NULL, NULL));
+  OK(trunkline_tcp_manager_kill(manager, other, NULL));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_read(held, &byte, 1, NEVER, &n));
+  OK(trunkline_stream_free(held));
+  OK(trunkline_stream_free(client));
+  OK(trunkline_stream_free(server));
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_tcp_manager_free(manager));
+}
+
 int main(void) {
   begin();
   a_relay_carries_both_ways_and_counts_what_it_carried("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
@@ -490,6 +569,7 @@ int main(void) {
   hundreds_of_managers_leave_descriptors_and_threads_where_they_were();
   a_document_says_where_to_listen_and_where_connections_go();
   bulk_is_spliced_and_a_peer_that_has_gone_raises_no_signal();
+  connections_are_listed_looked_at_and_killed_by_number();
   leave();
   return 0;
 }

@@ -72,7 +72,7 @@ static void a_session_is_made_verified_listed_and_killed(void) {
   CHECK(id != 0 && first(manager, "\"bytes_received\":") == 12, "it is listed");
   first(manager, "\"verified\":true");
   OK(trunkline_udp_manager_kill(manager, id, NULL));
-  CHECK(stats_of(manager).closed_local == 1 && stats_of(manager).active == 0, "it is gone");
+  CHECK(stats_of(manager).closed_killed == 1 && stats_of(manager).active == 0, "it is gone");
   GIVES(TRUNKLINE_E_UDP, trunkline_udp_manager_kill(manager, id, &err));
   CHECK(strstr(trunkline_error_message(err, NULL), "session") != NULL, "the message says what is missing");
   CHECK(trunkline_error_step(err) == TRUNKLINE_STEP_SHUTDOWN, "while ending it");

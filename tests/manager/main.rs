@@ -9,6 +9,7 @@ mod counts;
 mod drain;
 mod exhaustion;
 mod limit;
+mod live;
 mod relay;
 mod routed;
 #[cfg(target_os = "linux")]

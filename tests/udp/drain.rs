@@ -95,5 +95,5 @@ async fn a_session_is_killed_by_its_number_and_its_client_begins_a_new_one() {
     let live = manager.live();
     assert_ne!(live[0].id.get(), id);
     assert!(!live[0].verified, "trust ends with the session");
-    assert_eq!(manager.stats().closed_because(CloseReason::Local), 1);
+    assert_eq!(manager.stats().closed_because(CloseReason::Killed), 1);
 }

@@ -2,6 +2,7 @@
 
 use super::{
     pacing::{Next, Pacing},
+    relayed::Relayed,
     serve::{self, Entrance, NotReached, Reached},
     shared::{Shared, clock},
 };
@@ -83,19 +84,19 @@ pub(super) enum Target {
 }
 
 fn start(shared: &Arc<Shared>, client: Stream, to: &Target) {
-    shared.live.keep_by_task(client.context().id);
+    let relayed = shared.live.keep_by_task(client.context().id);
     let span = tracing::debug_span!("relay", connection = client.context().id.get(), %to);
-    let task = serve(Arc::clone(shared), client, to.clone()).instrument(span);
+    let task = serve(Arc::clone(shared), client, to.clone(), relayed).instrument(span);
     shared.tasks.spawn_on(task, shared.network.runtime());
 }
 
-async fn serve(shared: Arc<Shared>, client: Stream, to: Target) {
+async fn serve(shared: Arc<Shared>, client: Stream, to: Target, relayed: Arc<Relayed>) {
     let client = Client(client);
     // Boxed, so that an idle relay does not carry the room that the way to its server needed.
     let answer = tokio::select! {
         biased;
-        reason = shared.cut.ordered() => return client.0.close_because(reason),
-        answer = Box::pin(find(&shared, &to, &client.0)) => answer,
+        reason = ordered(&shared, &relayed) => return client.0.close_because(reason),
+        answer = Box::pin(find(&shared, &to, &client.0, &relayed)) => answer,
     };
     let Reached { server, ahead, in_use } = match answer {
         Ok(reached) => reached,
@@ -105,24 +106,41 @@ async fn serve(shared: Arc<Shared>, client: Stream, to: Target) {
         }
     };
     let limits = shared.relay_limits();
-    let relay = Relay::new(&client.0, &server, &limits).splicing(&shared.pipes);
-    let mut relay = relay.owing(ahead);
+    relayed.on_reached(server.close_handle());
+    let mut relay = Relay::new(&client.0, &server, &limits)
+        .splicing(&shared.pipes)
+        .watched_by(relayed.on_relaying())
+        .owing(ahead);
     let outcome = tokio::select! {
         biased;
-        reason = shared.cut.ordered() => relay.cut(reason),
+        reason = ordered(&shared, &relayed) => relay.cut(reason),
         outcome = relay.run() => outcome,
     };
     drop(in_use);
     tracing::trace!(?outcome, "relay over");
 }
 
-async fn find(shared: &Arc<Shared>, to: &Target, client: &Stream) -> Result<Reached, NotReached> {
+/// Waits until this connection, or everything, is to end.
+async fn ordered(shared: &Shared, relayed: &Relayed) -> CloseReason {
+    tokio::select! {
+        biased;
+        reason = shared.cut.ordered() => reason,
+        () = relayed.killed() => CloseReason::Killed,
+    }
+}
+
+async fn find(
+    shared: &Arc<Shared>,
+    to: &Target,
+    client: &Stream,
+    relayed: &Relayed,
+) -> Result<Reached, NotReached> {
     match to {
         Target::Direct(to) => {
             let server = shared.dial(to, None, None).await?;
             Ok(Reached { server, ahead: Vec::new(), in_use: None })
         }
-        Target::Routed(entrance) => serve::reach(shared, entrance, client).await,
+        Target::Routed(entrance) => serve::reach(shared, entrance, client, relayed).await,
     }
 }
 

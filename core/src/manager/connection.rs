@@ -1,6 +1,6 @@
 //! One relayed TCP connection: the client's stream and the one to its destination.
 
-use super::shared::Shared;
+use super::{relayed::Relayed, shared::Shared};
 use crate::{
     address::Address,
     context::{CloseReason, ConnectionContext},
@@ -39,6 +39,7 @@ pub struct TcpConnection {
     source: Address,
     client: Stream,
     server: Stream,
+    relayed: Arc<Relayed>,
 }
 
 impl TcpConnection {
@@ -78,12 +79,12 @@ pub(super) async fn create(
     let client = admit(shared, &destination, info.accepted)?;
     match shared.dial(&destination, None, None).await {
         Ok(server) => {
-            shared.live.keep_with(client.context().id, server.close_handle());
+            let relayed = shared.live.keep_with(client.context().id, server.close_handle());
             if shared.cut.is_ordered() {
                 // The order may have missed the server's stream.
                 return Err(ConnectionError::closed(Step::Connect));
             }
-            Ok(TcpConnection { source, client, server })
+            Ok(TcpConnection { source, client, server, relayed })
         }
         Err(error) => {
             client.abort(CloseReason::ConnectFailed);
@@ -108,9 +109,12 @@ pub(super) async fn handle(
     shared: &Shared,
     connection: TcpConnection,
 ) -> Result<(), ConnectionError> {
-    let TcpConnection { source, client, server } = connection;
+    let TcpConnection { source, client, server, relayed } = connection;
     let limits = shared.relay_limits();
-    let outcome = Relay::new(&client, &server, &limits).splicing(&shared.pipes).run().await;
+    let mut relay = Relay::new(&client, &server, &limits)
+        .splicing(&shared.pipes)
+        .watched_by(relayed.on_relaying());
+    let outcome = relay.run().await;
     let destination = server.context().destination.clone();
     verdict(outcome, Place::at(Step::Read).from(Some(source)).to(destination))
 }

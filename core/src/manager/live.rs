@@ -1,6 +1,10 @@
 //! The connections of a manager: which stand, what the ended ones add up to, and who waits for the last.
 
-use super::stats::{TcpManagerStats, place};
+use super::{
+    relayed::Relayed,
+    shared::clock,
+    stats::{LiveState, LiveTcpConnection, TcpManagerStats, place},
+};
 use crate::{
     context::{CloseReason, ConnectionId, Direction},
     error::{ConnectionError, Step},
@@ -12,6 +16,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Weak},
+    time::Instant,
 };
 use tokio::sync::Notify;
 
@@ -33,15 +38,95 @@ struct Table {
 
 struct Standing {
     metrics: Arc<ConnectionMetrics>,
+    stream: CloseHandle,
     keeper: Keeper,
 }
 
 /// Who closes a connection when the manager cuts it.
+#[derive(Clone)]
 enum Keeper {
-    /// Whoever cuts: the stream is somebody else's, with the one it is relayed to where there is one.
-    Cutter(Vec<CloseHandle>),
+    /// Whoever cuts: the stream is somebody else's.
+    Cutter,
+    /// Whoever cuts, with the one that it is relayed to.
+    CutterOfBoth(CloseHandle, Arc<Relayed>),
     /// The manager's own task, which knows what each side is owed.
-    Task,
+    Task(Arc<Relayed>),
+}
+
+/// A connection that stands, found under the lock, to be told after it.
+struct Seen {
+    id: ConnectionId,
+    metrics: Arc<ConnectionMetrics>,
+    stream: CloseHandle,
+    keeper: Keeper,
+}
+
+impl Keeper {
+    fn relayed(&self) -> Option<&Relayed> {
+        match self {
+            Self::Cutter => None,
+            Self::CutterOfBoth(_, relayed) | Self::Task(relayed) => Some(relayed),
+        }
+    }
+
+    fn state(&self) -> LiveState {
+        match self {
+            Self::CutterOfBoth(_, relayed) | Self::Task(relayed) if relayed.is_relaying() => {
+                LiveState::Relaying
+            }
+            Self::Task(_) => LiveState::Reaching,
+            Self::Cutter | Self::CutterOfBoth(..) => LiveState::Held,
+        }
+    }
+}
+
+impl Standing {
+    fn seen(&self, id: ConnectionId) -> Seen {
+        Seen {
+            id,
+            metrics: Arc::clone(&self.metrics),
+            stream: self.stream.clone(),
+            keeper: self.keeper.clone(),
+        }
+    }
+}
+
+impl Seen {
+    /// `None` if it has gone since it was seen.
+    fn described(self, now: Instant) -> Option<LiveTcpConnection> {
+        let context = self.stream.context()?;
+        let relayed = self.keeper.relayed();
+        let destination = match context.direction {
+            Direction::Dialled => context.destination.clone(),
+            Direction::Accepted => {
+                relayed.and_then(Relayed::server).and_then(|server| server.destination)
+            }
+        };
+        Some(LiveTcpConnection {
+            id: self.id,
+            local: context.local().cloned(),
+            source: context.source,
+            destination,
+            backend: relayed.and_then(Relayed::backend),
+            protocol: relayed.and_then(Relayed::protocol),
+            state: self.keeper.state(),
+            age: now.saturating_duration_since(context.created),
+            idle: relayed.and_then(|relayed| relayed.idle(now)),
+            bytes_received: self.metrics.bytes_received(),
+            bytes_sent: self.metrics.bytes_sent(),
+        })
+    }
+
+    fn close(&self, reason: CloseReason) {
+        match &self.keeper {
+            Keeper::Cutter => self.stream.close(reason),
+            Keeper::CutterOfBoth(server, _) => {
+                self.stream.close(reason);
+                server.close(reason);
+            }
+            Keeper::Task(_) => {}
+        }
+    }
 }
 
 impl Live {
@@ -66,32 +151,73 @@ impl Live {
         self.table.lock().sealed = true;
     }
 
-    /// A task of the manager closes this connection when it is told to.
-    pub(crate) fn keep_by_task(&self, id: ConnectionId) {
-        let before = self.replace_keeper(id, |_| Keeper::Task);
+    /// A task of the manager closes this connection when it is told to, and tells of it meanwhile.
+    pub(crate) fn keep_by_task(&self, id: ConnectionId) -> Arc<Relayed> {
+        let relayed = Relayed::new(clock());
+        self.replace_keeper(id, Keeper::Task(Arc::clone(&relayed)));
+        relayed
+    }
+
+    /// Whoever cuts the connection closes `server` with it.
+    pub(crate) fn keep_with(&self, id: ConnectionId, server: CloseHandle) -> Arc<Relayed> {
+        let relayed = Relayed::new(clock());
+        relayed.on_reached(server.clone());
+        self.replace_keeper(id, Keeper::CutterOfBoth(server, Arc::clone(&relayed)));
+        relayed
+    }
+
+    fn replace_keeper(&self, id: ConnectionId, keeper: Keeper) {
+        let before = {
+            let mut table = self.table.lock();
+            let standing = table.standing.get_mut(&id);
+            standing.map(|standing| std::mem::replace(&mut standing.keeper, keeper))
+        };
         drop(before);
     }
 
-    /// Whoever cuts the connection closes `partner` with it.
-    pub(crate) fn keep_with(&self, id: ConnectionId, partner: CloseHandle) {
-        let before = self.replace_keeper(id, |keeper| match keeper {
-            Keeper::Cutter(handles) => {
-                Keeper::Cutter(handles.iter().cloned().chain([partner]).collect())
-            }
-            Keeper::Task => Keeper::Task,
-        });
-        drop(before);
+    /// Up to `max` connections with a number above `after`, in the order of their numbers. One that is shorter is the
+    /// last page.
+    pub(super) fn list(&self, after: u64, max: usize, now: Instant) -> Vec<LiveTcpConnection> {
+        let (mut page, mut after) = (Vec::new(), after);
+        while page.len() < max {
+            let seen = self.seen_after(after, max - page.len());
+            let Some(last) = seen.last() else { break };
+            after = last.id.get();
+            page.extend(seen.into_iter().filter_map(|seen| seen.described(now)));
+        }
+        page
     }
 
-    fn replace_keeper(
-        &self,
-        id: ConnectionId,
-        make: impl FnOnce(&Keeper) -> Keeper,
-    ) -> Option<Keeper> {
-        let mut table = self.table.lock();
-        let standing = table.standing.get_mut(&id)?;
-        let fresh = make(&standing.keeper);
-        Some(std::mem::replace(&mut standing.keeper, fresh))
+    fn seen_after(&self, after: u64, max: usize) -> Vec<Seen> {
+        let table = self.table.lock();
+        let mut ids: Vec<_> =
+            table.standing.keys().copied().filter(|id| id.get() > after).collect();
+        if ids.len() > max {
+            ids.select_nth_unstable(max);
+            ids.truncate(max);
+        }
+        ids.sort_unstable();
+        ids.into_iter().filter_map(|id| Some(table.standing.get(&id)?.seen(id))).collect()
+    }
+
+    fn seen(&self, id: u64) -> Option<Seen> {
+        let id = ConnectionId::of(id)?;
+        self.table.lock().standing.get(&id).map(|standing| standing.seen(id))
+    }
+
+    /// The connection with this number.
+    pub(super) fn inspect(&self, id: u64, now: Instant) -> Option<LiveTcpConnection> {
+        self.seen(id)?.described(now)
+    }
+
+    /// Ends the connection with this number; says whether it stood.
+    pub(super) fn kill(&self, id: u64) -> bool {
+        let Some(seen) = self.seen(id) else { return false };
+        match &seen.keeper {
+            Keeper::Task(relayed) => relayed.kill(),
+            Keeper::Cutter | Keeper::CutterOfBoth(..) => seen.close(CloseReason::Killed),
+        }
+        true
     }
 
     pub(crate) fn on_accept_paused(&self) {
@@ -100,16 +226,12 @@ impl Live {
 
     /// Closes what no task of the manager closes.
     pub(crate) fn cut(&self, reason: CloseReason) {
-        let handles: Vec<_> = {
+        let all: Vec<_> = {
             let table = self.table.lock();
-            let of = |standing: &Standing| match &standing.keeper {
-                Keeper::Cutter(handles) => handles.clone(),
-                Keeper::Task => Vec::new(),
-            };
-            table.standing.values().flat_map(of).collect()
+            table.standing.iter().map(|(id, standing)| standing.seen(*id)).collect()
         };
-        for handle in handles {
-            handle.close(reason);
+        for seen in all {
+            seen.close(reason);
         }
     }
 
@@ -142,7 +264,8 @@ impl Admission for Live {
         let direction = stream.context().direction;
         let standing = Standing {
             metrics: stream.shared_metrics(),
-            keeper: Keeper::Cutter(vec![stream.close_handle()]),
+            stream: stream.close_handle(),
+            keeper: Keeper::Cutter,
         };
         // Watched before it is listed: an entry that nobody takes out would stand for ever.
         let stream = match self.this.upgrade() {

@@ -17,6 +17,7 @@ mod backend;
 mod connection;
 mod live;
 mod pacing;
+mod relayed;
 mod routes;
 mod serve;
 mod shared;
@@ -31,7 +32,7 @@ pub(crate) use pacing::{Next, Pacing};
 pub(crate) use shared::Cut;
 
 pub use connection::{TcpConnection, TcpConnectionInfo};
-pub use stats::{DrainReport, TcpManagerStats};
+pub use stats::{DrainReport, LiveState, LiveTcpConnection, TcpManagerStats};
 pub use tcp::TcpConnectionManager;
 pub use udp::{
     LiveUdpConnection, UdpConnection, UdpConnectionInfo, UdpConnectionManager, UdpManagerStats,

@@ -2,6 +2,7 @@
 
 use super::{
     ahead::{Ahead, Refusal, host},
+    relayed::Relayed,
     shared::{Shared, clock},
     table::Facts,
     upstream::InUse,
@@ -65,6 +66,7 @@ pub(super) async fn reach(
     shared: &Arc<Shared>,
     entrance: &Entrance,
     client: &Stream,
+    relayed: &Relayed,
 ) -> Result<Reached, NotReached> {
     let mut ahead = Ahead::default();
     let header = ahead.header(client, &entrance.config.proxy_protocol).await?;
@@ -79,11 +81,15 @@ pub(super) async fn reach(
     } else {
         None
     };
+    if let Some(protocol) = &protocol {
+        relayed.on_probed(protocol.name());
+    }
     facts.protocol = protocol.as_ref();
     let backend = shared.table.backend(facts).ok_or(NotReached::NoRoute)?;
     tracing::debug!(backend, protocol = protocol.as_ref().map(|found| found.name()), "routed");
 
     let upstream = shared.upstreams.get(backend).ok_or(NotReached::NoRoute)?;
+    relayed.on_routed(&upstream.name);
     let deadline = clock() + shared.config.tcp.connect_timeout;
     let (server, in_use) = upstream.connect(shared, source).await?;
     if let Some(version) = version(upstream.send_proxy()) {

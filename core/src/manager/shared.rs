@@ -84,7 +84,7 @@ impl Cut {
 impl Shared {
     pub(super) fn new(network: Network, config: TcpManagerConfig) -> Self {
         let upstream = |(name, backend): (&String, &BackendConfig)| {
-            (name.clone(), Upstream::new(name.clone(), backend.clone()))
+            (name.clone(), Upstream::new(name.as_str().into(), backend.clone()))
         };
         Self {
             network,

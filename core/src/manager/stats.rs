@@ -1,6 +1,10 @@
 //! What a manager says of its connections.
 
-use crate::context::CloseReason;
+use crate::{
+    address::Address,
+    context::{CloseReason, ConnectionId},
+};
+use std::{sync::Arc, time::Duration};
 
 /// The counts of one TCP manager at one moment.
 ///
@@ -41,6 +45,56 @@ impl TcpManagerStats {
     /// Connections that ended for `reason`.
     pub fn closed_because(&self, reason: CloseReason) -> u64 {
         self.closed_by_reason[place(reason)]
+    }
+}
+
+/// A connection that stands, as it was seen at one moment.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveTcpConnection {
+    /// Its number, for [`kill`](super::TcpConnectionManager::kill).
+    pub id: ConnectionId,
+    /// Who asked for it, as a proxy in front announced it where one did; `None` where that has no name.
+    pub source: Option<Address>,
+    /// Our end of it; `None` where that has no name.
+    pub local: Option<Address>,
+    /// Where its bytes go; `None` as long as that is not reached, and for what the program holds accepted.
+    pub destination: Option<Address>,
+    /// The backend that the routes chose for it.
+    pub backend: Option<Arc<str>>,
+    /// What its first bytes speak, where they were looked at and it could be told.
+    pub protocol: Option<&'static str>,
+    /// Who has it.
+    pub state: LiveState,
+    /// Since when it stands.
+    pub age: Duration,
+    /// How long no byte has moved either way; `None` unless it is relayed.
+    pub idle: Option<Duration>,
+    /// Bytes from its peer, the client of one that is relayed.
+    pub bytes_received: u64,
+    /// Bytes to its peer.
+    pub bytes_sent: u64,
+}
+
+/// Who has a connection that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LiveState {
+    /// The program, which accepted it or dialled it.
+    Held,
+    /// The manager, on the way to its destination: header, probe, route, connect.
+    Reaching,
+    /// The manager, which relays it.
+    Relaying,
+}
+
+impl LiveState {
+    /// Lower-case name, as it crosses into other languages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Reaching => "reaching",
+            Self::Relaying => "relaying",
+        }
     }
 }
 

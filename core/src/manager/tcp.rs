@@ -6,7 +6,7 @@ use super::{
     connection,
     serve::Entrance,
     shared::{Listening, Shared, clock},
-    stats::{DrainReport, TcpManagerStats},
+    stats::{DrainReport, LiveTcpConnection, TcpManagerStats},
 };
 use crate::{
     address::Address,
@@ -223,6 +223,27 @@ impl TcpConnectionManager {
         let shared = self.shared();
         let (limit, bytes_spliced) = (shared.budget.limit(), shared.pipes.spliced());
         TcpManagerStats { limit, bytes_spliced, ..shared.live.stats() }
+    }
+
+    /// Connections that stand and have a number above `after`, in the order of their numbers, which is that in which they
+    /// began: `max` of them at most. A shorter list is the last; the number of the last in it, for `after`, begins the next.
+    ///
+    /// Costs a look at every connection, and a copy of `max` of them.
+    pub fn live(&self, after: u64, max: usize) -> Vec<LiveTcpConnection> {
+        self.shared().live.list(after, max, clock())
+    }
+
+    /// The connection with this number, if it stands.
+    pub fn inspect(&self, id: u64) -> Option<LiveTcpConnection> {
+        self.shared().live.inspect(id, clock())
+    }
+
+    /// Ends the connection with this number as [`Killed`](CloseReason::Killed), on both sides where it is relayed, and
+    /// says whether it stood. A side that is owed bytes sees a reset.
+    ///
+    /// Waits for nothing: one that the manager relays ends soon after.
+    pub fn kill(&self, id: u64) -> bool {
+        self.shared().live.kill(id)
     }
 
     /// Lets no new connection in, waits until those that stand have finished, and at `deadline` (or after

@@ -17,7 +17,7 @@ use tokio::time::sleep_until;
 /// A backend of a manager.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Held for a pick or the count of an outcome, never across a wait.
     state: Mutex<Backend>,
 }
@@ -36,7 +36,7 @@ struct Trying<'a> {
 }
 
 impl Upstream {
-    pub(super) fn new(name: String, config: BackendConfig) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, config: BackendConfig) -> Arc<Self> {
         let state = Mutex::new(Backend::new(config, clock(), fastrand::f64));
         Arc::new(Self { name, state })
     }
@@ -87,7 +87,7 @@ impl Upstream {
                 Err(error) => {
                     trying.failed();
                     tracing::debug!(
-                        backend = self.name,
+                        backend = &*self.name,
                         error = &error as &dyn std::error::Error,
                         "an endpoint was not reached"
                     );
@@ -137,7 +137,7 @@ impl Upstream {
         let options = ConnectOptions { tcp: shared.config.tcp, ..Default::default() };
         let answer = shared.network.connect_with(&member.address, Some(give_up_at), &options).await;
         let change = self.state.lock().on_checked(member.id, answer.is_ok(), clock());
-        let (backend, endpoint) = (&self.name, &member.address);
+        let (backend, endpoint) = (&*self.name, &member.address);
         match change {
             HealthChange::Nothing => {}
             HealthChange::Up => tracing::info!(backend, %endpoint, "endpoint is healthy"),

@@ -3,6 +3,7 @@
 use super::{
     RelayLimits, RelayOutcome, Side,
     conduit::Conduit,
+    pulse::Pulse,
     state::{Action, End, Limits, State},
 };
 use crate::{
@@ -43,6 +44,8 @@ pub(crate) struct Relay<'a> {
     settle: Duration,
     /// Where it may take pipes from, to splice.
     pipes: Option<&'a Pipes>,
+    /// Told of every move.
+    pulse: Option<&'a Pulse>,
     /// Bytes moved since it let others run.
     burst: usize,
     is_closed: bool,
@@ -75,6 +78,7 @@ impl<'a> Relay<'a> {
             timer: Timer::default(),
             settle: FIRST_SETTLE,
             pipes: None,
+            pulse: None,
             burst: 0,
             is_closed: false,
         }
@@ -89,6 +93,12 @@ impl<'a> Relay<'a> {
     /// Lets the kernel move bytes through `pipes`, as far as there are any.
     pub(crate) fn splicing(mut self, pipes: &'a Pipes) -> Self {
         self.pipes = Some(pipes);
+        self
+    }
+
+    /// Tells `pulse` of every move.
+    pub(crate) fn watched_by(mut self, pulse: &'a Pulse) -> Self {
+        self.pulse = Some(pulse);
         self
     }
 
@@ -155,7 +165,7 @@ impl<'a> Relay<'a> {
         match lane.held.fill(lane.source, self.pipes) {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.state.on_source_ended(from),
-            Poll::Ready(Ok(_)) => self.state.on_moved(now),
+            Poll::Ready(Ok(_)) => self.on_moved(now),
             Poll::Ready(Err(error)) => self.fail(from, &error),
         }
         true
@@ -169,11 +179,18 @@ impl<'a> Relay<'a> {
             Poll::Ready(Ok(n)) => {
                 lane.passed += n as u64;
                 self.burst += n;
-                self.state.on_moved(now);
+                self.on_moved(now);
             }
             Poll::Ready(Err(error)) => self.fail(from.other(), &error),
         }
         true
+    }
+
+    fn on_moved(&mut self, now: Instant) {
+        self.state.on_moved(now);
+        if let Some(pulse) = self.pulse {
+            pulse.beat(now);
+        }
     }
 
     /// Passes an orderly end on to `side`.

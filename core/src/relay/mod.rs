@@ -18,11 +18,13 @@ mod buffer;
 mod bulk;
 mod conduit;
 mod driver;
+mod pulse;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use driver::Relay;
+pub(crate) use pulse::Pulse;
 
 use crate::{
     config::{ByteLimit, SpliceConfig, TcpManagerConfig, TimeLimit},

@@ -615,6 +615,11 @@ impl CloseHandle {
         }
     }
 
+    /// Who the connection is; `None` once it is gone.
+    pub(crate) fn context(&self) -> Option<ConnectionContext> {
+        self.inner.upgrade().map(|inner| inner.context().clone())
+    }
+
     /// Whether the stream is closed or gone.
     pub fn is_closed(&self) -> bool {
         self.inner.upgrade().is_none_or(|inner| inner.transport.read().is_none())

@@ -8,8 +8,8 @@ import "unsafe"
 // TCPManagerStats are the counts of a TCP manager.
 type TCPManagerStats struct {
 	Active, Limit, Opened, Closed, Accepted, Dialled, BytesReceived, BytesSent, BytesSpliced, AcceptPauses uint64
-	// ClosedBy counts by close reason: 1 to 10, as in stream stats.
-	ClosedBy [11]uint64
+	// ClosedBy counts by close reason: 1 to 11, as in stream stats.
+	ClosedBy [12]uint64
 }
 
 func tcpManager(handle uint64) C.trunkline_tcp_manager_t {
@@ -66,10 +66,42 @@ func TCPManagerStart(handle uint64) (string, *Failure) {
 	if bound == nil {
 		return "", fail(status, object)
 	}
-	defer C.trunkline_buf_free(bound)
-	var length C.size_t
-	data := C.trunkline_buf_data(bound, &length)
-	return string(unsafe.Slice((*byte)(unsafe.Pointer(data)), int(length))), fail(status, object)
+	return string(taken(bound)), fail(status, object)
+}
+
+// TCPManagerLive is a page of the connections that stand, as JSON.
+func TCPManagerLive(handle, after uint64, max int) ([]byte, *Failure) {
+	var list *C.trunkline_buf_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_tcp_manager_live(tcpManager(handle), C.uint64_t(after), C.size_t(max), &list, &object)
+	if failure := fail(status, object); failure != nil {
+		return nil, failure
+	}
+	return taken(list), nil
+}
+
+// TCPManagerInspect is a connection that stands, as JSON.
+func TCPManagerInspect(handle, id uint64) ([]byte, *Failure) {
+	var one *C.trunkline_buf_t
+	var object *C.trunkline_error_t
+	if failure := fail(C.trunkline_tcp_manager_inspect(tcpManager(handle), C.uint64_t(id), &one, &object), object); failure != nil {
+		return nil, failure
+	}
+	return taken(one), nil
+}
+
+// TCPManagerKill ends a connection.
+func TCPManagerKill(handle, id uint64) *Failure {
+	var object *C.trunkline_error_t
+	return fail(C.trunkline_tcp_manager_kill(tcpManager(handle), C.uint64_t(id), &object), object)
+}
+
+// taken is the content of a buffer, which is freed.
+func taken(buf *C.trunkline_buf_t) []byte {
+	defer C.trunkline_buf_free(buf)
+	var n C.size_t
+	data := C.trunkline_buf_data(buf, &n)
+	return C.GoBytes(unsafe.Pointer(data), C.int(n))
 }
 
 // TCPManagerStatsOf reads the counts.
@@ -88,7 +120,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 		BytesSent:     uint64(c.bytes_sent),
 		BytesSpliced:  uint64(c.bytes_spliced),
 		AcceptPauses:  uint64(c.accept_pauses),
-		ClosedBy: [11]uint64{
+		ClosedBy: [12]uint64{
 			0,
 			uint64(c.closed_finished),
 			uint64(c.closed_local),
@@ -100,6 +132,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 			uint64(c.closed_cancelled),
 			uint64(c.closed_evicted),
 			uint64(c.closed_refused),
+			uint64(c.closed_killed),
 		},
 	}, status
 }

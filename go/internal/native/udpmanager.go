@@ -11,7 +11,7 @@ type UDPManagerStats struct {
 	DatagramsReceived, DatagramsSent, BytesReceived, BytesSent uint64
 	Refused, ReceivePauses, Dropped                            uint64
 	// ClosedBy counts by close reason, DroppedBy by drop reason; both begin at 1.
-	ClosedBy  [10]uint64
+	ClosedBy  [12]uint64
 	DroppedBy [11]uint64
 }
 
@@ -72,13 +72,14 @@ func UDPManagerStatsOf(handle uint64) (UDPManagerStats, Status) {
 		Refused:           uint64(c.refused),
 		ReceivePauses:     uint64(c.receive_pauses),
 		Dropped:           uint64(c.dropped),
-		ClosedBy: [10]uint64{
+		ClosedBy: [12]uint64{
 			C.TRUNKLINE_CLOSE_LOCAL:          uint64(c.closed_local),
 			C.TRUNKLINE_CLOSE_IDLE_TIMEOUT:   uint64(c.closed_idle_timeout),
 			C.TRUNKLINE_CLOSE_CONNECT_FAILED: uint64(c.closed_connect_failed),
 			C.TRUNKLINE_CLOSE_DRAINED:        uint64(c.closed_drained),
 			C.TRUNKLINE_CLOSE_CANCELLED:      uint64(c.closed_cancelled),
 			C.TRUNKLINE_CLOSE_EVICTED:        uint64(c.closed_evicted),
+			C.TRUNKLINE_CLOSE_KILLED:         uint64(c.closed_killed),
 		},
 		DroppedBy: [11]uint64{
 			0,
@@ -103,10 +104,7 @@ func UDPManagerLive(handle uint64) ([]byte, *Failure) {
 	if failure := fail(C.trunkline_udp_manager_live(udpManager(handle), &list, &object), object); failure != nil {
 		return nil, failure
 	}
-	defer C.trunkline_buf_free(list)
-	var n C.size_t
-	data := C.trunkline_buf_data(list, &n)
-	return C.GoBytes(unsafe.Pointer(data), C.int(n)), nil
+	return taken(list), nil
 }
 
 // UDPManagerKill ends a session.

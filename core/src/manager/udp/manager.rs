@@ -170,7 +170,7 @@ impl UdpConnectionManager {
         self.shared().live.list(now())
     }
 
-    /// Ends one session as [`Local`](CloseReason::Local). Its client's next datagram begins a new one.
+    /// Ends one session as [`Killed`](CloseReason::Killed). Its client's next datagram begins a new one.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl UdpConnectionManager {
             case: UdpCase::NoSession,
             at: Place::at(Step::Shutdown),
         })?;
-        shared.end(&session, CloseReason::Local);
+        shared.end(&session, CloseReason::Killed);
         Ok(())
     }
 

@@ -1,0 +1,86 @@
+//! A connection that a manager relays, as others see it while it goes on, and how they end it.
+
+use crate::{context::ConnectionContext, relay::Pulse, transport::CloseHandle};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// Written by whoever relays the connection, read by anybody.
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    pulse: Pulse,
+    is_relaying: AtomicBool,
+    backend: OnceLock<Arc<str>>,
+    /// What its first bytes speak.
+    protocol: OnceLock<&'static str>,
+    server: OnceLock<CloseHandle>,
+    killed: Notify,
+}
+
+impl Relayed {
+    pub(super) fn new(now: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            pulse: Pulse::new(now),
+            is_relaying: AtomicBool::new(false),
+            backend: OnceLock::new(),
+            protocol: OnceLock::new(),
+            server: OnceLock::new(),
+            killed: Notify::new(),
+        })
+    }
+
+    pub(super) fn on_probed(&self, protocol: &'static str) {
+        let _ = self.protocol.set(protocol);
+    }
+
+    pub(super) fn on_routed(&self, backend: &Arc<str>) {
+        let _ = self.backend.set(Arc::clone(backend));
+    }
+
+    pub(super) fn on_reached(&self, server: CloseHandle) {
+        let _ = self.server.set(server);
+    }
+
+    /// Bytes move from here on; what counts them.
+    pub(super) fn on_relaying(&self) -> &Pulse {
+        self.is_relaying.store(true, Ordering::Relaxed);
+        &self.pulse
+    }
+
+    /// Whoever relays it is to end it. Waits for nothing.
+    pub(super) fn kill(&self) {
+        self.killed.notify_one();
+    }
+
+    /// Waits for [`kill`](Self::kill). For one waiter at a time.
+    pub(super) async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    pub(super) fn is_relaying(&self) -> bool {
+        self.is_relaying.load(Ordering::Relaxed)
+    }
+
+    /// How long no byte has moved, once any may.
+    pub(super) fn idle(&self, now: Instant) -> Option<Duration> {
+        self.is_relaying().then(|| self.pulse.silence(now))
+    }
+
+    pub(super) fn backend(&self) -> Option<Arc<str>> {
+        self.backend.get().cloned()
+    }
+
+    pub(super) fn protocol(&self) -> Option<&'static str> {
+        self.protocol.get().copied()
+    }
+
+    /// The stream to its destination.
+    pub(super) fn server(&self) -> Option<ConnectionContext> {
+        self.server.get()?.context()
+    }
+}
