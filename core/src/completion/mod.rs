@@ -9,7 +9,12 @@
 //! Absences: no thread, no callback, no runtime. Nothing of the user's runs or is dropped under the lock.
 
 mod signal;
+#[cfg(target_os = "linux")]
+mod sockets;
 mod state;
+
+#[cfg(target_os = "linux")]
+pub use sockets::{Side, Sockets, WatchKey};
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
@@ -66,9 +71,9 @@ pub enum WaitError {
 /// full and none is ever dropped. Events come out in the order in which they were completed.
 ///
 /// The [fd](Self::fd) is readable exactly while there is something to learn: an event, a wake that
-/// nobody has returned for, or the end after [`shutdown`](Self::shutdown). It is written to once per
-/// edge, however many events pile up behind it, and only [`drain`](Self::drain) and
-/// [`wait`](Self::wait) clear it.
+/// nobody has returned for, or the end after [`shutdown`](Self::shutdown); and while one of its
+/// [sockets](Self::sockets) is ready. It is written to once per edge, however many events pile up behind it,
+/// and only [`drain`](Self::drain) and [`wait`](Self::wait) clear it.
 ///
 /// Clones are handles to one queue. With the last of them the fd is closed and undrained events are
 /// dropped; a [`Slot`] alone does not keep a queue.
@@ -88,6 +93,8 @@ struct Inner<E> {
     /// unlocking would let a raise and a clear cross, and the fd would lie from then on.
     state: Mutex<State<E>>,
     signal: Signal,
+    #[cfg(target_os = "linux")]
+    sockets: Arc<Sockets>,
 }
 
 /// What a signal handler that ran in the middle of a wait means to it.
@@ -107,8 +114,14 @@ impl<E: Send> CompletionQueue<E> {
     ///
     /// Whatever the system says when it has no file descriptor left.
     pub fn new(max_pending: u32) -> io::Result<Self> {
-        let (state, signal) = (Mutex::new(State::new(max_pending)), Signal::new()?);
-        Ok(Self { inner: Arc::new(Inner { state, signal }) })
+        let signal = Signal::new()?;
+        let inner = Inner {
+            state: Mutex::new(State::new(max_pending)),
+            #[cfg(target_os = "linux")]
+            sockets: Arc::new(Sockets::new(signal.fd())?),
+            signal,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Takes a place for one event, before the work that will lead to it starts.
@@ -123,13 +136,20 @@ impl<E: Send> CompletionQueue<E> {
 
     /// The descriptor to poll for reading. Level-triggered; never read it, call [`drain`](Self::drain).
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.inner.signal.fd()
+        self.inner.fd()
+    }
+
+    /// The sockets that the queue watches: [drains](Self::drain) and [waits](Self::wait) find those that are ready.
+    #[cfg(target_os = "linux")]
+    pub fn sockets(&self) -> &Arc<Sockets> {
+        &self.inner.sockets
     }
 
     /// Moves at most `max` events to the end of `out`, oldest first, and says how many. Never blocks.
     ///
     /// Any thread may call it, also while another [waits](Self::wait).
     pub fn drain(&self, out: &mut Vec<E>, max: usize) -> usize {
+        let _gathering = self.inner.gather();
         self.inner.update(|state| state.on_drain(out, max))
     }
 
@@ -199,7 +219,10 @@ impl<E: Send> CompletionQueue<E> {
     ) -> Result<usize, WaitError> {
         let _turn = Turn::take(&self.inner)?;
         loop {
-            let found = self.inner.update(|state| state.on_wait_looks(out, max));
+            let found = {
+                let _gathering = self.inner.gather();
+                self.inner.update(|state| state.on_wait_looks(out, max))
+            };
             if let Some(found) = found {
                 return found;
             }
@@ -233,6 +256,53 @@ impl<E> Inner<E> {
             None => {}
         }
         result
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl<E> Inner<E> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.sockets.fd()
+    }
+
+    /// Lets sockets that are ready wake those who wait, whose events the look that follows finds. Until then
+    /// the signal is left as it is: it would be raised and cleared for each of them.
+    fn gather(&self) -> Option<Gathering<'_, E>> {
+        if !self.sockets.is_watching() {
+            return None;
+        }
+        let gathering = Gathering::begin(self);
+        self.sockets.collect();
+        Some(gathering)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl<E> Inner<E> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.signal.fd()
+    }
+
+    /// There are no sockets to look at.
+    fn gather(&self) -> Option<Gathering<'_, E>> {
+        None
+    }
+}
+
+/// The signal stays as it is for as long as this lives.
+struct Gathering<'a, E>(&'a Inner<E>);
+
+impl<'a, E> Gathering<'a, E> {
+    #[cfg(target_os = "linux")]
+    fn begin(inner: &'a Inner<E>) -> Self {
+        inner.update(State::on_gathering_begins);
+        Self(inner)
+    }
+}
+
+impl<E> Drop for Gathering<'_, E> {
+    fn drop(&mut self) {
+        self.0.update(State::on_gathering_ends);
     }
 }
 
@@ -280,7 +350,7 @@ impl<E> fmt::Debug for CompletionQueue<E> {
         let pending = self.inner.state.lock().pending();
         f.debug_struct("CompletionQueue")
             .field("pending", &pending)
-            .field("fd", &self.inner.signal.fd())
+            .field("fd", &self.inner.fd())
             .finish_non_exhaustive()
     }
 }

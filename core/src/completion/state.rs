@@ -16,6 +16,8 @@ pub(super) struct State<E> {
     shut_down: bool,
     /// A thread is inside `wait`.
     waiting: bool,
+    /// Threads that are about to take what others bring meanwhile: the fd need not tell them.
+    gathering: u32,
     /// What the fd shows: differs from `readable()` only between a change and `settle`.
     raised: bool,
 }
@@ -38,6 +40,7 @@ impl<E> State<E> {
             woken: false,
             shut_down: false,
             waiting: false,
+            gathering: 0,
             raised: false,
         }
     }
@@ -92,6 +95,16 @@ impl<E> State<E> {
         self.waiting = false;
     }
 
+    /// A thread that will look at the queue next lets others add to it before.
+    pub(super) fn on_gathering_begins(&mut self) {
+        self.gathering += 1;
+    }
+
+    /// It has looked: the fd tells again what is left.
+    pub(super) fn on_gathering_ends(&mut self) {
+        self.gathering -= 1;
+    }
+
     /// Moves at most `max` of the oldest events to `out`.
     pub(super) fn on_drain(&mut self, out: &mut Vec<E>, max: usize) -> usize {
         // A wake is for the thread that waits; without one, this call is the answer to it.
@@ -121,6 +134,9 @@ impl<E> State<E> {
 
     /// The step that brings the fd in line, if it is not. The caller must take it before it unlocks.
     pub(super) fn settle(&mut self) -> Option<Edge> {
+        if self.gathering > 0 {
+            return None;
+        }
         let readable = self.readable();
         match (std::mem::replace(&mut self.raised, readable), readable) {
             (false, true) => Some(Edge::Raise),
@@ -183,6 +199,8 @@ mod tests {
         Wake,
         Drain(usize),
         Shutdown,
+        Gather,
+        Gathered,
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -193,6 +211,8 @@ mod tests {
             1 => Just(Op::Wake),
             3 => (0usize..4).prop_map(Op::Drain),
             1 => Just(Op::Shutdown),
+            1 => Just(Op::Gather),
+            2 => Just(Op::Gathered),
         ]
     }
 
@@ -204,9 +224,8 @@ mod tests {
         ) {
             let mut state = State::new(limit);
             let (mut held, mut next, mut raised, mut shut) = (0u32, 0u32, false, false);
-            let mut out = Vec::new();
+            let (mut out, mut gathering) = (Vec::new(), 0u32);
             for op in ops {
-                let mut woken = false;
                 match op {
                     Op::Reserve => {
                         let before = state.pending();
@@ -225,10 +244,7 @@ mod tests {
                         held -= 1;
                     }
                     Op::Complete | Op::GiveBack => {}
-                    Op::Wake => {
-                        state.on_wake();
-                        woken = true;
-                    }
+                    Op::Wake => state.on_wake(),
                     Op::Drain(max) => {
                         state.on_drain(&mut out, max);
                     }
@@ -236,8 +252,19 @@ mod tests {
                         state.on_shutdown();
                         shut = true;
                     }
+                    Op::Gather => {
+                        state.on_gathering_begins();
+                        gathering += 1;
+                    }
+                    Op::Gathered if gathering > 0 => {
+                        state.on_gathering_ends();
+                        gathering -= 1;
+                    }
+                    Op::Gathered => {}
                 }
-                match state.settle() {
+                let edge = state.settle();
+                prop_assert!(gathering == 0 || edge.is_none());
+                match edge {
                     Some(Edge::Raise) => prop_assert!(!std::mem::replace(&mut raised, true)),
                     Some(Edge::Clear) => prop_assert!(std::mem::replace(&mut raised, false)),
                     None => {}
@@ -246,8 +273,8 @@ mod tests {
                 prop_assert_eq!(state.pending(), held + undrained);
                 prop_assert!(state.pending() <= limit);
                 prop_assert_eq!(state.is_finished(), shut && held + undrained == 0);
-                prop_assert!(raised || (undrained == 0 && !woken && !state.is_finished()));
-                prop_assert!(!raised || undrained > 0 || state.woken || state.is_finished());
+                let tells = undrained > 0 || state.woken || state.is_finished();
+                prop_assert!(gathering > 0 || raised == tells);
             }
             prop_assert_eq!(&out, &(0..out.len() as u32).collect::<Vec<_>>());
         }

@@ -45,8 +45,44 @@ fn events_behind_the_first_do_not_write_to_the_fd() {
         queue.reserve().unwrap().complete(event);
     }
     let mut count = [0; 8];
-    rustix::io::read(queue.fd(), &mut count).unwrap();
+    rustix::io::read(queue.inner.signal.fd(), &mut count).unwrap();
     assert_eq!(u64::from_ne_bytes(count), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_sockets_bring_is_found_by_the_look_that_follows_and_costs_no_signal() {
+    struct Completes(Mutex<Option<Slot<u32>>>);
+    impl std::task::Wake for Completes {
+        fn wake(self: Arc<Self>) {
+            if let Some(slot) = self.0.lock().take() {
+                slot.complete(7);
+            }
+        }
+    }
+    let queue = queue(2);
+    let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let watch = || {
+        let slot = Some(queue.reserve().unwrap());
+        let waker = Arc::new(Completes(Mutex::new(slot))).into();
+        let near = std::os::fd::AsFd::as_fd(&near);
+        queue.sockets().watch(1, near, Side::Readable, &waker).unwrap();
+    };
+    watch();
+    assert!(!readable(&queue));
+    assert!(drained(&queue, 9).is_empty());
+    io::Write::write_all(&mut &far, b"x").unwrap();
+    assert!(readable(&queue), "a ready socket shows");
+    assert_eq!(drained(&queue, 9), [7]);
+    assert!(!readable(&queue), "a watch is good for one wake");
+    watch();
+    let mut out = Vec::new();
+    assert_eq!(queue.wait(9, None, &mut out).unwrap(), 1);
+    watch();
+    assert_eq!(drained(&queue, 0), [0_u32; 0]);
+    assert!(readable(&queue), "an event that was left shows");
+    assert_eq!(drained(&queue, 9), [7]);
+    assert!(!readable(&queue));
 }
 
 #[test]
