@@ -3949,13 +3949,15 @@ trunkline_status_t trunkline_cq_wait(struct trunkline_cq_t cq,
                                      size_t *n);
 
 /**
- * The descriptor to poll for reading, in the host's own loop. It is level-triggered: readable exactly
- * while trunkline_cq_wait has something to say. Never read it; only trunkline_cq_wait clears it.
+ * The descriptor to poll for reading, in the host's own loop. It is level-triggered: readable while
+ * trunkline_cq_wait has something to say, or, where a socket was armed that is closed or forgotten by now, for
+ * nothing. Never read it; only trunkline_cq_wait clears it.
  *
  * Ownership: borrowed until trunkline_cq_free; dup it to give it away. Blocks: no. Threads: any.
  * Errors: INVALID_HANDLE, FORKED. Since 0.1.
  */
-trunkline_status_t trunkline_cq_fd(struct trunkline_cq_t cq, int32_t *fd);
+trunkline_status_t trunkline_cq_fd(struct trunkline_cq_t cq,
+                                   int32_t *fd);
 
 /**
  * Makes a waiting trunkline_cq_wait, or the next one, return OK with no event.

@@ -31,6 +31,7 @@ mod listener;
 mod log;
 mod metrics;
 mod op;
+mod park;
 mod pipe;
 mod pool;
 mod probe;

@@ -17,7 +17,10 @@ use crate::{
     status::*,
 };
 use std::{ffi::c_void, mem::MaybeUninit, os::fd::AsRawFd, ptr, slice, sync::Arc};
-use trunkline_core::completion::{CompletionQueue, Refused, Slot, WaitError};
+use trunkline_core::{
+    Stream, StreamReady,
+    completion::{CompletionQueue, Refused, Slot, WaitError},
+};
 
 /// Outstanding operations of a queue that says 0.
 const DEFAULT_PENDING: u32 = 65_536;
@@ -168,6 +171,16 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// Waits for a stream with no thread between, where that is possible.
+    pub(crate) fn readable(&self, stream: &Stream) -> StreamReady {
+        stream.readable_on(&self.events)
+    }
+
+    /// As [`readable`](Self::readable), for a write.
+    pub(crate) fn writable(&self, stream: &Stream) -> StreamReady {
+        stream.writable_on(&self.events)
+    }
+
     pub(crate) fn try_reserve(&self) -> Result<Slot<Event>, Refused> {
         self.events.reserve()
     }
@@ -277,8 +290,9 @@ fn wait_failure(error: &WaitError, deadline: Deadline) -> Failure {
     }
 }
 
-/// The descriptor to poll for reading, in the host's own loop. It is level-triggered: readable exactly
-/// while trunkline_cq_wait has something to say. Never read it; only trunkline_cq_wait clears it.
+/// The descriptor to poll for reading, in the host's own loop. It is level-triggered: readable while
+/// trunkline_cq_wait has something to say, or, where a socket was armed that is closed or forgotten by now, for
+/// nothing. Never read it; only trunkline_cq_wait clears it.
 ///
 /// Ownership: borrowed until trunkline_cq_free; dup it to give it away. Blocks: no. Threads: any.
 /// Errors: INVALID_HANDLE, FORKED. Since 0.1.

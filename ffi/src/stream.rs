@@ -12,6 +12,7 @@ use crate::{
         trunkline_stream_t,
     },
     input::{self, Deadline, Sized_, buffers, bytes_mut, fill, trunkline_bytes_t, write_text},
+    park::{Parker, Unparked},
     process::Process,
     queue::{TRUNKLINE_EV_CONNECTED, TRUNKLINE_EV_READABLE, TRUNKLINE_EV_WRITABLE},
     runtime::Runtime,
@@ -19,10 +20,17 @@ use crate::{
     tls::{secured_by, trunkline_connect_options_t, trunkline_tls_session_t},
 };
 use std::{
-    ffi::c_char, future::Future, io::IoSlice, mem::MaybeUninit, net::Shutdown, sync::Arc,
+    ffi::c_char,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    net::Shutdown,
+    sync::Arc,
     task::Poll,
 };
-use trunkline_core::{CloseReason, ConnectionError, Permit, Place, Protocol, Step, Stream};
+use trunkline_core::{
+    CloseReason, ConnectionError, Permit, Place, Protocol, Step, Stream, StreamReady,
+    completion::CompletionQueue,
+};
 
 /// Interest in reading, for trunkline_stream_arm; the read side, for trunkline_stream_shutdown.
 pub const TRUNKLINE_READABLE: u32 = 1;
@@ -147,32 +155,49 @@ impl StreamObject {
     }
 
     /// Repeats `attempt` until it has an answer or the deadline has passed. A past deadline tries once.
-    pub(crate) fn retry<T, W: Future<Output = ()>>(
+    pub(crate) fn retry<T>(
         &self,
         call: &Call,
         deadline_ns: i64,
         step: Step,
         mut attempt: impl FnMut(&Stream) -> Poll<Result<T, ConnectionError>>,
-        ready: impl Fn(&Stream) -> W,
+        ready: impl Fn(&Stream, &CompletionQueue<()>) -> StreamReady,
     ) -> Result<T, Failure> {
         if let Poll::Ready(answer) = attempt(&self.stream) {
             return answer.map_err(Failure::Core);
         }
         let deadline = Deadline::from_ns(deadline_ns);
-        let waiting = async {
-            loop {
-                ready(&self.stream).await;
-                if let Poll::Ready(answer) = attempt(&self.stream) {
-                    return answer.map_err(Failure::Core);
-                }
+        match deadline {
+            Deadline::Now => return Err(Failure::would_block()),
+            Deadline::Past => return Err(self.timed_out(step)),
+            Deadline::At(_) | Deadline::Never => call.check_may_block()?,
+        }
+        // A runtime that stops closes its streams, which ends the wait.
+        self.runtime.check_running()?;
+        let parker = Parker::of_this_thread().map_err(no_descriptor)?;
+        // Some transports wait by the runtime's clock.
+        let _entered = self.runtime.handle().enter();
+        loop {
+            match parker.wait(ready(&self.stream, parker.queue()), deadline.instant()) {
+                Ok(()) => {}
+                Err(Unparked::Timeout) => return Err(self.timed_out(step)),
+                Err(Unparked::Failed(error)) => return Err(no_descriptor(error)),
             }
-        };
-        call.block_on(&self.runtime, deadline, waiting, || {
-            let context = self.stream.context();
-            let at = Place::at(step).from(context.source.clone()).to(context.destination.clone());
-            Failure::Core(ConnectionError::timeout(None, at))
-        })
+            if let Poll::Ready(answer) = attempt(&self.stream) {
+                return answer.map_err(Failure::Core);
+            }
+        }
     }
+
+    fn timed_out(&self, step: Step) -> Failure {
+        let context = self.stream.context();
+        let at = Place::at(step).from(context.source.clone()).to(context.destination.clone());
+        Failure::Core(ConnectionError::timeout(None, at))
+    }
+}
+
+fn no_descriptor(error: io::Error) -> Failure {
+    Failure::new(TRUNKLINE_E_LIMIT_EXCEEDED, format!("no descriptor to wait with: {error}"))
 }
 
 /// As trunkline_connect_with, with the default options.
@@ -331,7 +356,13 @@ pub unsafe extern "C" fn trunkline_stream_read(
         let object = call.object(stream)?;
         // SAFETY: the caller's promise is the same.
         let buf = unsafe { bytes_mut(buf, cap, "buf")? };
-        object.retry(call, deadline_ns, Step::Read, |stream| stream.try_read(buf), Stream::readable)
+        object.retry(
+            call,
+            deadline_ns,
+            Step::Read,
+            |stream| stream.try_read(buf),
+            Stream::readable_on,
+        )
     })
 }
 
@@ -361,7 +392,7 @@ pub unsafe extern "C" fn trunkline_stream_write(
         let buffers = unsafe { buffers(iov, iovcnt, "iov")? };
         let slices: Vec<_> = buffers.into_iter().map(IoSlice::new).collect();
         let attempt = |stream: &Stream| stream.try_write(&slices);
-        object.retry(call, deadline_ns, Step::Write, attempt, Stream::writable)
+        object.retry(call, deadline_ns, Step::Write, attempt, Stream::writable_on)
     })
 }
 
@@ -385,7 +416,7 @@ pub extern "C" fn trunkline_stream_recv_buf(
             return Err(Failure::argument("max: must be at least 1"));
         }
         let attempt = |stream: &Stream| stream.try_recv_buf(max);
-        let buf = object.retry(call, deadline_ns, Step::Read, attempt, Stream::readable)?;
+        let buf = object.retry(call, deadline_ns, Step::Read, attempt, Stream::readable_on)?;
         Ok(Some(Box::new(trunkline_buf_t::owned(buf))))
     })
 }
@@ -409,7 +440,7 @@ pub extern "C" fn trunkline_stream_send_buf(
         let object = call.object(stream)?;
         let buf = buf.ok_or_else(|| Failure::null("buf"))?;
         let attempt = |stream: &Stream| stream.try_send_buf(&mut buf.bytes);
-        object.retry(call, deadline_ns, Step::Write, attempt, Stream::writable)
+        object.retry(call, deadline_ns, Step::Write, attempt, Stream::writable_on)
     })
 }
 
@@ -436,11 +467,11 @@ pub extern "C" fn trunkline_stream_arm(
         }
         object.runtime.check_running()?;
         if interest & TRUNKLINE_READABLE != 0 {
-            let wait = || Wait::Stream(object.stream.readable());
+            let wait = || Wait::Stream(queue.readable(&object.stream));
             object.arms.arm((cq, &queue), (TRUNKLINE_EV_READABLE, tag), wait)?;
         }
         if interest & TRUNKLINE_WRITABLE != 0 {
-            let wait = || Wait::Stream(object.stream.writable());
+            let wait = || Wait::Stream(queue.writable(&object.stream));
             object.arms.arm((cq, &queue), (TRUNKLINE_EV_WRITABLE, tag), wait)?;
         }
         Ok(())

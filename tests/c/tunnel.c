@@ -363,6 +363,7 @@ static void a_runtime_that_stops_takes_its_tunnels_along(void) {
 
 static void hundreds_of_tunnels_leave_descriptors_and_threads_where_they_were(void) {
   int descriptors = 0, threads = 0, i;
+  wait_once(default_runtime());
   for (i = 0; i < 100; i++) {
     trunkline_hub_t hub = new_hub("");
     Place at = listening(hub, "tcp://127.0.0.1:0");

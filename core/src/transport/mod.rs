@@ -12,11 +12,13 @@
 
 mod async_io;
 mod dial;
+mod direct;
 pub mod faults;
 mod listener;
 mod locked;
 mod network;
 pub mod pipe;
+mod ready;
 mod sigpipe;
 mod splice;
 mod stream;
@@ -31,10 +33,11 @@ pub(crate) use listener::Admission;
 pub use listener::{Listener, ListenerCloseHandle, ListenerReady};
 pub(crate) use network::needs_hub;
 pub use network::{ConnectOptions, ListenOptions, Network};
+pub use ready::StreamReady;
 pub use sigpipe::block_sigpipe;
 pub(crate) use splice::{KernelPipe, Pipes, Spliced, can_splice};
 pub(crate) use stream::CloseWatcher;
-pub use stream::{CloseHandle, Stream, StreamReady};
+pub use stream::{CloseHandle, Stream};
 pub(crate) use tcp::resolve;
 pub use tls::TlsSession;
 pub use udp::{Datagram, DatagramCloseHandle, DatagramReady, DatagramStats, Received};
@@ -146,9 +149,9 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
         None
     }
 
-    /// Whether the bytes of this stream are those of one plain socket, for [`try_socket`](Self::try_socket).
-    fn is_socket(&self) -> bool {
-        false
+    /// The plain socket that this is, with all of its bytes and none besides, in non-blocking mode.
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// Lets `call` move bytes at the plain socket that this is, if the socket is ready for them; `None` where it is no

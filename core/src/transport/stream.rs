@@ -1,12 +1,13 @@
 //! A connection: a transport with its context, its counts, its waiters and one way to end.
 
 use super::{
-    KernelPipe, Spliced, TlsSession, Transport,
+    KernelPipe, Spliced, StreamReady, TlsSession, Transport, direct,
     waiters::{WaiterKey, Waiters},
 };
 use crate::{
     address::Address,
     budget::Permit,
+    completion::CompletionQueue,
     context::{CloseReason, ConnectionContext, ConnectionId},
     error::{ConnectionError, Place, Step},
     events::{Event, Events},
@@ -16,13 +17,14 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use std::{
     fmt,
-    future::Future,
     io::{self, IoSlice},
     mem::take,
     net::Shutdown,
     os::fd::BorrowedFd,
-    pin::Pin,
-    sync::{Arc, OnceLock, Weak},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -46,17 +48,19 @@ pub struct CloseHandle {
     inner: Weak<Inner>,
 }
 
-struct Inner {
-    context: ConnectionContext,
+pub(super) struct Inner {
+    pub(super) context: ConnectionContext,
     /// The context as a proxy in front announced it.
     announced: OnceLock<Box<ConnectionContext>>,
     metrics: Arc<ConnectionMetrics>,
     events: Events,
     /// `None` once closed. Read-locked for the length of one non-blocking call, never across a wait.
-    transport: RwLock<Option<Box<dyn Transport>>>,
+    pub(super) transport: RwLock<Option<Box<dyn Transport>>>,
     tls: Option<Arc<TlsSession>>,
     readers: Waiters,
     writers: Waiters,
+    /// Whether a queue of the host's has watched the socket: what the runtime knows of its readiness may be old.
+    pub(super) is_watched: AtomicBool,
     progress: Mutex<Progress>,
 }
 
@@ -89,7 +93,7 @@ impl Progress {
 
 /// One direction of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     In,
     Out,
 }
@@ -102,7 +106,7 @@ impl Way {
         }
     }
 
-    fn interest(self) -> Interest {
+    pub(super) fn interest(self) -> Interest {
         match self {
             Self::In => Interest::READABLE,
             Self::Out => Interest::WRITABLE,
@@ -135,6 +139,7 @@ impl Stream {
             transport: RwLock::new(Some(transport)),
             readers: Waiters::default(),
             writers: Waiters::default(),
+            is_watched: AtomicBool::new(false),
             progress: Mutex::default(),
         };
         Self { inner: Arc::new(inner), read_key: None, write_key: None }
@@ -204,6 +209,9 @@ impl Stream {
         let length = buf.len();
         let mut spent = None;
         let answer = self.inner.attempt(Way::In, |transport| {
+            if let Some(socket) = self.inner.watched_socket(transport) {
+                return counted(direct::read(socket, buf));
+            }
             let answer;
             (answer, spent) = transport.try_read_locked(buf);
             counted(answer)
@@ -220,9 +228,13 @@ impl Stream {
     ///
     /// What a peer in this process has handed over by [`try_send_buf`](Self::try_send_buf) is that very buffer.
     pub fn try_recv_buf(&self, max: usize) -> Poll<Result<Bytes, ConnectionError>> {
-        let answer = self
-            .inner
-            .attempt(Way::In, |transport| transport.try_recv_buf(max).map(|buf| (buf.len(), buf)));
+        let answer = self.inner.attempt(Way::In, |transport| {
+            let buf = match self.inner.watched_socket(transport) {
+                Some(socket) => direct::recv_buf(socket, max)?,
+                None => transport.try_recv_buf(max)?,
+            };
+            Ok((buf.len(), buf))
+        });
         match answer {
             Poll::Ready(Ok(buf)) if max > 0 && buf.is_empty() => self.inner.on_read_end(buf),
             answer => answer,
@@ -231,7 +243,12 @@ impl Stream {
 
     /// Writes as much of `bufs` as fits now. `Pending` says that nothing fits, and registers nobody.
     pub fn try_write(&self, bufs: &[IoSlice<'_>]) -> Poll<Result<usize, ConnectionError>> {
-        self.inner.attempt(Way::Out, |transport| counted(transport.try_write(bufs)))
+        self.inner.attempt(Way::Out, |transport| {
+            counted(match self.inner.watched_socket(transport) {
+                Some(socket) => direct::write(socket, bufs),
+                None => transport.try_write(bufs),
+            })
+        })
     }
 
     /// Writes as much of `buf` as fits now, takes it off its front and says how much it was. `Pending` as for
@@ -239,12 +256,17 @@ impl Stream {
     ///
     /// Through a pipe, buffers of 4 KiB and more are handed over as they are; everything else is copied.
     pub fn try_send_buf(&self, buf: &mut Bytes) -> Poll<Result<usize, ConnectionError>> {
-        self.inner.attempt(Way::Out, |transport| counted(transport.try_send_buf(buf)))
+        self.inner.attempt(Way::Out, |transport| {
+            counted(match self.inner.watched_socket(transport) {
+                Some(socket) => direct::send_buf(socket, buf),
+                None => transport.try_send_buf(buf),
+            })
+        })
     }
 
     /// Whether its bytes are those of a plain socket, which the kernel may move.
     pub(super) fn is_socket(&self) -> bool {
-        self.inner.transport.read().as_ref().is_some_and(|transport| transport.is_socket())
+        self.inner.transport.read().as_ref().is_some_and(|transport| transport.socket().is_some())
     }
 
     /// Moves what is there, at most `max` bytes, into `pipe`, which is empty. [`Spliced::Moved`] of nothing is the end
@@ -276,7 +298,7 @@ impl Stream {
     ///
     /// Nothing is consumed; dropping the future leaves nothing behind.
     pub fn readable(&self) -> StreamReady {
-        StreamReady { inner: Arc::clone(&self.inner), way: Way::In, key: None }
+        StreamReady::new(Arc::clone(&self.inner), Way::In)
     }
 
     /// Waits until a write is worth a try, or the stream is closed.
@@ -285,7 +307,18 @@ impl Stream {
     ///
     /// Nothing is consumed; dropping the future leaves nothing behind.
     pub fn writable(&self) -> StreamReady {
-        StreamReady { inner: Arc::clone(&self.inner), way: Way::Out, key: None }
+        StreamReady::new(Arc::clone(&self.inner), Way::Out)
+    }
+
+    /// As [`readable`](Self::readable), with no thread between where the stream is a plain socket: `queue` watches that
+    /// itself, and the wait ends when the queue is next waited for or drained.
+    pub fn readable_on<E: Send>(&self, queue: &CompletionQueue<E>) -> StreamReady {
+        self.readable().watched_by(queue)
+    }
+
+    /// As [`writable`](Self::writable), in the way of [`readable_on`](Self::readable_on).
+    pub fn writable_on<E: Send>(&self, queue: &CompletionQueue<E>) -> StreamReady {
+        self.writable().watched_by(queue)
     }
 
     /// Reads at least one byte, or 0 at the end of the stream.
@@ -529,16 +562,47 @@ impl Inner {
         Place::at(step).from(self.context().source.clone()).to(self.context().destination.clone())
     }
 
-    fn poll_ready(&self, way: Way, key: &mut Option<WaiterKey>, cx: &Context<'_>) -> Poll<()> {
-        let waiters = match way {
+    /// The places of those who wait for a direction.
+    pub(super) fn waiters(&self, way: Way) -> &Waiters {
+        match way {
             Way::In => &self.readers,
             Way::Out => &self.writers,
-        };
-        waiters.poll(key, cx, |cx| match &*self.transport.read() {
-            Some(transport) if way == Way::In => transport.poll_read_ready(cx),
-            Some(transport) => transport.poll_write_ready(cx),
+        }
+    }
+
+    pub(super) fn poll_ready(
+        &self,
+        way: Way,
+        key: &mut Option<WaiterKey>,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        self.waiters(way).poll(key, cx, |cx| match &*self.transport.read() {
+            Some(transport) => self.poll_transport(transport.as_ref(), way, cx),
             None => Poll::Ready(()),
         })
+    }
+
+    /// Asks the runtime whether a direction is ready.
+    pub(super) fn poll_transport(
+        &self,
+        transport: &dyn Transport,
+        way: Way,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if self.watched_socket(transport).is_some() {
+            // It was told of readiness that has been used up since, and would say "ready" for ever.
+            let asks = &mut |socket: BorrowedFd<'_>| direct::check(socket, way).map(|()| 0);
+            let _ = transport.try_socket(way.interest(), asks);
+        }
+        match way {
+            Way::In => transport.poll_read_ready(cx),
+            Way::Out => transport.poll_write_ready(cx),
+        }
+    }
+
+    /// The socket of a stream that a queue has watched: it is asked itself what there is.
+    fn watched_socket<'a>(&self, transport: &'a dyn Transport) -> Option<BorrowedFd<'a>> {
+        if self.is_watched.load(Ordering::Acquire) { transport.socket() } else { None }
     }
 
     fn close(&self, reason: Option<CloseReason>) {
@@ -626,44 +690,8 @@ impl CloseHandle {
     }
 }
 
-/// Waits for one direction of a [`Stream`]; made by [`Stream::readable`] and [`Stream::writable`].
-///
-/// It does not keep the stream open: closing the stream ends the wait.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct StreamReady {
-    inner: Arc<Inner>,
-    way: Way,
-    key: Option<WaiterKey>,
-}
-
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.context().fmt(f)
-    }
-}
-
-impl StreamReady {
-    /// Whether this side has closed the stream.
-    pub fn is_closed(&self) -> bool {
-        self.inner.transport.read().is_none()
-    }
-}
-
-impl Future for StreamReady {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { inner, way, key } = self.get_mut();
-        inner.poll_ready(*way, key, cx)
-    }
-}
-
-impl Drop for StreamReady {
-    fn drop(&mut self) {
-        match self.way {
-            Way::In => self.inner.readers.leave(&mut self.key),
-            Way::Out => self.inner.writers.leave(&mut self.key),
-        }
     }
 }

@@ -67,8 +67,8 @@ impl Transport for TcpStream {
         is_quiet(&SockRef::from(self))
     }
 
-    fn is_socket(&self) -> bool {
-        true
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
     }
 
     fn try_socket(

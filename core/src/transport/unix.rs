@@ -53,8 +53,8 @@ impl Transport for UnixStream {
         is_quiet(&SockRef::from(self))
     }
 
-    fn is_socket(&self) -> bool {
-        true
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
     }
 
     fn try_socket(

@@ -286,8 +286,8 @@ impl Transport for Refusing {
 
     fn abort(&self) {}
 
-    fn is_socket(&self) -> bool {
-        true
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.socket()
     }
 
     fn try_socket(
