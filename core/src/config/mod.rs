@@ -19,6 +19,7 @@ mod check;
 mod checkout;
 mod connection;
 mod health;
+mod http;
 mod json;
 mod listener;
 mod manager;
@@ -36,7 +37,9 @@ mod transport;
 mod tuner;
 mod tunnel;
 mod udp;
+mod user;
 
+pub use self::http::{ClusterFrom, HeaderRule, HttpConfig, HttpRoute};
 pub use crate::{
     backoff::BackoffConfig, duration::TimeLimit, status::StatusCode, volume::ByteLimit,
 };
@@ -69,6 +72,8 @@ pub use transport::{PipeConfig, TcpConfig, TcpKeepalive};
 pub use tuner::{TunerConfig, TunerMode};
 pub use tunnel::{AgentConfig, AgentPolicy, HubConfig, LinkConfig};
 pub use udp::UdpManagerConfig;
+pub(crate) use user::ALL_CLUSTERS;
+pub use user::UserConfig;
 
 use crate::error::ConnectionError;
 use serde::{Serialize, de::DeserializeOwned};

@@ -1,8 +1,9 @@
 //! How the two ends of a tunnel behave: what both share, the agent and the hub.
 
 use super::{
-    BackoffConfig, Config, TargetRule, TcpConfig, TimeLimit,
+    BackoffConfig, Config, HttpConfig, TargetRule, TcpConfig, TimeLimit, UserConfig,
     check::{self, LONGEST, SHORTEST},
+    user::check_clusters,
 };
 use crate::{
     address::{Address, is_cluster_name},
@@ -116,6 +117,12 @@ pub struct HubConfig {
     pub max_agents: u32,
     /// Agents that have not proved their name yet; the next wait in the backlog. Default: 64. Limits: 1 to 1,000,000.
     pub max_hellos: u32,
+    /// Who may use which clusters by HTTP, by name. Default: none, nobody may. Limits: at most 1024.
+    pub users: BTreeMap<String, UserConfig>,
+    /// The clusters that may be used by HTTP without saying who one is; `*` for all. Default: none.
+    pub anonymous: Vec<String>,
+    /// Users who speak HTTP.
+    pub http: HttpConfig,
     /// Logical connections at one time. Default: 10,000. Limits: 1 to 1,000,000.
     pub max_connections: u32,
     /// Logical connections to one cluster at one time. Default: 1000. Limits: 1 to 1,000,000.
@@ -237,6 +244,9 @@ impl Default for HubConfig {
             allow_public_forwards: false,
             max_agents: 1024,
             max_hellos: 64,
+            users: BTreeMap::new(),
+            anonymous: Vec::new(),
+            http: HttpConfig::default(),
             max_connections: 10_000,
             max_connections_per_cluster: 1000,
             max_pending_dials: 128,
@@ -269,6 +279,13 @@ impl Config for HubConfig {
         check::limit("replaced_grace", self.replaced_grace, Duration::ZERO..=LONGEST)?;
         check::number("max_agents", self.max_agents, COUNT)?;
         check::number("max_hellos", self.max_hellos, COUNT)?;
+        check::number("users", self.users.len(), 0..=1024)?;
+        for (name, user) in &self.users {
+            check_user_name("users", name)?;
+            check::within(format!("users.{name}"), user.validate())?;
+        }
+        check_clusters("anonymous", &self.anonymous)?;
+        check::within("http", self.http.validate())?;
         check::number("max_connections", self.max_connections, COUNT)?;
         check::number("max_connections_per_cluster", self.max_connections_per_cluster, COUNT)?;
         check::number("max_pending_dials", self.max_pending_dials, COUNT)?;
@@ -308,6 +325,27 @@ impl HubConfig {
         let why = "forwards ask nobody who it is, so they listen on loopback unless allow_public_forwards is set";
         check::refuse("listen", format!("{address}: {why}"))
     }
+
+    /// Whether users may come by HTTP at `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] where there are no routes; where what proves who users are would cross a
+    /// network in the clear, unless `allow_plaintext` is set; and where others than this machine could use what is
+    /// `anonymous`, unless `allow_public_forwards` is set.
+    pub fn check_listen_http(&self, address: &Address) -> Result<(), ConnectionError> {
+        if self.http.routes.is_empty() {
+            return check::refuse("http.routes", "must be given to listen for requests".into());
+        }
+        check_reach("listen", address, self.allow_plaintext)?;
+        if is_private("listen", address)? || self.anonymous.is_empty() || self.allow_public_forwards
+        {
+            return Ok(());
+        }
+        let why =
+            "clusters that are anonymous are for loopback unless allow_public_forwards is set";
+        check::refuse("listen", format!("{address}: {why}"))
+    }
 }
 
 fn check_cluster(field: &'static str, name: &str) -> Result<(), ConnectionError> {
@@ -319,15 +357,27 @@ fn check_cluster(field: &'static str, name: &str) -> Result<(), ConnectionError>
     check::refuse(field, format!("{rule}; is {name:?}"))
 }
 
+/// A name that can stand in a field of HTTP, and in `Basic` credentials.
+fn check_user_name(field: &'static str, name: &str) -> Result<(), ConnectionError> {
+    let is_plain = |b: u8| b.is_ascii_graphic() && b != b':';
+    if (1..=128).contains(&name.len()) && name.bytes().all(is_plain) {
+        return Ok(());
+    }
+    check::refuse(field, format!("a name has 1 to 128 visible characters, no ':'; is {name:?}"))
+}
+
 /// Says nothing of the token itself.
-fn check_token(field: &'static str, token: &Secret) -> Result<(), ConnectionError> {
+pub(super) fn check_token(field: &'static str, token: &Secret) -> Result<(), ConnectionError> {
     if (16..=1024).contains(&token.expose().len()) {
         return Ok(());
     }
     check::refuse(field, "a token must have 16 to 1024 bytes".into())
 }
 
-fn check_certificate_name(field: &'static str, name: &str) -> Result<(), ConnectionError> {
+pub(super) fn check_certificate_name(
+    field: &'static str,
+    name: &str,
+) -> Result<(), ConnectionError> {
     let is_uri = |name: &str| name.contains("://") && name.bytes().all(|b| b.is_ascii_graphic());
     let is_dns = |name: &str| {
         name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))

@@ -110,10 +110,10 @@ impl Refusal {
                 ConnectionError::limit_exceeded("connections at the agent", *limit, at)
             }
             Self::TooSlow => ConnectionError::timeout(None, at),
-            Self::NobodyListens => failed(at, "nobody listens at the agent", None),
-            Self::Draining => failed(at, "the agent is draining", None),
+            Self::NobodyListens => absent(at, "nobody listens at the agent", None),
+            Self::Draining => absent(at, "the agent is draining", None),
             Self::Lost(error) => {
-                failed(at, "the tunnel was lost", Some(Box::new(Arc::clone(error))))
+                absent(at, "the tunnel was lost", Some(Box::new(Arc::clone(error))))
             }
             Self::NotReached { os_code, text } => {
                 let text = format!("at the agent: {}", text.escape_debug());
@@ -124,10 +124,27 @@ impl Refusal {
     }
 }
 
+/// Whether a failed dial through a tunnel means that nobody is there who could serve it, now.
+pub(super) fn is_absence(error: &ConnectionError) -> bool {
+    let Some(cause) = error.source() else { return false };
+    cause.is::<NoAgent>() || cause.downcast_ref::<AgentSays>().is_some_and(|says| says.is_absence)
+}
+
+/// No agent of the cluster is connected.
+#[derive(Debug, thiserror::Error)]
+#[error("no agent of this cluster is connected")]
+pub(super) struct NoAgent;
+
 type Cause = Option<Box<dyn Error + Send + Sync>>;
 
 fn failed(at: Place, text: impl Into<Box<str>>, cause: Cause) -> ConnectionError {
-    ConnectionError::ConnectionFailed { at: at.because(AgentSays { text: text.into(), cause }) }
+    let says = AgentSays { text: text.into(), cause, is_absence: false };
+    ConnectionError::ConnectionFailed { at: at.because(says) }
+}
+
+fn absent(at: Place, text: &'static str, cause: Cause) -> ConnectionError {
+    let says = AgentSays { text: text.into(), cause, is_absence: true };
+    ConnectionError::ConnectionFailed { at: at.because(says) }
 }
 
 /// A refusal as the cause of an error.
@@ -135,6 +152,8 @@ fn failed(at: Place, text: impl Into<Box<str>>, cause: Cause) -> ConnectionError
 struct AgentSays {
     text: Box<str>,
     cause: Cause,
+    /// Nobody is there who could serve the connection, now.
+    is_absence: bool,
 }
 
 impl fmt::Display for AgentSays {

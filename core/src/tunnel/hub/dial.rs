@@ -11,9 +11,13 @@ use crate::{
     error::{ConnectionError, Place, Step},
     events::EventKind,
     transport::{Admission, Stream, Transport},
-    tunnel::{counts::What, ending::finish_by, refusal::Refusal},
+    tunnel::{
+        counts::What,
+        ending::finish_by,
+        refusal::{NoAgent, Refusal},
+    },
 };
-use std::{io, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 use tokio::time::timeout_at;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -164,8 +168,7 @@ async fn books(shared: &Shared, wanted: &Wanted) -> Result<Books, ConnectionErro
 }
 
 fn no_agent(wanted: &Wanted) -> ConnectionError {
-    let cause = io::Error::new(io::ErrorKind::NotFound, "no agent of this cluster is connected");
-    let at = Place::at(Step::Connect).to(Some(wanted.address())).because(cause);
+    let at = Place::at(Step::Connect).to(Some(wanted.address())).because(NoAgent);
     ConnectionError::ConnectionFailed { at }
 }
 

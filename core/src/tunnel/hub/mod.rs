@@ -3,6 +3,7 @@
 mod accept;
 mod dial;
 mod forward;
+mod http;
 mod link;
 mod registry;
 mod shared;
@@ -183,6 +184,35 @@ impl Hub {
         Ok(bound)
     }
 
+    /// Serves users who speak HTTP/1 or HTTP/2 at `address`, in the background, until the hub ends; returns the address that
+    /// is listened on. Over TLS the version is agreed on; else HTTP/2 is spoken by who begins with it.
+    ///
+    /// Each request goes to the cluster that the configuration's `http.routes` say, if its user, or everybody, may
+    /// use it. Bodies stream both ways; upgrades such as WebSocket are carried for as long as bytes cross. What cannot
+    /// be read in one way only is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] for an address that is not allowed or without routes;
+    /// [`ConnectionError::Closed`] once the hub drains or is closed; else as [`Network::listen_with`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn listen_http(&self, address: &Address) -> Result<Address, ConnectionError> {
+        let shared = self.shared();
+        shared.config.check_listen_http(address)?;
+        shared.check_open(Step::Bind)?;
+        let budget = Some(shared.users_connections.clone());
+        let options = ListenOptions { tcp: shared.config.tcp, budget, alpn: Some(http::alpn()) };
+        let listener = shared.network.listen_with(address, &options).await?;
+        let bound = listener.address().clone();
+        tracing::debug!(address = %bound, "users may come");
+        let task = http::accept_users(Arc::clone(shared), listener);
+        shared.loops.spawn_on(task, shared.network.runtime());
+        Ok(bound)
+    }
+
     /// The counts of this moment, also once it is closed.
     pub fn stats(&self) -> HubStats {
         stats::read(self.shared())
@@ -208,7 +238,13 @@ impl Hub {
         shared.loops.close();
         shared.loops.wait().await;
         shared.live.seal();
-        if !finish_by(deadline, shared.live.emptied()).await {
+        shared.fronts.close();
+        let finished = async {
+            shared.live.emptied().await;
+            // What was answered may still be on its way to users.
+            shared.fronts.wait().await;
+        };
+        if !finish_by(deadline, finished).await {
             shared.cut.order(CloseReason::Drained);
             shared.live.cut(CloseReason::Drained);
         }
@@ -245,6 +281,8 @@ impl Hub {
         shared.finished.cancel();
         let members = shared.registry.lock().clear();
         drop(members);
+        shared.fronts.close();
+        shared.fronts.wait().await;
         shared.tasks.close();
         shared.tasks.wait().await;
     }

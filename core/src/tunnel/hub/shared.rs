@@ -1,6 +1,10 @@
 //! What a hub and its tasks have in common. The tasks hold this, and never the hub itself.
 
-use super::{registry::Registry, welcome::Welcomed};
+use super::{
+    http::{Requests, Users},
+    registry::Registry,
+    welcome::Welcomed,
+};
 use crate::{
     address::Address,
     budget::Budget,
@@ -45,6 +49,13 @@ pub(super) struct Shared {
     pub(super) loops: TaskTracker,
     /// Links, dials and relays.
     pub(super) tasks: TaskTracker,
+    /// Who may use what by HTTP.
+    pub(super) users: Users,
+    /// Their connections.
+    pub(super) users_connections: Budget,
+    pub(super) requests: Requests,
+    /// Connections of users who speak HTTP, and what serves them.
+    pub(super) fronts: TaskTracker,
 }
 
 /// One link in the registry.
@@ -84,6 +95,10 @@ impl Shared {
             cut: Cut::default(),
             loops: TaskTracker::new(),
             tasks: TaskTracker::new(),
+            users: Users::new(&config),
+            users_connections: Budget::new(u64::from(config.http.max_connections)),
+            requests: Requests::new(network.metrics()),
+            fronts: TaskTracker::new(),
             network,
             config,
         }

@@ -1,0 +1,168 @@
+//! Bodies on their way: passed on as they come, given up after silence, and what is held until they end.
+
+use super::fault::Denied;
+use crate::{budget::Permit, config::TimeLimit};
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+use tokio::time::{Instant, Sleep};
+
+pub(super) type AnyError = Box<dyn Error + Send + Sync>;
+
+/// A body of the other side, of which the next piece must come in time.
+pub(super) struct Passing {
+    body: Incoming,
+    patience: TimeLimit,
+    silence: Option<Pin<Box<Sleep>>>,
+    /// Whether it broke.
+    broken: Arc<AtomicBool>,
+    _held: Option<Permit>,
+}
+
+impl Passing {
+    pub(super) fn new(body: Incoming, patience: TimeLimit) -> Self {
+        Self { body, patience, silence: None, broken: Arc::default(), _held: None }
+    }
+
+    /// Keeps `permit` until the body is dropped.
+    pub(super) fn holding(mut self, permit: Option<Permit>) -> Self {
+        self._held = permit;
+        self
+    }
+
+    /// Tells whether the body has broken, also once it is gone.
+    pub(super) fn broken(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.broken)
+    }
+
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(patience) = self.patience.duration() else { return Poll::Pending };
+        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        silence.as_mut().poll(cx)
+    }
+
+    /// Something came: the next has all the time again.
+    #[expect(clippy::disallowed_methods, reason = "a timeout is counted from the last piece")]
+    fn on_progress(&mut self) {
+        if let (Some(silence), Some(patience)) = (&mut self.silence, self.patience.duration()) {
+            silence.as_mut().reset(Instant::now() + patience);
+        }
+    }
+}
+
+impl Body for Passing {
+    type Data = Bytes;
+    type Error = AnyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+        let answer = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => Some(Err(error.into())),
+            Poll::Ready(answer) => {
+                self.on_progress();
+                return Poll::Ready(answer.map(|frame| frame.map_err(AnyError::from)));
+            }
+            Poll::Pending => {
+                ready!(self.poll_silence(cx));
+                Some(Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            }
+        };
+        self.broken.store(true, Ordering::Release);
+        Poll::Ready(answer)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Debug for Passing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passing").field("broken", &self.broken).finish_non_exhaustive()
+    }
+}
+
+/// What a user gets: the body of a service, or what the hub says itself.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Passing(Passing),
+    Said(Full<Bytes>),
+}
+
+impl Reply {
+    /// Says why a request was not answered by what it is for.
+    pub(super) fn denied(why: &Denied) -> Response<Self> {
+        let text = Bytes::from(format!("{}\n", why.text()));
+        let mut response = Response::new(Self::Said(Full::new(text)));
+        *response.status_mut() = why.status();
+        let fields = response.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if why.status() == StatusCode::UNAUTHORIZED {
+            for scheme in ["Bearer realm=\"trunkline\"", "Basic realm=\"trunkline\""] {
+                fields.append(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+            }
+        }
+        if why.is_passing() {
+            fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::Said(Full::default())
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = AnyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+        match self.get_mut() {
+            Self::Passing(body) => Pin::new(body).poll_frame(cx),
+            Self::Said(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|answer| answer.map(|frame| frame.map_err(Into::into))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Passing(body) => body.is_end_stream(),
+            Self::Said(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Passing(body) => body.size_hint(),
+            Self::Said(body) => body.size_hint(),
+        }
+    }
+}
