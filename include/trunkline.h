@@ -3010,6 +3010,29 @@ trunkline_status_t trunkline_hub_forward(struct trunkline_hub_t hub,
                                          struct trunkline_error_t **err);
 
 /**
+ * Serves users who speak HTTP/1 or HTTP/2 at `address`, in the background, until the hub is drained, closed or freed. Each
+ * request goes to the cluster that the document's "http": {"routes": [{"path": "/lab", "cluster": "lab"}, ...]} say, if its
+ * "users" or "anonymous" let it. docs/tunnel.md has all of it.
+ *
+ * `bound`, `cap` and `bound_len` are as for trunkline_hub_listen.
+ *
+ * Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors: as
+ * trunkline_hub_listen; INVALID_ARGUMENT also without routes, and where others than this machine could use what is
+ * anonymous. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes, and `bound` for `cap`.
+ */
+trunkline_status_t trunkline_hub_listen_http(struct trunkline_hub_t hub,
+                                             const char *address,
+                                             size_t address_len,
+                                             char *bound,
+                                             size_t cap,
+                                             size_t *bound_len,
+                                             struct trunkline_error_t **err);
+
+/**
  * Opens a connection to `cluster`, and there to `target` (none with a length of 0: the agent decides). It stands once the
  * agent has accepted it.
  *

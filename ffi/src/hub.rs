@@ -235,6 +235,43 @@ pub unsafe extern "C" fn trunkline_hub_forward(
     })
 }
 
+/// Serves users who speak HTTP/1 or HTTP/2 at `address`, in the background, until the hub is drained, closed or freed. Each
+/// request goes to the cluster that the document's "http": {"routes": [{"path": "/lab", "cluster": "lab"}, ...]} say, if its
+/// "users" or "anonymous" let it. docs/tunnel.md has all of it.
+///
+/// `bound`, `cap` and `bound_len` are as for trunkline_hub_listen.
+///
+/// Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors: as
+/// trunkline_hub_listen; INVALID_ARGUMENT also without routes, and where others than this machine could use what is
+/// anonymous. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is good for `address_len` bytes, and `bound` for `cap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_hub_listen_http(
+    hub: trunkline_hub_t,
+    address: *const c_char,
+    address_len: usize,
+    bound: *mut c_char,
+    cap: usize,
+    bound_len: Option<&mut MaybeUninit<usize>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(bound_len, err, |call| {
+        let object = call.object(hub)?;
+        // SAFETY: the caller's promise is the same.
+        let address = unsafe { input::address(address, address_len)? };
+        check_room_for_bound(&address, cap)?;
+        call.check_may_block()?;
+        let listen = async { Ok(object.hub.listen_http(&address).await?) };
+        let listened =
+            call.block_on(&object.runtime, Deadline::Never, listen, Failure::would_block)?;
+        // SAFETY: the caller's promise is the same.
+        unsafe { tell_bound(&listened, bound, cap) }
+    })
+}
+
 /// # Safety
 ///
 /// `bound` is good for `cap` bytes.

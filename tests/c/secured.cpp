@@ -62,6 +62,13 @@ void managers_and_pools_are_secured(const std::string &folder) {
   CHECK(pool.close() == 0, "every connection is closed");
 }
 
+/** What the front of a hub answers to a request that nobody has signed. */
+std::string status_of(trunkline::Hub &hub, const std::string &address, const Tls &tls) {
+  Stream user = Stream::connect(hub.listen_http(address), tls);
+  user.write_all("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  return user.read_to_end(10000);
+}
+
 void a_tunnel_is_secured(const std::string &folder) {
   const std::string own = ", \"certificate\": {\"chain\": {\"file\": \"" + folder + "/client.pem\"}, \"key\": {\"file\": \"" +
                           folder + "/client-key.pem\"}}";
@@ -70,7 +77,8 @@ void a_tunnel_is_secured(const std::string &folder) {
                              "/key.pem\"}}, \"client_auth\": \"required\", \"client_roots\": {\"file\": \"" + folder +
                              "/ca.pem\"}}}";
   Tls of_agent(document(folder, own)), of_hub(server);
-  trunkline::Hub hub("{\"agent_certificates\": {\"c1\": [\"spiffe://example.test/client\"]}}", trunkline_runtime_t(), of_hub);
+  trunkline::Hub hub("{\"agent_certificates\": {\"c1\": [\"spiffe://example.test/client\"]}, \"http\": {\"routes\": [{\"cluster\": \"c1\"}]}}",
+                     trunkline_runtime_t(), of_hub);
   const std::string at = hub.listen("tls://127.0.0.1:0");
   trunkline::Agent agent("{\"cluster\": \"c1\", \"hubs\": [\"" + at + "\"]}", trunkline_runtime_t(), of_agent);
   agent.wait_ready();
@@ -80,6 +88,7 @@ void a_tunnel_is_secured(const std::string &folder) {
   user.write_all("question");
   user.finish();
   CHECK(served.read_to_end(100) == "question", "through the tunnel");
+  CHECK(status_of(hub, "tls://127.0.0.1:0", of_agent).compare(0, 13, "HTTP/1.1 401 ") == 0, "nobody was named");
   agent.close();
   hub.close();
 }

@@ -203,6 +203,66 @@ static void results_come_on_a_queue_too(void) {
   OK(trunkline_hub_free(hub));
 }
 
+/* What is answered to a request of HTTP, until the hub hangs up. */
+static void ask(const Place *front, const char *request, char *answer, size_t cap) {
+  trunkline_stream_t user;
+  trunkline_bytes_t part;
+  size_t n = 0, got = 0;
+  part.ptr = (const uint8_t *)request;
+  part.len = strlen(request);
+  OK(trunkline_connect(default_runtime(), front->text, front->length, NEVER, &user, NULL));
+  OK(trunkline_stream_write(user, &part, 1, in_ms(20000), &n));
+  do {
+    OK(trunkline_stream_read(user, (uint8_t *)answer + got, cap - 1 - got, in_ms(20000), &n));
+    got += n;
+  } while (n > 0 && got < cap - 1);
+  answer[got] = 0;
+  OK(trunkline_stream_free(user));
+}
+
+static void users_of_http_are_served_by_the_routes_of_the_document(void) {
+  trunkline_hub_t hub = new_hub(", \"http\": {\"routes\": [{\"path\": \"/lab\", \"cluster\": \"c1\", \"strip_path\": true}]},"
+                                " \"users\": {\"alice\": {\"tokens\": [\"" TOKEN "\"], \"clusters\": [\"c1\"]}}");
+  Place at = listening(hub, "mem:c-http-hub"), front;
+  trunkline_agent_t agent = ready_agent(&at, "");
+  trunkline_listener_t listener;
+  trunkline_stream_t user, served;
+  trunkline_error_t *err = NULL;
+  char heard[1024], answer[1024];
+  size_t n = 0;
+  OK(trunkline_agent_listener(agent, &listener, NULL));
+  OK(trunkline_hub_listen_http(hub, TEXT("mem:c-front"), front.text, sizeof front.text, &front.length, NULL));
+  ask(&front, "GET /lab HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", answer, sizeof answer);
+  CHECK(strncmp(answer, "HTTP/1.1 401 ", 13) == 0, "nobody in particular is let in");
+  ask(&front, "GET /lab HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", answer,
+      sizeof answer);
+  CHECK(strncmp(answer, "HTTP/1.1 400 ", 13) == 0, "nothing is smuggled");
+
+  OK(trunkline_connect(default_runtime(), front.text, front.length, NEVER, &user, NULL));
+  say(user, "GET /lab/a?b HTTP/1.1\r\nHost: x\r\nImpersonate-User: root\r\nAuthorization: Bearer " TOKEN "\r\n\r\n");
+  served = accepted(listener);
+  OK(trunkline_stream_read(served, (uint8_t *)heard, sizeof heard - 1, in_ms(20000), &n));
+  heard[n] = 0;
+  CHECK(strncmp(heard, "GET /a?b HTTP/1.1\r\n", 19) == 0, "the service sees its own path");
+  CHECK(strstr(heard, "x-forwarded-user: alice\r\n") != NULL, "and who asks");
+  CHECK(strstr(heard, "root") == NULL && strstr(heard, TOKEN) == NULL, "and nothing that is the hub's alone");
+  say(served, "HTTP/1.1 203 Odd\r\nContent-Length: 2\r\n\r\nok");
+  OK(trunkline_stream_read(user, (uint8_t *)answer, sizeof answer - 1, in_ms(20000), &n));
+  answer[n] = 0;
+  CHECK(strncmp(answer, "HTTP/1.1 203 ", 13) == 0, "the status is the service's");
+  OK(trunkline_stream_free(user));
+  OK(trunkline_stream_free(served));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
+        trunkline_hub_listen_http(hub, TEXT("tcp://0.0.0.0:0"), front.text, sizeof front.text, &front.length, &err));
+  CHECK(strstr(trunkline_error_message(err, NULL), "allow_plaintext") != NULL, "tokens stay on the machine");
+  trunkline_error_free(err);
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_agent_close(agent));
+  OK(trunkline_agent_free(agent));
+  OK(trunkline_hub_close(hub));
+  OK(trunkline_hub_free(hub));
+}
+
 static void wrong_arguments_are_named(void) {
   trunkline_hub_t hub = { 1 };
   trunkline_agent_t agent = { 1 };
@@ -252,6 +312,7 @@ static void every_call(trunkline_hub_t hub, trunkline_agent_t agent, trunkline_s
   size_t length;
   uint64_t cut;
   GIVES(bad, trunkline_hub_listen(hub, TEXT("mem:x"), bound, sizeof bound, &length, NULL));
+  GIVES(bad, trunkline_hub_listen_http(hub, TEXT("mem:x"), bound, sizeof bound, &length, NULL));
   GIVES(bad, trunkline_hub_forward(hub, TEXT("mem:x"), TEXT("c1"), NULL, 0, bound, sizeof bound, &length, NULL));
   GIVES(bad, trunkline_hub_dial(hub, TEXT("c1"), NULL, 0, NEVER, &stream, NULL));
   GIVES(bad, trunkline_hub_dial_async(hub, TEXT("c1"), NULL, 0, NEVER, &completion, &op, NULL));
@@ -399,6 +460,7 @@ int main(void) {
   a_forward_leads_to_the_agents_own_choice_and_a_target_to_what_it_lists();
   who_does_not_prove_its_name_is_not_let_in_and_hears_why();
   results_come_on_a_queue_too();
+  users_of_http_are_served_by_the_routes_of_the_document();
   wrong_arguments_are_named();
   handles_that_are_not_good_are_refused();
   a_callback_may_not_wait();
