@@ -38,6 +38,13 @@ impl Hub {
         bound.map_err(|failed| failed.raise_while(py, doing(TRUNKLINE_STEP_BIND, address)))
     }
 
+    /// Serves users who speak HTTP at an address, in the background; the address that is listened on. Looks a host
+    /// name up.
+    fn listen_http(&self, py: Python<'_>, address: &str) -> PyResult<String> {
+        let bound = detached(py, || buffer::tunnel::hub_listen_http(self.handle, address));
+        bound.map_err(|failed| failed.raise_while(py, doing(TRUNKLINE_STEP_BIND, address)))
+    }
+
     /// Forwards from an address to a cluster, in the background; the address that is listened on. An empty target
     /// is none. Looks a host name up.
     fn forward(

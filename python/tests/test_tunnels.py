@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import http.client
+import http.server
 import itertools
 import os
 import pickle
+import ssl
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -24,6 +27,9 @@ from trunkline import (
     AsyncAgent,
     AsyncHub,
     BackoffConfig,
+    HeaderRule,
+    HttpConfig,
+    HttpRoute,
     Hub,
     HubConfig,
     LinkConfig,
@@ -32,6 +38,7 @@ from trunkline import (
     TlsClientConfig,
     TlsConfig,
     TlsServerConfig,
+    UserConfig,
 )
 
 TOKEN = "a token that is long enough"
@@ -177,9 +184,80 @@ def test_an_end_that_speaks_tls_and_one_that_does_not_are_told_so(hub: Hub) -> N
         hub.listen("tls://127.0.0.1:0")
 
 
+ROUTES = (
+    HttpRoute(path="/lab", cluster="c1", strip_path=True),
+    HttpRoute(header=HeaderRule(name="x-cluster"), cluster_from="header"),
+)
+
+
+def serve_http(agent: Agent) -> Thread:
+    """Answers on one connection with what was asked, as ``http.server`` does."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            said = f"{self.path} {self.headers['X-Forwarded-User']} {self.headers['Authorization']} ".encode()
+            self.send_response(203)
+            self.send_header("Content-Length", str(len(said) + len(body)))
+            self.end_headers()
+            self.wfile.write(said + body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    def serve() -> None:
+        with agent.listener() as listener, listener.accept() as stream:
+            Handler(stream, ("tunnel", 0), None)  # type: ignore[arg-type]
+
+    return Thread(serve)
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+def test_users_of_http_are_served_by_the_routes_of_the_configuration(scheme: str) -> None:
+    hubs = Authority("hubs")
+    config = hub_config(
+        http=HttpConfig(routes=ROUTES), users={"alice": UserConfig(tokens=[TOKEN], clusters=["c1"])}
+    )
+    with Hub(config, tls=hub_tls(hubs, hubs)) as hub:
+        port = int(hub.listen_http(f"{scheme}://127.0.0.1:0").rpartition(":")[2])
+        context = ssl.create_default_context(cadata=hubs.pem)
+
+        def connect() -> http.client.HTTPConnection:
+            if scheme == "tls":
+                return http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=context)
+            return http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+
+        by = {"Proxy-Authorization": f"Bearer {TOKEN}", "Authorization": "of the service"}
+        with agent_of(hub) as agent:
+            serving = serve_http(agent)
+            with contextlib.closing(connect()) as user:
+                for path, fields in (("/lab/a?b", {}), ("/c", {"X-Cluster": "c1"})):
+                    user.request("POST", path, b"the body", by | fields)
+                    response = user.getresponse()
+                    seen = path.removeprefix("/lab")
+                    assert response.read() == f"{seen} alice of the service the body".encode()
+                    assert response.status == 203
+                for path, fields, status in (
+                    ("/lab", {}, 401),
+                    ("/x", by, 404),
+                    ("/x", by | {"X-Cluster": "c2"}, 403),
+                ):
+                    user.request("POST", path, b"", fields)
+                    response = user.getresponse()
+                    assert (response.status, len(response.read()) > 0) == (status, True)
+            serving.result()
+        with contextlib.closing(connect()) as user:
+            user.request("GET", "/lab", headers=by)
+            response = user.getresponse()
+            assert response.status == 503
+            assert b"no agent of this cluster is connected" in response.read()
+
+
 def test_tokens_are_never_shown() -> None:
     agent = AgentConfig(cluster="c1", token=TOKEN, hubs=["mem:x"])
-    hub = hub_config()
+    hub = hub_config(users={"alice": UserConfig(tokens=[TOKEN])})
     for shown in (repr(agent), agent.to_json(), repr(hub), hub.to_json()):
         assert TOKEN not in shown
     with pytest.raises(trunkline.ConfigError) as caught:
@@ -336,6 +414,19 @@ async def test_the_ends_of_a_loop_are_secured_too() -> None:
                 await user.send(b"through TLS")
                 async with await listener.accept() as served:
                     assert await served.receive() == b"through TLS"
+
+
+async def test_users_of_http_are_served_from_a_loop_too() -> None:
+    config = hub_config(http=HttpConfig(routes=ROUTES), anonymous=["*"])
+    async with AsyncHub(config) as hub, AsyncAgent(agent_config(await hub.listen(name()))) as agent:
+        await agent.wait_ready(PATIENCE)
+        front = await hub.listen_http(name())
+        async with await agent.listener() as listener, await trunkline.async_connect(front) as user:
+            await user.send(b"GET /lab HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with await listener.accept() as served:
+                assert (await served.receive()).startswith(b"GET / HTTP/1.1\r\n")
+                await served.send(b"HTTP/1.1 204 Gone\r\n\r\n")
+                assert (await user.receive()).startswith(b"HTTP/1.1 204 No Content\r\n")
 
 
 async def test_a_cancelled_dial_leaves_nothing_behind() -> None:

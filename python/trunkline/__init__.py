@@ -88,6 +88,12 @@ from ._errors import (
     WouldBlock,
     WriteTimeout,
 )
+from ._http_config import (
+    HeaderRule,
+    HttpConfig,
+    HttpRoute,
+    UserConfig,
+)
 from ._lease import (
     Lease,
 )
@@ -239,8 +245,11 @@ __all__ = [
     "EwmaConfig",
     "FailurePercentageConfig",
     "ForkedError",
+    "HeaderRule",
     "HealthConfig",
     "HeldLease",
+    "HttpConfig",
+    "HttpRoute",
     "Hub",
     "HubConfig",
     "HubStats",
@@ -307,6 +316,7 @@ __all__ = [
     "UdpManagerConfig",
     "UdpManagerStats",
     "UnsupportedError",
+    "UserConfig",
     "WaitTimeout",
     "WouldBlock",
     "WriteTimeout",

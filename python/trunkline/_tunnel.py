@@ -112,6 +112,18 @@ class Hub(_HubBase):
         """
         return self._native.listen(address)
 
+    def listen_http(self, address: str) -> str:
+        """Serves users who speak HTTP at ``address``, in the background, by the routes of the configuration.
+
+        Returns:
+            The address that is listened on; a port 0 has become the real one.
+
+        Raises:
+            ConfigError: there are no routes, or secrets or anonymous clusters would be in reach of others.
+            BindError: the address could not be bound.
+        """
+        return self._native.listen_http(address)
+
     def forward(self, listen: str, cluster: str, target: str | None = None) -> str:
         """Carries every connection to ``listen`` to the cluster, in the background.
 
@@ -188,6 +200,18 @@ class AsyncHub(_HubBase):
             BindError: the address could not be bound.
         """
         return await asyncio.to_thread(self._native.listen, address)
+
+    async def listen_http(self, address: str) -> str:
+        """Serves users who speak HTTP at ``address``, in the background, by the routes of the configuration.
+
+        Returns:
+            The address that is listened on; a port 0 has become the real one.
+
+        Raises:
+            ConfigError: there are no routes, or secrets or anonymous clusters would be in reach of others.
+            BindError: the address could not be bound.
+        """
+        return await asyncio.to_thread(self._native.listen_http, address)
 
     async def forward(self, listen: str, cluster: str, target: str | None = None) -> str:
         """Carries every connection to ``listen`` to the cluster, in the background.

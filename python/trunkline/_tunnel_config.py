@@ -14,6 +14,7 @@ from typing import Literal
 
 from ._config import BackoffConfig
 from ._document import to_document
+from ._http_config import HttpConfig, UserConfig
 from ._tcp_config import TcpConfig
 from ._types import Never
 
@@ -110,6 +111,9 @@ class HubConfig:
             false.
         max_agents: tunnels at one time. Unset 1024.
         max_hellos: agents that have not proved their name yet. Unset 64.
+        users: who may use which clusters by HTTP, by name. Unset none.
+        anonymous: clusters that may be used by HTTP without saying who one is; ``*`` for all. Unset none.
+        http: users who speak HTTP.
         max_connections: logical connections at one time. Unset 10,000.
         max_connections_per_cluster: those to one cluster. Unset 1000.
         max_pending_dials: dials to one cluster that have no answer yet. Unset 128.
@@ -132,6 +136,9 @@ class HubConfig:
     allow_public_forwards: bool | None = None
     max_agents: int | None = None
     max_hellos: int | None = None
+    users: Mapping[str, UserConfig] | None = None
+    anonymous: Sequence[str] | None = None
+    http: HttpConfig | None = None
     max_connections: int | None = None
     max_connections_per_cluster: int | None = None
     max_pending_dials: int | None = None
@@ -147,10 +154,15 @@ class HubConfig:
 
     def to_json(self) -> str:
         """The fields that are set, the tokens redacted."""
-        agents = None
+        agents = users = None
         if self.agents is not None:
             agents = {name: [_REDACTED] * len(tokens) for name, tokens in self.agents.items()}
-        return json.dumps(to_document(replace(self, agents=agents)))
+        if self.users is not None:
+            users = {
+                name: replace(user, tokens=user.tokens and [_REDACTED] * len(user.tokens))
+                for name, user in self.users.items()
+            }
+        return json.dumps(to_document(replace(self, agents=agents, users=users)))
 
 
 def document_of(config: AgentConfig | HubConfig) -> str:
