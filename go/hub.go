@@ -79,6 +79,18 @@ func (h *Hub) Listen(ctx context.Context, address string) (net.Addr, error) {
 	})
 }
 
+// ListenHTTP serves users who speak HTTP/1 or HTTP/2 at an address such as "tls://0.0.0.0:443", in the background, until the hub
+// is drained or closed: each request goes to the cluster that the configuration's HTTP.Routes say, if its user, or everybody,
+// may use it. It says where it listens. It fails with [KindConfig] without routes, and where secrets or anonymous clusters
+// would be in reach of others.
+//
+// The context bounds the look-up of a host name only.
+func (h *Hub) ListenHTTP(ctx context.Context, address string) (net.Addr, error) {
+	return h.bind(ctx, address, func(target string) (string, *native.Failure) {
+		return native.HubListenHTTP(h.standing.handle, target)
+	})
+}
+
 // Forward carries every connection to the address listen to the cluster, and there to target, or where the agent decides if
 // it is empty, in the background, until the hub is drained or closed. It says where it listens.
 //

@@ -32,6 +32,12 @@ type HubConfig struct {
 	MaxAgents uint32 `json:"max_agents,omitzero"`
 	// MaxHellos is the most agents that have not proved their name yet. Default: 64.
 	MaxHellos uint32 `json:"max_hellos,omitzero"`
+	// Users say who may use which clusters by HTTP, by name.
+	Users map[string]UserConfig `json:"users,omitzero"`
+	// Anonymous are the clusters that may be used by HTTP without saying who one is; "*" for all.
+	Anonymous []string `json:"anonymous,omitzero"`
+	// HTTP is for users who speak HTTP.
+	HTTP HttpConfig `json:"http,omitzero"`
 	// MaxConnections is the most logical connections at one time. Default: 10,000.
 	MaxConnections uint32 `json:"max_connections,omitzero"`
 	// MaxConnectionsPerCluster is the most of them to one cluster. Default: 1000.
@@ -63,15 +69,16 @@ func (c HubConfig) document() (string, error) {
 	type plain HubConfig
 	agents := make(map[string][]string, len(c.Agents))
 	for cluster, tokens := range c.Agents {
-		exposed := make([]string, 0, len(tokens))
-		for _, token := range tokens {
-			exposed = append(exposed, token.text)
-		}
-		agents[cluster] = exposed
+		agents[cluster] = exposedAll(tokens)
+	}
+	users := make(map[string]any, len(c.Users))
+	for name, user := range c.Users {
+		users[name] = user.exposed()
 	}
 	document, err := json.Marshal(struct {
 		plain
 		Agents map[string][]string `json:"agents"`
-	}{plain(c), agents})
+		Users  map[string]any      `json:"users"`
+	}{plain(c), agents, users})
 	return string(document), err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -291,9 +292,83 @@ func TestAnAgentIsKnownByItsCertificate(t *testing.T) {
 	}
 }
 
+func TestUsersOfHTTPAreServedByRoutes(t *testing.T) {
+	a := newAuthority(t)
+	by := newTls(t, TlsConfig{Server: &TlsServerConfig{Certificate: a.issue(t, nil).texts()}})
+	h := newHubOf(t, by.NewHub, HubConfig{
+		Users: map[string]UserConfig{"alice": {Tokens: []Secret{theToken}, Clusters: []string{"c1"}}},
+		HTTP: HttpConfig{Routes: []HttpRoute{
+			{Path: "/lab", Cluster: "c1", StripPath: true},
+			{Header: HeaderRule{Name: "X-Cluster"}, ClusterFrom: ClusterFromHeader},
+		}},
+	})
+	served := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(w, "%s %s %q %s", r.RequestURI, r.Header.Get("X-Forwarded-User"), r.Header.Get("Authorization"), body)
+	})}
+	go served.Serve(agentListener(t, newAgent(t, h, "mem:"+t.Name(), AgentConfig{})))
+	defer served.Close()
+	for _, scheme := range []string{"http", "https"} {
+		network := map[string]string{"http": "tcp", "https": "tls"}[scheme]
+		at, err := h.ListenHTTP(soon(t), network+"://127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool()}, ForceAttemptHTTP2: true}
+		client := &http.Client{Transport: transport, Timeout: patience}
+		ask := func(path, cluster, token string) (int, string) {
+			request, _ := http.NewRequestWithContext(t.Context(), "PUT", scheme+"://"+at.String()+path, strings.NewReader("body"))
+			request.Header.Set("X-Cluster", cluster)
+			if token != "" {
+				request.SetBasicAuth("alice", token)
+			}
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			if want := map[string]int{"http": 1, "https": 2}[scheme]; response.ProtoMajor != want {
+				t.Errorf("%s speaks %s", scheme, response.Proto)
+			}
+			body, _ := io.ReadAll(response.Body)
+			return response.StatusCode, string(body)
+		}
+		for _, c := range []struct {
+			path, cluster, token string
+			status               int
+			says                 string
+		}{
+			{"/lab/a?b", "", theToken.Expose(), 202, `/a?b alice "" body`},
+			{"/x", "c1", theToken.Expose(), 202, `/x alice "" body`},
+			{"/x", "c2", theToken.Expose(), 403, "may not use this cluster"},
+			{"/x", "", theToken.Expose(), 404, "no route"},
+			{"/lab", "", "another token, long enough", 401, "does not know who asks"},
+			{"/lab", "", "", 401, "does not know who asks"},
+		} {
+			if status, said := ask(c.path, c.cluster, c.token); status != c.status || !strings.Contains(said, c.says) {
+				t.Errorf("%s %+v: got %d, %s", scheme, c, status, said)
+			}
+		}
+		transport.CloseIdleConnections()
+	}
+	bare, err := NewHub(HubConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bare.Close()
+	var known *Error
+	if _, err := bare.ListenHTTP(soon(t), "mem:none"); !errors.As(err, &known) || known.Kind != KindConfig {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTokensAreNeverShown(t *testing.T) {
 	agent := AgentConfig{Cluster: "c1", Token: theToken}
-	hub := HubConfig{Agents: map[string][]Secret{"c1": {theToken}}}
+	hub := HubConfig{
+		Agents: map[string][]Secret{"c1": {theToken}},
+		Users:  map[string]UserConfig{"alice": {Tokens: []Secret{theToken}}},
+	}
 	agentJSON, _ := json.Marshal(agent)
 	hubJSON, _ := json.Marshal(hub)
 	shown := fmt.Sprintf("%v %+v %#v %s %v %+v %#v %s", agent, agent, agent, agentJSON, hub, hub, hub, hubJSON)

@@ -12,7 +12,7 @@ class Handler(BaseHTTPRequestHandler):
     """Says who asked for what."""
 
     def do_GET(self) -> None:
-        body = f"{self.path} served behind the tunnel by Python".encode()
+        body = f"{self.path} served behind the tunnel by Python\n".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

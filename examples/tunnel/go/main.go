@@ -22,7 +22,9 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	hub, err := trunkline.NewHub(trunkline.HubConfig{
-		Agents: map[string][]trunkline.Secret{"office": {trunkline.NewSecret(token)}},
+		Agents:    map[string][]trunkline.Secret{"office": {trunkline.NewSecret(token)}},
+		HTTP:      trunkline.HttpConfig{Routes: []trunkline.HttpRoute{{Path: "/office", Cluster: "office", StripPath: true}}},
+		Anonymous: []string{"office"},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -58,6 +60,17 @@ func main() {
 	}
 	get(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "http://"+front.String()+"/forwarded")
 
+	users, err := hub.ListenHTTP(ctx, "tcp://127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	url := "http://" + users.String()
+	curl, err := exec.CommandContext(ctx, "curl", "--silent", "--show-error", url+"/office/curled", url+"/elsewhere").Output()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s", curl)
+
 	input.Close()
 	if err := agent.Wait(); err != nil {
 		log.Fatal(err)
@@ -73,5 +86,5 @@ func get(client *http.Client, url string) {
 	}
 	defer response.Body.Close()
 	body, _ := io.ReadAll(response.Body)
-	fmt.Printf("%s\n", body)
+	fmt.Printf("%s", body)
 }
