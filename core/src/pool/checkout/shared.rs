@@ -226,6 +226,7 @@ impl<C: Connector> Shared<C> {
 
     /// Like [`update`](Self::update), for events at `now` that move nothing but one connection between callers
     /// and the pool unless they ask for actions.
+    #[inline]
     pub(crate) fn exchange<T>(
         self: &Arc<Self>,
         now: Instant,
@@ -242,7 +243,10 @@ impl<C: Connector> Shared<C> {
         if is_early {
             self.alarm.notify_one();
         }
-        self.act(actions);
+        // Mostly there is nothing to do, and the room for it is not moved for nothing.
+        if !actions.is_empty() {
+            self.act(actions);
+        }
         self.note_change();
         answer
     }

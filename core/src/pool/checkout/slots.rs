@@ -163,6 +163,7 @@ impl<R> Slots<R> {
     }
 
     /// Moves the place to its next turn and phase.
+    #[inline]
     pub(crate) fn put(&mut self, index: u32, phase: Phase<R>) -> SlotId {
         let slot = &mut self.slots[index as usize];
         *self.counts.of(&slot.phase) -= u32::from(!matches!(slot.phase, Phase::Vacant));
@@ -187,6 +188,7 @@ impl<R> Slots<R> {
     }
 
     /// Puts a connection among the idle ones, by the time of its last use.
+    #[inline]
     pub(crate) fn put_idle(&mut self, index: u32, resource: R, life: Life) {
         self.put(index, Phase::Idle { resource, life });
         let place =
@@ -196,6 +198,7 @@ impl<R> Slots<R> {
 
     /// Takes the `place`-th idle connection out, counted from the one not used for longest;
     /// its place must be put into another phase next.
+    #[inline]
     pub(crate) fn take_idle_at(&mut self, place: usize) -> Option<(u32, R, Life)> {
         let index = self.idle.remove(place)?;
         self.begin(index)
@@ -321,6 +324,7 @@ impl<R> Slots<R> {
     }
 
     /// Moves the resource of an idle slot out. The slot counts as closing until it is put elsewhere.
+    #[inline]
     fn begin(&mut self, index: u32) -> Option<(u32, R, Life)> {
         let slot = &mut self.slots[index as usize];
         match std::mem::replace(&mut slot.phase, Phase::Closing) {

@@ -35,6 +35,7 @@ pub(super) enum Choice {
 
 impl<R> State<R> {
     /// The idle connection for the next caller. Those whose turn it would be and that are over are closed.
+    #[inline]
     pub(super) fn choose_idle(&mut self, now: Instant, actions: &mut Actions<R>) -> Choice {
         loop {
             let Some(place) = self.idle_places().next() else { return Choice::Nothing };

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 impl<R> State<R> {
     /// Lends the idle connection whose turn it is, if it needs no check first.
+    #[inline]
     pub(super) fn lend_idle(
         &mut self,
         now: Instant,
@@ -33,6 +34,7 @@ impl<R> State<R> {
         Some(self.lend(index, resource, life, lend, now))
     }
 
+    #[inline]
     pub(super) fn lend(
         &mut self,
         index: u32,
@@ -54,6 +56,7 @@ impl<R> State<R> {
     }
 
     /// Resets what comes back if it must be, else offers it.
+    #[inline]
     pub(super) fn take_back(
         &mut self,
         index: u32,
@@ -69,6 +72,7 @@ impl<R> State<R> {
     }
 
     /// Gives a connection to the oldest waiter, or puts it among the idle ones, if it is fit for either.
+    #[inline]
     pub(super) fn offer(
         &mut self,
         index: u32,
