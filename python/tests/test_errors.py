@@ -191,3 +191,25 @@ async def test_the_asyncio_face_raises_the_same(silent_address: str) -> None:
         await trunkline.async_connect("nonsense")
     with pytest.raises(trunkline.BindError):
         await trunkline.async_listen("unix:/no/such/folder.sock")
+
+
+def test_the_text_of_an_error_ends_with_the_reason() -> None:
+    with pytest.raises(trunkline.ConnectError) as caught:
+        trunkline.connect("tcp://127.0.0.1:1")
+    assert str(caught.value).endswith("connection failed: Connection refused")
+    with trunkline.Pool("tcp://127.0.0.1:1", timeout=0.2) as pool:
+        with pytest.raises(trunkline.PoolTimeout) as exhausted:
+            pool.acquire()
+    assert "connect to tcp://127.0.0.1:1: connection failed" in str(exhausted.value)
+    assert pickle.loads(pickle.dumps(caught.value)).args == (str(caught.value),)
+
+
+def test_a_configuration_may_be_a_mapping_and_nothing_strange() -> None:
+    document = {"max_connections": 7}
+    for kind in (trunkline.TcpConnectionManager, trunkline.UdpConnectionManager):
+        with pytest.raises(trunkline.ConfigError, match="a mapping or JSON text, not int"):
+            kind(7)  # type: ignore[arg-type]
+        with pytest.raises(trunkline.ConfigError, match="no_such_key"):
+            kind({"no_such_key": 1})
+    with trunkline.TcpConnectionManager(document) as manager:
+        assert manager.stats().limit == 7

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from ._duration import duration_text, limit_text, read_duration, read_limit
+from ._errors import invalid
 from ._types import Never
 
 T = TypeVar("T")
@@ -27,6 +29,24 @@ def to_document(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [to_document(inner) for inner in value]
     return value
+
+
+def text_of(config: Any, kind: type) -> str:
+    """The document of a configuration: one of its class, a mapping of the same shape, or JSON text as it is.
+
+    Of ``None`` it is an empty one.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if config is None:
+        return ""
+    if isinstance(config, str):
+        return config
+    if isinstance(config, (kind, Mapping)):
+        return json.dumps(to_document(config))
+    given = type(config).__name__
+    raise invalid(f"config: must be a {kind.__name__}, a mapping or JSON text, not {given}")
 
 
 def read_document(kind: type[T], document: dict[str, Any]) -> T:

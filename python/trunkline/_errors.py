@@ -8,6 +8,7 @@ Decide by class, ``kind`` or ``code``; the message may change in any release.
 from __future__ import annotations
 
 import errno as _errno
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -101,13 +102,25 @@ class Error(Exception):
         self.elapsed = elapsed
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+        """The failure with its causes, for people."""
+        text = str(self.args[0]) if self.args else ""
+        causes = [] if self.__cause__ is None else [_words(self.__cause__)]
+        return ": ".join([text, *causes])
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _FIELDS}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), str(self), self._fields())
+
+
+def _words(cause: BaseException) -> str:
+    """What a cause says, with what lies behind it; a system's number is for ``errno`` to tell."""
+    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    text = re.sub(r" \(os error \d+\)$", "", text)
+    if isinstance(cause, Error) or cause.__cause__ is None:
+        return text
+    return f"{text}: {_words(cause.__cause__)}"
 
 
 def _rebuild(cls: type[Error], message: str, fields: dict[str, Any]) -> Error:

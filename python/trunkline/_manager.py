@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import _hub, _native
 from ._async_stream import AsyncStream
+from ._document import text_of
 from ._listener import AsyncListener, Listener
 from ._open import stream_of
 from ._stream import Stream, close_native
+from ._tcp_config import TcpManagerConfig
 from ._tls import native_of
 from ._types import CloseReason, Event
 from ._wait import deadline_after, until_done
@@ -24,7 +26,6 @@ from ._wait import deadline_after, until_done
 if TYPE_CHECKING:
     from typing import Self
 
-    from ._tcp_config import TcpManagerConfig
     from ._tls import Tls
 
 __all__ = ["AsyncTcpConnectionManager", "LiveTcpConnection", "ManagerStats", "TcpConnectionManager"]
@@ -89,9 +90,13 @@ class _ManagerBase:
 
     __slots__ = ("__weakref__", "_closed", "_native")
 
-    def __init__(self, config: TcpManagerConfig | str | None = None, *, tls: Tls | None = None) -> None:
-        document = config if isinstance(config, str) else "" if config is None else config.to_json()
-        self._native = _native.TcpManager(document, native_of(tls))
+    def __init__(
+        self,
+        config: TcpManagerConfig | Mapping[str, Any] | str | None = None,
+        *,
+        tls: Tls | None = None,
+    ) -> None:
+        self._native = _native.TcpManager(text_of(config, TcpManagerConfig), native_of(tls))
         self._closed = False
 
     def stats(self) -> ManagerStats:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _errors, _hub, _native
 from ._datagram import AsyncDatagram, Datagram
+from ._document import text_of
 from ._manager import _drained
 from ._stream import close_native
 from ._types import CloseReason, Never
+from ._udp_config import UdpManagerConfig
 from ._wait import NO_DEADLINE, deadline_after, until_done
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from ._udp_config import UdpManagerConfig
 
 __all__ = [
     "AsyncUdpConnectionManager",
@@ -95,8 +95,8 @@ class _UdpManagerBase:
 
     __slots__ = ("__weakref__", "_closed", "_native")
 
-    def __init__(self, config: UdpManagerConfig | None = None) -> None:
-        self._native = _native.UdpManager("" if config is None else config.to_json())
+    def __init__(self, config: UdpManagerConfig | Mapping[str, Any] | str | None = None) -> None:
+        self._native = _native.UdpManager(text_of(config, UdpManagerConfig))
         self._closed = False
 
     def stats(self) -> UdpManagerStats:
