@@ -4,6 +4,7 @@ use super::{
     codec::BytesCodec,
     exchange::{Deadline, MaxReply, NothingSent, WaitForReady},
     handle::Channel,
+    interceptor::in_the_clear,
     metadata::{self, Metadata},
     status,
 };
@@ -170,8 +171,7 @@ impl Channel {
     ) -> Result<(), ConnectionError> {
         let is_private = self.shared().security.is_secured() || options.plaintext_credentials;
         if !options.credentials.is_empty() && !is_private {
-            let why = "credentials are not sent over a connection without TLS unless asked for";
-            return Err(status::failure(Status::unauthenticated(why), true));
+            return Err(status::failure(in_the_clear(), true));
         }
         metadata::add_secrets(map, &options.credentials)
     }

@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, metadata::MetadataMap};
 
 /// The longest that a caller's timeout is kept, so that it stays on the clock.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -89,13 +89,20 @@ pub(super) async fn exchange(
     request: Request<Body>,
 ) -> Result<Response<ResponseBody>, Status> {
     let Some(busy) = shared.begin_call() else { return Err(closed()) };
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let method = shared.method(parts.uri.path());
-    let mut ledger = Ledger::open(&shared, busy, method.clone());
-    let outgoing = match outgoing(shared, parts, body, method) {
+    let mut ledger = Ledger::open(&shared, busy, method.clone(), parts.uri.path());
+    let prepared = match deadline(&parts, method.as_deref()) {
+        Err(status) => Err(status),
+        Ok(deadline) => match intercepted(&shared, &mut ledger, &mut parts, deadline).await {
+            Err(status) => Err(status),
+            Ok(()) => outgoing(shared, parts, body, method, deadline),
+        },
+    };
+    let outgoing = match prepared {
         Ok(outgoing) => Arc::new(outgoing),
         Err(status) => {
-            ledger.close(status::code(&status));
+            ledger.close_with(&status);
             return Err(status);
         }
     };
@@ -109,10 +116,37 @@ pub(super) async fn exchange(
     match answered {
         Ok(answer) => Ok(respond(answer, outgoing.deadline, outgoing.limit, ledger)),
         Err(status) => {
-            ledger.close(status::code(&status));
+            ledger.close_with(&status);
             Err(status)
         }
     }
+}
+
+/// Shows the call to the interceptors, for as long as its deadline lets.
+async fn intercepted(
+    shared: &Shared,
+    ledger: &mut Ledger,
+    parts: &mut http::request::Parts,
+    deadline: Option<Instant>,
+) -> Result<(), Status> {
+    if ledger.row().is_empty() {
+        return Ok(());
+    }
+    let mut map = MetadataMap::from_headers(std::mem::take(&mut parts.headers));
+    let is_secured = shared.security.is_secured();
+    let begun = ledger.row().begin(&mut map, is_secured);
+    let begun = match deadline {
+        None => begun.await,
+        Some(deadline) => {
+            let begun = tokio::time::timeout_at(deadline.into(), begun).await;
+            begun.unwrap_or_else(|_| Err(late()))
+        }
+    };
+    parts.headers = map.into_headers();
+    begun.map_err(|mut status| {
+        status.set_source(Arc::new(NothingSent));
+        status
+    })
 }
 
 async fn answer(outgoing: &Arc<Outgoing>) -> Result<Answer, Status> {
@@ -170,8 +204,8 @@ fn outgoing(
     parts: http::request::Parts,
     body: Body,
     method: Option<Arc<MethodConfig>>,
+    deadline: Option<Instant>,
 ) -> Result<Outgoing, Status> {
-    let deadline = deadline(&parts, method.as_deref())?;
     let asked = parts.extensions.get::<WaitForReady>().map(|asked| asked.0);
     let for_ready = asked.or_else(|| method.as_ref().and_then(|method| method.wait_for_ready));
     let of_method = method.as_ref().and_then(|method| method.max_response_message_bytes);

@@ -1,7 +1,8 @@
 //! What a program holds of a channel.
 
 use super::{
-    ConnectivityState, exchange::exchange, response::ResponseBody, shared::Shared, wire::now,
+    ConnectivityState, exchange::exchange, interceptor::Interceptor, response::ResponseBody,
+    shared::Shared, wire::now,
 };
 use crate::{
     config::ConnectionConfig,
@@ -81,6 +82,11 @@ impl Channel {
     ) -> Result<Self, ConnectionError> {
         let shared = Shared::start(network.clone(), target, config, Some(tls.clone()))?;
         Ok(Self { owner: Arc::new(Owner(shared)) })
+    }
+
+    /// Has `interceptor` look at every call that begins from now on, behind those that do already.
+    pub fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
+        self.shared().intercept(&interceptor);
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

@@ -18,6 +18,30 @@ pub(super) fn from_map(map: &MetadataMap) -> Metadata {
     map.iter().filter_map(pair).collect()
 }
 
+/// The pairs of a map that are a program's own, and not gRPC's or HTTP/2's.
+pub(super) fn own(map: &MetadataMap) -> Metadata {
+    let mut own = from_map(map);
+    own.retain(|(name, _)| !is_reserved(name));
+    own
+}
+
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 6] =
+        ["te", "content-type", "user-agent", "host", "connection", "transfer-encoding"];
+    RESERVED.contains(&name) || name.starts_with("grpc-") || name.starts_with(':')
+}
+
+/// Whether a name and its value may go with a call.
+///
+/// # Errors
+///
+/// [`ConnectionError::InvalidConfig`] for a name that is not lower case, is reserved by gRPC or HTTP/2, and for a value that
+/// is not printable ASCII under a name without `-bin`.
+pub fn check_metadata(name: &str, value: &[u8]) -> Result<(), ConnectionError> {
+    let checked = insert(&mut MetadataMap::new(), name, value, false);
+    checked.map_err(|why| ConnectionError::invalid_config(format!("metadata.{name}"), why))
+}
+
 /// The map of pairs.
 ///
 /// # Errors
@@ -26,12 +50,25 @@ pub(super) fn from_map(map: &MetadataMap) -> Metadata {
 /// value that is not printable ASCII under a name without `-bin`.
 pub(super) fn to_map(metadata: &[(Box<str>, Bytes)]) -> Result<MetadataMap, ConnectionError> {
     let mut map = MetadataMap::with_capacity(metadata.len());
+    add(&mut map, metadata)?;
+    Ok(map)
+}
+
+/// Adds pairs to a map.
+///
+/// # Errors
+///
+/// As [`to_map`].
+pub(super) fn add(
+    map: &mut MetadataMap,
+    metadata: &[(Box<str>, Bytes)],
+) -> Result<(), ConnectionError> {
     for (name, value) in metadata {
-        insert(&mut map, name, value, false).map_err(|reason| {
+        insert(map, name, value, false).map_err(|reason| {
             ConnectionError::invalid_config(format!("metadata.{name}"), reason)
         })?;
     }
-    Ok(map)
+    Ok(())
 }
 
 /// Adds pairs whose values are not to be shown, nor kept in the tables of HTTP/2's compression.
@@ -57,9 +94,7 @@ fn insert(
     value: &[u8],
     is_secret: bool,
 ) -> Result<(), &'static str> {
-    const RESERVED: [&str; 6] =
-        ["te", "content-type", "user-agent", "host", "connection", "transfer-encoding"];
-    if RESERVED.contains(&name) || name.starts_with("grpc-") || name.starts_with(':') {
+    if is_reserved(name) {
         return Err("is reserved");
     }
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {

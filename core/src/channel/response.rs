@@ -2,6 +2,7 @@
 
 use super::{
     attempt::Answer,
+    interceptor::Row,
     meter::MessageMeter,
     place::{Busy, Place},
     shared::Shared,
@@ -49,6 +50,7 @@ pub(super) struct Ledger {
     shared: Arc<Shared>,
     started: Instant,
     method: Option<Arc<MethodConfig>>,
+    row: Row,
     busy: Option<Busy>,
 }
 
@@ -57,17 +59,30 @@ impl Ledger {
         shared: &Arc<Shared>,
         busy: Busy,
         method: Option<Arc<MethodConfig>>,
+        path: &str,
     ) -> Self {
-        Self { shared: Arc::clone(shared), started: now(), method, busy: Some(busy) }
+        let row = shared.row(path);
+        Self { shared: Arc::clone(shared), started: now(), method, row, busy: Some(busy) }
     }
 
-    /// The call ended with `code`.
-    pub(super) fn close(&mut self, code: StatusCode) {
+    /// Who looks at the call.
+    pub(super) fn row(&mut self) -> &mut Row {
+        &mut self.row
+    }
+
+    /// The call ended with `status`.
+    pub(super) fn close_with(&mut self, status: &Status) {
+        self.close(status::code(status), || status.message().to_owned());
+    }
+
+    /// The call ended with `code`, and these words.
+    fn close(&mut self, code: StatusCode, message: impl FnOnce() -> String) {
         if self.busy.take().is_none() {
             return;
         }
         let took: Duration = now().saturating_duration_since(self.started);
         self.shared.meters.on_call_ended(code, took);
+        self.row.end(code, message, took);
         if code == StatusCode::Ok {
             self.shared.count_tokens(true);
         } else if self.is_repeatable(code) {
@@ -87,7 +102,7 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        self.close(StatusCode::Cancelled);
+        self.close(StatusCode::Cancelled, || "the call was given up".to_owned());
     }
 }
 
@@ -115,15 +130,15 @@ pub(super) fn respond(
         phase: Phase::Data,
     };
     if let Some(code) = status::code_of(&parts.headers) {
-        body.end(code);
+        body.end(code, || message_of(&parts.headers));
     }
     Response::from_parts(parts, body)
 }
 
 impl ResponseBody {
-    fn end(&mut self, code: StatusCode) {
+    fn end(&mut self, code: StatusCode, message: impl FnOnce() -> String) {
         self.phase = Phase::Ended;
-        self.ledger.close(code);
+        self.ledger.close(code, message);
         self.place = None;
         if let Some(sending) = self.sending.take() {
             sending.abort();
@@ -131,7 +146,7 @@ impl ResponseBody {
     }
 
     fn fail(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.end(status::code(&status));
+        self.end(status::code(&status), || status.message().to_owned());
         Poll::Ready(Some(Err(status)))
     }
 
@@ -148,7 +163,8 @@ impl ResponseBody {
     }
 
     fn on_trailers(&mut self, trailers: HeaderMap) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.end(status::code_of(&trailers).unwrap_or(StatusCode::Unknown));
+        let code = status::code_of(&trailers).unwrap_or(StatusCode::Unknown);
+        self.end(code, || message_of(&trailers));
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 
@@ -186,7 +202,9 @@ impl http_body::Body for ResponseBody {
             return match body.stream.poll_trailers(cx) {
                 Poll::Ready(Ok(Some(trailers))) => body.on_trailers(trailers),
                 Poll::Ready(Ok(None)) => {
-                    body.end(StatusCode::Unknown);
+                    body.end(StatusCode::Unknown, || {
+                        "the answer ended without a status".to_owned()
+                    });
                     Poll::Ready(None)
                 }
                 Poll::Ready(Err(error)) => body.on_error(&error),
@@ -207,6 +225,11 @@ impl ResponseBody {
         let is_late = self.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready());
         if is_late { self.fail(late()) } else { Poll::Pending }
     }
+}
+
+/// What a server says about a status.
+fn message_of(headers: &HeaderMap) -> String {
+    Status::from_header_map(headers).map_or_else(String::new, |status| status.message().to_owned())
 }
 
 /// What a call ends with whose time is up.

@@ -4,6 +4,7 @@ use super::{
     ConnectivityState,
     balance::{Action, Terms},
     connection::Http2,
+    interceptor::{Interceptor, Row},
     keepalive::PingTime,
     meters::Meters,
     place::{Asking, Place, closed},
@@ -23,6 +24,7 @@ use crate::{
     identity::Tls,
     transport::Network,
 };
+use arc_swap::ArcSwap;
 use http::uri::Authority;
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
@@ -41,6 +43,8 @@ pub(super) struct Shared {
     pub(super) security: Security,
     pub(super) service: ServiceDocument,
     pub(super) meters: Meters,
+    /// Replaced as a whole.
+    interceptors: ArcSwap<Vec<Arc<dyn Interceptor>>>,
     /// Held for a few moves of plain data; nobody is woken and nothing is dropped under it.
     core: Mutex<Locked>,
     tokens: Option<Mutex<Tokens>>,
@@ -115,12 +119,27 @@ impl Shared {
             target,
             authority,
             security,
+            interceptors: ArcSwap::default(),
             service,
         });
         let upkeep =
             keep_up(Arc::downgrade(&shared), Arc::clone(&shared.upkeep), shared.cut.clone());
         shared.network.runtime().spawn(upkeep);
         Ok(shared)
+    }
+
+    /// Calls that begin from now on pass it too, last.
+    pub(super) fn intercept(&self, interceptor: &Arc<dyn Interceptor>) {
+        self.interceptors.rcu(|all| {
+            let mut all = Vec::clone(all);
+            all.push(Arc::clone(interceptor));
+            all
+        });
+    }
+
+    /// Those that a call of `method` must pass.
+    pub(super) fn row(&self, method: &str) -> Row {
+        Row::new(&self.interceptors.load(), method)
     }
 
     pub(super) fn states(&self) -> watch::Receiver<ConnectivityState> {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod connections;
+mod intercepted;
 mod peer;
 mod repeats;
 mod secured;
