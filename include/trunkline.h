@@ -52,6 +52,7 @@
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_INTERCEPTOR_INIT { sizeof(trunkline_interceptor_t), NULL, NULL, NULL, NULL }
 #define TRUNKLINE_CALL_OPTIONS_INIT { sizeof(trunkline_call_options_t), 0, NULL, 0, 0, 0, NULL, 0 }
 
 /**
@@ -682,6 +683,11 @@
 #define TRUNKLINE_ABI 1
 
 /**
+ * A call that is about to be sent.
+ */
+typedef struct trunkline_beginning_t trunkline_beginning_t;
+
+/**
  * Bytes that several owners may share. Owned by one thread at a time; trunkline_buf_ref makes another owner.
  */
 typedef struct trunkline_buf_t trunkline_buf_t;
@@ -1034,6 +1040,71 @@ typedef struct trunkline_call_t {
    */
   uint64_t h;
 } trunkline_call_t;
+
+/**
+ * Sees a call that is about to be sent, and may add to it or deny it; `call` is good until it returns.
+ */
+typedef void (*trunkline_begin_fn)(void *user_data, struct trunkline_beginning_t *call);
+
+/**
+ * How a call ended.
+ */
+typedef struct trunkline_ending_t {
+  /**
+   * sizeof(trunkline_ending_t) of the library.
+   */
+  size_t size;
+  /**
+   * Such as "/package.Service/Method".
+   */
+  struct trunkline_str_t method;
+  /**
+   * What is said about the status; empty for OK.
+   */
+  struct trunkline_str_t message;
+  /**
+   * Nanoseconds since it began, all attempts included.
+   */
+  int64_t took_ns;
+  /**
+   * gRPC's status, 0 to 16; 1 (CANCELLED) for a call that was given up.
+   */
+  int32_t rpc_code;
+} trunkline_ending_t;
+
+/**
+ * Sees how a call ended that was not denied by this interceptor; `end` is good until it returns.
+ */
+typedef void (*trunkline_end_fn)(void *user_data, const struct trunkline_ending_t *end);
+
+/**
+ * What sees the calls of a channel. Start from TRUNKLINE_INTERCEPTOR_INIT.
+ *
+ * Its functions run on the thread that makes a blocking call, else on threads of the library; several may run at
+ * once. They must not block, throw, longjmp or unwind.
+ */
+typedef struct trunkline_interceptor_t {
+  /**
+   * sizeof(trunkline_interceptor_t)
+   */
+  size_t size;
+  /**
+   * May be NULL.
+   */
+  trunkline_begin_fn begin;
+  /**
+   * May be NULL.
+   */
+  trunkline_end_fn end;
+  /**
+   * Passed to every function.
+   */
+  void *user_data;
+  /**
+   * Runs exactly once after the last of the others, also when the call that registers it fails; may be NULL.
+   */
+  trunkline_release_fn release;
+} trunkline_interceptor_t;
 
 /**
  * A datagram socket. Any thread may use it at any time.
@@ -2536,6 +2607,94 @@ trunkline_status_t trunkline_call_cancel(struct trunkline_call_t call);
  * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
  */
 trunkline_status_t trunkline_call_free(struct trunkline_call_t call);
+
+/**
+ * Has the interceptor see every call that begins from now on, behind those that do already.
+ *
+ * Ownership: copies the struct; `user_data` is released once, also after an error. Blocks: no. Threads: any.
+ * Errors: INVALID_ARGUMENT, VERSION, INVALID_HANDLE, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `interceptor` is NULL or points to a struct made by its INIT macro, whose functions may be called with its pointer
+ * until the release.
+ */
+trunkline_status_t trunkline_channel_intercept(struct trunkline_channel_t channel,
+                                               const struct trunkline_interceptor_t *interceptor,
+                                               struct trunkline_error_t **err);
+
+/**
+ * Its method, such as "/package.Service/Method"; NULL for NULL.
+ *
+ * Ownership: borrowed until the function returns that was given the call. Blocks: no. Threads: that function's. Errors:
+ * none. Since 0.1.
+ */
+const char *trunkline_beginning_method(const struct trunkline_beginning_t *call,
+                                       size_t *len);
+
+/**
+ * Piece number `i`, from 0, of what went with the call before this interceptor saw it, credentials included.
+ *
+ * Ownership: name and value are borrowed until the function returns that was given the call. Blocks: no. Threads: that
+ * function's. Errors: INVALID_ARGUMENT, NOT_FOUND (there are no more). Since 0.1.
+ */
+trunkline_status_t trunkline_beginning_metadata(const struct trunkline_beginning_t *call,
+                                                size_t i,
+                                                struct trunkline_kv_t *out);
+
+/**
+ * 1 if the call goes over TLS, else 0.
+ *
+ * Ownership: none. Blocks: no. Threads: that of the function that was given the call. Errors: none. Since 0.1.
+ */
+int32_t trunkline_beginning_is_secured(const struct trunkline_beginning_t *call);
+
+/**
+ * Adds a piece of metadata: a name in lower case and its value, any bytes where the name ends in "-bin".
+ *
+ * Ownership: both are copied. Blocks: no. Threads: that of the function that was given the call. Errors: INVALID_ARGUMENT
+ * (also a name that is reserved). Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes and `value` for `value_len`.
+ */
+trunkline_status_t trunkline_beginning_add(struct trunkline_beginning_t *call,
+                                           const char *key,
+                                           size_t key_len,
+                                           const uint8_t *value,
+                                           size_t value_len);
+
+/**
+ * As trunkline_beginning_add, for what proves who calls: never sent in the clear, and shown nowhere.
+ *
+ * Ownership: both are copied. Blocks: no. Threads: that of the function that was given the call. Errors: INVALID_ARGUMENT,
+ * TLS (the call goes in the clear). Since 0.1.
+ *
+ * # Safety
+ *
+ * `key` is good for `key_len` bytes and `value` for `value_len`, both UTF-8.
+ */
+trunkline_status_t trunkline_beginning_add_credentials(struct trunkline_beginning_t *call,
+                                                       const char *key,
+                                                       size_t key_len,
+                                                       const char *value,
+                                                       size_t value_len);
+
+/**
+ * Denies the call: nothing is sent, and it ends with this status of gRPC, 1 to 16.
+ *
+ * Ownership: the message is copied. Blocks: no. Threads: that of the function that was given the call. Errors:
+ * INVALID_ARGUMENT. Since 0.1.
+ *
+ * # Safety
+ *
+ * `message` is good for `message_len` bytes.
+ */
+trunkline_status_t trunkline_beginning_deny(struct trunkline_beginning_t *call,
+                                            int32_t rpc_code,
+                                            const char *message,
+                                            size_t message_len);
 
 /**
  * The message and, in `*len`, its length; NULL and 0 for NULL.

@@ -1292,6 +1292,96 @@ class Call : public detail::Owned<trunkline_call_t, trunkline_call_free> {
   void cancel() { check(trunkline_call_cancel(get())); }
 };
 
+/** A call that is about to be sent. Good until Interceptor::begin returns. */
+class Beginning {
+ public:
+  explicit Beginning(trunkline_beginning_t *call) noexcept : call_(call) {}
+
+  /** Such as "/package.Service/Method". */
+  std::string method() const {
+    std::size_t length = 0;
+    const char *text = trunkline_beginning_method(call_, &length);
+    return std::string(text, length);
+  }
+  /** What goes with the call so far. */
+  Metadata metadata() const {
+    Metadata all;
+    trunkline_kv_t kv;
+    for (std::size_t i = 0; trunkline_beginning_metadata(call_, i, &kv) == TRUNKLINE_OK; i++) {
+      all.push_back({std::string(kv.key.ptr, kv.key.len),
+                     std::string(reinterpret_cast<const char *>(kv.value.ptr), kv.value.len)});
+    }
+    return all;
+  }
+  /** Whether it goes over TLS. */
+  bool is_secured() const noexcept { return trunkline_beginning_is_secured(call_) != 0; }
+  /** Adds metadata. */
+  void add(const std::string &name, const std::string &value) {
+    check(trunkline_beginning_add(call_, name.data(), name.size(), reinterpret_cast<const uint8_t *>(value.data()),
+                                  value.size()));
+  }
+  /** Adds what proves who calls; TLS where it would go in the clear. */
+  void add_credentials(const std::string &name, const std::string &value) {
+    check(trunkline_beginning_add_credentials(call_, name.data(), name.size(), value.data(), value.size()));
+  }
+  /** Denies the call with a status of gRPC, 1 to 16. */
+  void deny(int32_t rpc_code, const std::string &message) {
+    check(trunkline_beginning_deny(call_, rpc_code, message.data(), message.size()));
+  }
+
+ private:
+  trunkline_beginning_t *call_;
+};
+
+/** How a call ended. */
+struct Ending {
+  /** Such as "/package.Service/Method". */
+  std::string method;
+  /** gRPC's status; 0 is OK, 1 a call that was given up. */
+  int32_t rpc_code;
+  /** What is said about it. */
+  std::string message;
+  /** Time since it began, all attempts included. */
+  std::chrono::nanoseconds took;
+};
+
+/** Sees the calls of a channel, on the thread that makes one or on threads of the library, several at once. What `begin`
+ *  throws denies the call with INTERNAL; what `end` throws is dropped. */
+class Interceptor {
+ public:
+  virtual ~Interceptor() = default;
+  /** A call is about to be sent. */
+  virtual void begin(Beginning &call) { (void)call; }
+  /** One that this interceptor did not deny has ended. */
+  virtual void end(const Ending &end) { (void)end; }
+};
+
+namespace detail {
+
+inline void begin_call(void *user_data, trunkline_beginning_t *call) noexcept {
+  Beginning beginning(call);
+  try {
+    (*static_cast<std::shared_ptr<Interceptor> *>(user_data))->begin(beginning);
+  } catch (const std::exception &error) {
+    trunkline_beginning_deny(call, 13, error.what(), std::strlen(error.what()));
+  } catch (...) {
+    trunkline_beginning_deny(call, 13, nullptr, 0);
+  }
+}
+
+inline void end_call(void *user_data, const trunkline_ending_t *end) noexcept {
+  try {
+    Ending told = {std::string(end->method.ptr, end->method.len), end->rpc_code,
+                   std::string(end->message.ptr, end->message.len), std::chrono::nanoseconds(end->took_ns)};
+    (*static_cast<std::shared_ptr<Interceptor> *>(user_data))->end(told);
+  } catch (...) {
+  }
+}
+
+inline void forget_interceptor(void *user_data) noexcept { delete static_cast<std::shared_ptr<Interceptor> *>(user_data); }
+
+}  // namespace detail
+
 /** A channel to a gRPC server: it connects when it is called, and again whenever a connection is lost. */
 class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free> {
  public:
@@ -1359,6 +1449,17 @@ class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free
     check(trunkline_channel_open(get(), method.data(), method.size(), detail::Options(options).get(), &made, &error),
           error);
     return Call(made);
+  }
+
+  /** Has `interceptor` see every call that begins from now on, behind those that do already. */
+  void intercept(std::shared_ptr<Interceptor> interceptor) {
+    trunkline_interceptor_t hooks = TRUNKLINE_INTERCEPTOR_INIT;
+    hooks.begin = detail::begin_call;
+    hooks.end = detail::end_call;
+    hooks.release = detail::forget_interceptor;
+    hooks.user_data = new std::shared_ptr<Interceptor>(std::move(interceptor));
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_intercept(get(), &hooks, &error), error);
   }
 
   /** Takes no new calls, lets those under way finish until `deadline`, and ends the rest. */

@@ -56,6 +56,8 @@ fn in_rust() -> Layout {
         trunkline_call_options_t {
             size, deadline_ns, metadata, metadata_len, flags, max_reply, credentials, credentials_len,
         }
+        trunkline_interceptor_t { size, begin, end, user_data, release }
+        trunkline_ending_t { size, method, message, took_ns, rpc_code }
         trunkline_job_host_t { queue, tag, r#fn, user_data, release }
         trunkline_bytes_t { ptr, len }
         trunkline_str_t { ptr, len }

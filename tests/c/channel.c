@@ -205,6 +205,68 @@ static void streams_come_by_queue_and_a_cancel_ends_them(void) {
   OK(trunkline_cq_free(cq));
 }
 
+struct scribe {
+  int begun, ended, released, code, is_denying;
+};
+
+static void begin_call(void *user_data, trunkline_beginning_t *call) {
+  struct scribe *scribe = (struct scribe *)user_data;
+  trunkline_kv_t kv;
+  size_t len = 0;
+  scribe->begun++;
+  CHECK(strcmp(trunkline_beginning_method(call, &len), "/test.Service/Echo") == 0 && len == 18, "the method");
+  CHECK(trunkline_beginning_is_secured(call) == 0, "it goes in the clear");
+  GIVES(TRUNKLINE_E_NOT_FOUND, trunkline_beginning_metadata(call, 0, &kv));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_beginning_add(call, TEXT("grpc-status"), NULL, 0));
+  GIVES(TRUNKLINE_E_TLS, trunkline_beginning_add_credentials(call, TEXT("token"), TEXT("hush")));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_beginning_deny(call, 0, NULL, 0));
+  OK(trunkline_beginning_add(call, TEXT("echo-text"), (const uint8_t *)"added", 5));
+  if (scribe->is_denying) OK(trunkline_beginning_deny(call, 7, TEXT("not today")));
+}
+
+static void end_call(void *user_data, const trunkline_ending_t *end) {
+  struct scribe *scribe = (struct scribe *)user_data;
+  scribe->ended++;
+  scribe->code = end->rpc_code;
+  CHECK(end->method.len == 18 && end->took_ns > 0, "which call, and how long it took");
+}
+
+static void release_scribe(void *user_data) { ((struct scribe *)user_data)->released++; }
+
+static void interceptors_add_deny_and_hear_the_end(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_interceptor_t hooks = TRUNKLINE_INTERCEPTOR_INIT;
+  static struct scribe first = { 0, 0, 0, 99, 0 }, second = { 0, 0, 0, 99, 1 }; /* a release may come late */
+  trunkline_reply_t *reply;
+  trunkline_error_t *err = NULL;
+  hooks.begin = begin_call;
+  hooks.end = end_call;
+  hooks.release = release_scribe;
+  hooks.user_data = &first;
+  OK(trunkline_channel_intercept(channel, &hooks, NULL));
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  CHECK(has_metadata(reply, TRUNKLINE_METADATA_INITIAL, "echo-text", "added"), "what was added was sent");
+  trunkline_reply_free(reply);
+  CHECK(first.begun == 1 && first.ended == 1 && first.code == 0, "it ended well");
+
+  hooks.begin = NULL;
+  hooks.user_data = &second;
+  OK(trunkline_channel_intercept(channel, &hooks, NULL)); /* sees nothing begin, and all end */
+  first.is_denying = 1;
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 7, "PERMISSION_DENIED");
+  CHECK(strcmp(trunkline_error_rpc_message(err, NULL), "not today") == 0, "in its words");
+  CHECK((trunkline_error_flags(err) & TRUNKLINE_ERR_NOT_SENT) != 0, "nothing was sent");
+  trunkline_error_free(err);
+  CHECK(first.ended == 1 && second.ended == 0, "who denies is not told, nor who never saw it");
+
+  hooks.user_data = &second;
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_intercept(channel, NULL, NULL));
+  end(channel);
+  GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_channel_intercept(channel, &hooks, NULL));
+  CHECK(second.released > 0, "released also where it was refused");
+}
+
 static void what_is_wrong_is_named(void) {
   trunkline_channel_t channel;
   trunkline_error_t *err = NULL;
@@ -274,6 +336,7 @@ int main(void) {
   a_deadline_and_a_dead_server_are_statuses_too();
   results_come_by_queue_too();
   messages_flow_both_ways();
+  interceptors_add_deny_and_hear_the_end();
   streams_come_by_queue_and_a_cancel_ends_them();
   what_is_wrong_is_named();
   stale_handles_are_refused();

@@ -182,6 +182,49 @@ void a_manager_relays_limits_counts_and_drains() {
         "a key that is misspelt");
 }
 
+// Adds its mark to every call, denies one method, and remembers how the last call ended.
+struct Watchman : trunkline::Interceptor {
+  std::atomic<int32_t> last{-1};
+  void begin(trunkline::Beginning &call) override {
+    if (call.method() == "/test.Service/Denied") return call.deny(7, "not today");
+    if (call.method() == "/test.Service/Thrown") throw std::runtime_error("it throws");
+    CHECK(!call.is_secured() && call.metadata().empty(), "nothing was there before");
+    try {
+      call.add_credentials("token", "hush");
+      CHECK(false, "it throws");
+    } catch (const Error &error) {
+      CHECK(error.status() == TRUNKLINE_E_TLS, "not in the clear");
+    }
+    call.add("echo-text", "added");
+  }
+  void end(const trunkline::Ending &end) override {
+    CHECK(end.took.count() > 0 && !end.method.empty(), "which, and how long");
+    last = end.rpc_code;
+  }
+};
+
+void an_interceptor_sees_every_call() {
+  const char *server = std::getenv("TRUNKLINE_TEST_SERVER");
+  CHECK(server != nullptr, "somebody serves");
+  Channel channel(server);
+  std::shared_ptr<Watchman> watchman = std::make_shared<Watchman>();
+  channel.intercept(watchman);
+  std::string told;
+  for (const auto &pair : channel.call("/test.Service/Echo", "x").initial()) {
+    if (pair.first == "echo-text") told = pair.second;
+  }
+  CHECK(told == "added" && watchman->last == 0, "what was added was sent, and the end heard");
+  for (const auto &denied : {std::make_pair("Denied", 7), std::make_pair("Thrown", 13)}) {
+    try {
+      channel.call(std::string("/test.Service/") + denied.first, "");
+      CHECK(false, "it throws");
+    } catch (const Error &error) {
+      CHECK(error.rpc_code() == denied.second, "with its status");
+    }
+  }
+  channel.close();
+}
+
 void a_channel_calls_streams_and_tells_statuses() {
   const char *server = std::getenv("TRUNKLINE_TEST_SERVER");
   CHECK(server != nullptr, "somebody serves");
@@ -288,6 +331,7 @@ int main() {
   a_queue_brings_connections_and_readiness();
   a_manager_relays_limits_counts_and_drains();
   a_channel_calls_streams_and_tells_statuses();
+  an_interceptor_sees_every_call();
   a_manager_starts_what_its_document_says();
   a_tunnel_reaches_what_its_agent_serves();
   a_pool_gives_each_value_up_exactly_once();

@@ -2,9 +2,11 @@
 #![allow(unsafe_code, reason = "texts, bytes and options come by pointer")]
 
 mod call;
+mod interceptor;
 mod reply;
 
 pub use call::*;
+pub use interceptor::*;
 pub use reply::*;
 
 use crate::{
