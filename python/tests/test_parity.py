@@ -21,6 +21,7 @@ PAIRS: list[tuple[type, type]] = [
     (trunkline.Pool, trunkline.AsyncPool),
     (trunkline.Channel, trunkline.AsyncChannel),
     (trunkline.Call, trunkline.AsyncCall),
+    (trunkline.Interceptor, trunkline.AsyncInterceptor),
 ]
 
 FUNCTIONS = ["bind", "connect", "listen", "pipe"]

@@ -94,6 +94,12 @@ from ._http_config import (
     HttpRoute,
     UserConfig,
 )
+from ._interceptor import (
+    AsyncInterceptor,
+    Beginning,
+    Ending,
+    Interceptor,
+)
 from ._lease import (
     Lease,
 )
@@ -214,6 +220,7 @@ __all__ = [
     "AsyncChannel",
     "AsyncDatagram",
     "AsyncHub",
+    "AsyncInterceptor",
     "AsyncKeyedPool",
     "AsyncListener",
     "AsyncPool",
@@ -223,6 +230,7 @@ __all__ = [
     "BackendConfig",
     "BackoffConfig",
     "BalanceConfig",
+    "Beginning",
     "BindError",
     "BreakerConfig",
     "Call",
@@ -240,6 +248,7 @@ __all__ = [
     "Datagram",
     "DatagramStats",
     "DropReason",
+    "Ending",
     "EndpointConfig",
     "Error",
     "EwmaConfig",
@@ -253,6 +262,7 @@ __all__ = [
     "Hub",
     "HubConfig",
     "HubStats",
+    "Interceptor",
     "KeepaliveParams",
     "KeyedPool",
     "Lease",

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from . import _hub, _native
+from ._interceptor import Row
 from ._types import Event, Terms
 from ._wait import deadline_after, until_done
 
@@ -39,12 +40,11 @@ class Response:
 
 
 def terms_of(
+    row: Row,
     timeout: float | None,
-    metadata: Metadata,
     wait_for_ready: bool | None,
     compression: _Compression | None,
     max_reply: int,
-    credentials: Metadata,
     plaintext_credentials: bool,
 ) -> Terms:
     """How a call is made, as the native module takes it."""
@@ -53,7 +53,8 @@ def terms_of(
         flags |= _PLAINTEXT_CREDENTIALS
     if wait_for_ready is not None:
         flags |= _WAIT_FOR_READY if wait_for_ready else _FAIL_FAST
-    return deadline_after(timeout), _pairs(metadata), flags, max_reply, _pairs(credentials)
+    metadata, credentials = _pairs(row.call.metadata), _pairs(row.call.credentials)
+    return deadline_after(timeout), metadata, flags, max_reply, credentials
 
 
 def _pairs(metadata: Metadata) -> list[tuple[str, bytes]]:
@@ -88,10 +89,11 @@ class Call:
     One thread may send while another receives. Leaving its ``with`` gives it up, if it has not ended.
     """
 
-    __slots__ = ("_native",)
+    __slots__ = ("_native", "_row")
 
-    def __init__(self, native: _native.Call) -> None:
+    def __init__(self, native: _native.Call, row: Row) -> None:
         self._native = native
+        self._row = row
 
     def send(self, message: Buffer) -> None:
         """Sends one message, waiting while several are on their way.
@@ -111,8 +113,13 @@ class Call:
         Raises:
             ChannelError: it ended with another status than OK.
         """
-        reply = reply_of(until_done(self._native.receive))
-        return None if reply is None else reply.message
+        event = until_done(self._native.receive)
+        with self._row:
+            reply = reply_of(event)
+        if reply is None:
+            self._row.end(None)
+            return None
+        return reply.message
 
     def initial(self) -> tuple[tuple[str, bytes], ...]:
         """What the server sends before its first message; waits for it."""
@@ -126,6 +133,7 @@ class Call:
     def cancel(self) -> None:
         """Gives the call up: the server is told, unless the call has ended."""
         self._native.cancel()
+        self._row.give_up()
 
     def __iter__(self) -> Iterator[bytes]:
         while (message := self.receive()) is not None:
@@ -146,10 +154,11 @@ class Call:
 class AsyncCall:
     """The twin of :class:`Call` for asyncio."""
 
-    __slots__ = ("_native",)
+    __slots__ = ("_native", "_row")
 
-    def __init__(self, native: _native.Call) -> None:
+    def __init__(self, native: _native.Call, row: Row) -> None:
         self._native = native
+        self._row = row
 
     async def send(self, message: Buffer) -> None:
         """Like :meth:`Call.send`. Cancelled, the message was not sent."""
@@ -161,8 +170,13 @@ class AsyncCall:
 
     async def receive(self) -> bytes | None:
         """The next message; ``None`` at the end of a call that ended well."""
-        reply = reply_of(await _hub.current().result(self._native.receive))
-        return None if reply is None else reply.message
+        event = await _hub.current().result(self._native.receive)
+        with self._row:
+            reply = reply_of(event)
+        if reply is None:
+            self._row.end(None)
+            return None
+        return reply.message
 
     async def initial(self) -> tuple[tuple[str, bytes], ...]:
         """What the server sends before its first message; waits for it."""
@@ -176,6 +190,7 @@ class AsyncCall:
     async def cancel(self) -> None:
         """Gives the call up; never waits."""
         self._native.cancel()
+        self._row.give_up()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (message := await self.receive()) is not None:

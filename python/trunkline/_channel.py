@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from . import _hub, _native
 from ._call import AsyncCall, Call, Metadata, Response, check_done, response_of, terms_of
+from ._interceptor import AsyncInterceptor, Beginning, Interceptor, Row
 from ._tls import native_of
 from ._types import Event, Terms
 from ._wait import deadline_after, until_done
@@ -57,9 +58,7 @@ class _ChannelBase:
 
     __slots__ = ("__weakref__", "_closed", "_native", "_target")
 
-    def __init__(
-        self, target: str, *, config: ConnectionConfig | None = None, tls: Tls | None = None
-    ) -> None:
+    def __init__(self, target: str, config: ConnectionConfig | None, tls: Tls | None) -> None:
         document = "" if config is None else config.to_json()
         self._native = _native.Channel(target, document, native_of(tls))
         self._target = target
@@ -97,6 +96,10 @@ class _ChannelBase:
         deadline = deadline_after(timeout)
         return lambda queue, tag: self._native.wait_ready(deadline, queue, tag)
 
+    @staticmethod
+    def _row(method: str, metadata: Metadata, credentials: Metadata) -> Row:
+        return Row(Beginning(method, list(metadata), list(credentials)))
+
     def _calling(self, method: str, request: Buffer, terms: Terms) -> _Start:
         return lambda queue, tag: self._native.call(method, request, terms, queue, tag)
 
@@ -119,11 +122,24 @@ class Channel(_ChannelBase):
             certificate must be for the configured ``server_name``, else for the name that was looked up or
             the host that the target names (``localhost`` behind ``unix:`` and ``mem:``).
 
+        interceptors: look at every call, one after the other.
+
     Raises:
         ConfigError: the target is none, or a figure is out of its range.
     """
 
-    __slots__ = ()
+    __slots__ = ("_interceptors",)
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        config: ConnectionConfig | None = None,
+        tls: Tls | None = None,
+        interceptors: Sequence[Interceptor] = (),
+    ) -> None:
+        super().__init__(target, config, tls)
+        self._interceptors = tuple(interceptors)
 
     def wait_for_state_change(self, last: ChannelState, timeout: float | None = None) -> bool:
         """Waits until the state is another than ``last``; false at the timeout.
@@ -172,10 +188,13 @@ class Channel(_ChannelBase):
             ChannelError: the call ended with another status than OK, which is 4 after the timeout.
             ClosedError: the channel is closed.
         """
-        terms = terms_of(
-            timeout, metadata, wait_for_ready, compression, max_reply, credentials, plaintext_credentials
-        )
-        return response_of(until_done(self._calling(method, request, terms)))
+        row = self._row(method, metadata, credentials)
+        row.begin(self._interceptors)
+        with row:
+            terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
+            response = response_of(until_done(self._calling(method, request, terms)))
+        row.end(None)
+        return response
 
     def stream(
         self,
@@ -193,10 +212,11 @@ class Channel(_ChannelBase):
 
         The arguments are those of :meth:`unary`; the timeout is for the whole call.
         """
-        terms = terms_of(
-            timeout, metadata, wait_for_ready, compression, max_reply, credentials, plaintext_credentials
-        )
-        return Call(self._native.open(method, terms))
+        row = self._row(method, metadata, credentials)
+        row.begin(self._interceptors)
+        with row:
+            terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
+            return Call(self._native.open(method, terms), row)
 
     def close(self, grace: float | None = None) -> None:
         """Takes no new calls, lets those under way finish for ``grace`` seconds, and ends the rest.
@@ -222,7 +242,18 @@ class Channel(_ChannelBase):
 class AsyncChannel(_ChannelBase):
     """The twin of :class:`Channel` for asyncio. A cancelled await cancels what it waits for."""
 
-    __slots__ = ()
+    __slots__ = ("_interceptors",)
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        config: ConnectionConfig | None = None,
+        tls: Tls | None = None,
+        interceptors: Sequence[AsyncInterceptor] = (),
+    ) -> None:
+        super().__init__(target, config, tls)
+        self._interceptors = tuple(interceptors)
 
     async def wait_for_state_change(self, last: ChannelState, timeout: float | None = None) -> bool:
         """Waits until the state is another than ``last``; false at the timeout."""
@@ -250,10 +281,13 @@ class AsyncChannel(_ChannelBase):
         plaintext_credentials: bool = False,
     ) -> Response:
         """Like :meth:`Channel.unary`."""
-        terms = terms_of(
-            timeout, metadata, wait_for_ready, compression, max_reply, credentials, plaintext_credentials
-        )
-        return response_of(await _hub.current().result(self._calling(method, request, terms)))
+        row = self._row(method, metadata, credentials)
+        await row.begin_async(self._interceptors)
+        with row:
+            terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
+            response = response_of(await _hub.current().result(self._calling(method, request, terms)))
+        row.end(None)
+        return response
 
     async def stream(
         self,
@@ -268,10 +302,11 @@ class AsyncChannel(_ChannelBase):
         plaintext_credentials: bool = False,
     ) -> AsyncCall:
         """Like :meth:`Channel.stream`; never waits."""
-        terms = terms_of(
-            timeout, metadata, wait_for_ready, compression, max_reply, credentials, plaintext_credentials
-        )
-        return AsyncCall(self._native.open(method, terms))
+        row = self._row(method, metadata, credentials)
+        await row.begin_async(self._interceptors)
+        with row:
+            terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
+            return AsyncCall(self._native.open(method, terms), row)
 
     async def aclose(self, grace: float | None = None) -> None:
         """Like :meth:`Channel.close`."""
