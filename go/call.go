@@ -11,6 +11,9 @@ import (
 	"trunkline.dev/go/internal/native"
 )
 
+// cancelled is gRPC's status CANCELLED.
+const cancelled = 1
+
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
@@ -25,6 +28,7 @@ type openCall struct {
 	rt     *Runtime
 	ctx    context.Context
 	handle uint64
+	row    *row
 	// users is held for reading while the handle is used.
 	users  sync.RWMutex
 	closed atomic.Bool
@@ -38,11 +42,17 @@ func (c *Channel) Open(ctx context.Context, method string, options ...CallOption
 		return nil, contextError(ctx, native.StepCall)
 	}
 	terms := termsOf(ctx, options)
+	r, denied := c.owned.begin(ctx, method, &terms)
+	if denied != nil {
+		return nil, denied
+	}
 	handle, failure := native.ChannelOpen(c.owned.handle, method, terms.options)
 	if failure != nil {
-		return nil, newError(failure, native.StepCall)
+		err := newError(failure, native.StepCall)
+		r.end(err)
+		return nil, err
 	}
-	o := &openCall{rt: c.owned.rt, ctx: ctx, handle: handle}
+	o := &openCall{rt: c.owned.rt, ctx: ctx, handle: handle, row: r}
 	call := &Call{o}
 	runtime.AddCleanup(call, func(o *openCall) { _ = o.close() }, o)
 	return call, nil
@@ -81,8 +91,10 @@ func (c *Call) Receive() ([]byte, error) {
 	})
 	switch {
 	case err != nil:
+		c.call.row.end(err)
 		return nil, err
 	case e.Reply == nil:
+		c.call.row.end(nil)
 		return nil, io.EOF
 	default:
 		return e.Reply.Message, nil
@@ -134,6 +146,7 @@ func (o *openCall) close() error {
 		o.users.Lock()
 		native.CallFree(o.handle)
 		o.users.Unlock()
+		o.row.end(Deny(cancelled, "the call was given up"))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"trunkline.dev/go/internal/native"
@@ -59,6 +60,14 @@ func metadataOf(pairs []native.KV) Metadata {
 	return m
 }
 
+func pairsOf(m Metadata) []native.KV {
+	var pairs []native.KV
+	for _, pair := range m {
+		pairs = append(pairs, native.KV{Key: pair.Name, Value: pair.Value})
+	}
+	return pairs
+}
+
 // Channel is one logical gRPC server, over as many connections as its configuration allows. It connects when it is
 // first called, again whenever a connection is lost, and rests when nobody calls. Any number of goroutines may use it.
 type Channel struct {
@@ -71,6 +80,10 @@ type channel struct {
 	id     uint64
 	handle uint64
 	closed atomic.Bool
+
+	// Replaced as a whole, under adding.
+	interceptors atomic.Pointer[[]Interceptor]
+	adding       sync.Mutex
 }
 
 // CallOption changes how one call is made.
@@ -84,20 +97,12 @@ type callTerms struct {
 
 // WithMetadata sends m with the call.
 func WithMetadata(m Metadata) CallOption {
-	return func(t *callTerms) {
-		for _, pair := range m {
-			t.options.Metadata = append(t.options.Metadata, native.KV{Key: pair.Name, Value: pair.Value})
-		}
-	}
+	return func(t *callTerms) { t.options.Metadata = append(t.options.Metadata, pairsOf(m)...) }
 }
 
 // WithCredentials sends m with the call, over TLS alone: without it the call fails with UNAUTHENTICATED (16).
 func WithCredentials(m Metadata) CallOption {
-	return func(t *callTerms) {
-		for _, pair := range m {
-			t.options.Credentials = append(t.options.Credentials, native.KV{Key: pair.Name, Value: pair.Value})
-		}
-	}
+	return func(t *callTerms) { t.options.Credentials = append(t.options.Credentials, pairsOf(m)...) }
 }
 
 // PlaintextCredentials lets credentials be sent in the clear, too.
@@ -233,6 +238,16 @@ func (c *Channel) WaitReady(ctx context.Context) error {
 func (c *Channel) Invoke(ctx context.Context, method string, request []byte, options ...CallOption) ([]byte, error) {
 	defer runtime.KeepAlive(c)
 	terms := termsOf(ctx, options)
+	r, denied := c.owned.begin(ctx, method, &terms)
+	if denied != nil {
+		return nil, denied
+	}
+	reply, err := c.invoke(ctx, method, request, terms)
+	r.end(plain(err))
+	return reply, plain(err)
+}
+
+func (c *Channel) invoke(ctx context.Context, method string, request []byte, terms callTerms) ([]byte, *Error) {
 	e, err := c.owned.rt.await(ctx, native.StepCall, func(_ int64, queue, tag uint64) (uint64, *native.Failure) {
 		return native.ChannelCallAsync(c.owned.handle, method, request, terms.options, queue, tag)
 	})
