@@ -45,7 +45,7 @@ test: $(PARTS) ## Everything, in every language
 .PHONY: lint
 lint: tools .venv/.ready $(GO_READY) ## Formatting, warnings, docs, licences
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features trunkline-benches/channel -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	$(MAKE) deny
 	ruff check .
@@ -132,6 +132,11 @@ fuzz: tools ## Every parser under cargo-fuzz, each for FUZZ_SECONDS (60)
 .PHONY: bench-pipe
 bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
 	$(CARGO) run --locked --release -p trunkline-benches --bin pipe -- $(BENCH)
+
+.PHONY: bench-channel
+bench-channel: tools .venv/.wheel $(GO_READY) release ## Channels beside tonic's, grpcio and grpc-go: benches/RESULTS.md
+	cd benches/go/channel && CGO_LDFLAGS= go build -o ../../../target/benches/channel-go .
+	$(CARGO) run --locked --release -p trunkline-benches --features channel --bin channel -- $(BENCH)
 
 .PHONY: bench-l4
 bench-l4: tools ## The relay beside HAProxy and nginx (make peers): benches/RESULTS.md
