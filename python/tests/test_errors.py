@@ -200,7 +200,11 @@ def test_the_text_of_an_error_ends_with_the_reason() -> None:
     with trunkline.Pool("tcp://127.0.0.1:1", timeout=0.2) as pool:
         with pytest.raises(trunkline.PoolTimeout) as exhausted:
             pool.acquire()
-    assert "connect to tcp://127.0.0.1:1: connection failed" in str(exhausted.value)
+    for part in ('pool "default": 0 of 10 in use', "connect to tcp://127.0.0.1:1: connection failed"):
+        assert str(exhausted.value).count(part) == 1
+    first, second = trunkline.Error("one"), trunkline.Error("two")
+    first.__cause__, second.__cause__ = second, first
+    assert str(first) == "one: two"
     assert pickle.loads(pickle.dumps(caught.value)).args == (str(caught.value),)
 
 

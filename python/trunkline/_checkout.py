@@ -228,12 +228,12 @@ class Core(Generic[C]):
     def explained(self, error: Exception, started: float) -> Exception:
         """The same, with the figures in its text and with what the hook raised as its cause."""
         if type(error) is _errors.LimitExceeded:
-            error = _errors.TooManyWaiters(str(error), **error._fields())
+            error = _errors.TooManyWaiters(error.args[0], **error._fields())
         if isinstance(error, _errors.Error):
             error.elapsed = time.monotonic() - started
         numbers = error.__cause__
         if isinstance(error, _errors.PoolTimeout) and numbers is not None:
-            error.args = (f"{error}: {numbers}",)
+            error.args = (f"{error.args[0]}: {numbers}",)
             error.__cause__ = numbers.__cause__
         leaf: BaseException = error
         while leaf.__cause__ is not None:

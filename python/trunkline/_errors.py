@@ -56,6 +56,10 @@ _FIELDS: Final = (
 )
 
 
+# Causes that a text has, at most: a program may chain exceptions to a ring.
+_MOST_CAUSES: Final = 8
+
+
 class Error(Exception):
     """Why an operation failed.
 
@@ -102,10 +106,15 @@ class Error(Exception):
         self.elapsed = elapsed
 
     def __str__(self) -> str:
-        """The failure with its causes, for people."""
+        """The failure with its causes, for people, each said once."""
         text = str(self.args[0]) if self.args else ""
-        causes = [] if self.__cause__ is None else [_words(self.__cause__)]
-        return ": ".join([text, *causes])
+        cause, left = self.__cause__, _MOST_CAUSES
+        while cause is not None and left > 0:
+            words = _words(cause)
+            if words not in text:
+                text += f": {words}"
+            cause, left = cause.__cause__, left - 1
+        return text
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _FIELDS}
@@ -115,12 +124,11 @@ class Error(Exception):
 
 
 def _words(cause: BaseException) -> str:
-    """What a cause says, with what lies behind it; a system's number is for ``errno`` to tell."""
+    """What a cause alone says; a system's number is for ``errno`` to tell."""
+    if isinstance(cause, Error):
+        return str(cause.args[0]) if cause.args else cause.kind
     text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    text = re.sub(r" \(os error \d+\)$", "", text)
-    if isinstance(cause, Error) or cause.__cause__ is None:
-        return text
-    return f"{text}: {_words(cause.__cause__)}"
+    return re.sub(r" \(os error \d+\)$", "", text)
 
 
 def _rebuild(cls: type[Error], message: str, fields: dict[str, Any]) -> Error:
