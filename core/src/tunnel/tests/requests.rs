@@ -110,7 +110,7 @@ async fn handle(
     let path = request.uri().path().to_owned();
     if path.ends_with("/upgrade") {
         let upgraded = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
+        Handle::current().spawn(async move {
             let Ok(upgraded) = upgraded.await else { return };
             let parts = upgraded.downcast::<TokioIo<Stream>>().unwrap();
             let stream = parts.io.into_inner();

@@ -132,7 +132,7 @@ async fn a_tunnel_over_tls_needs_no_allowance_and_its_token_crosses_nothing_in_t
     let served = listener.accept().await.unwrap();
     let sent: Vec<u8> = (0..3_u32 << 20).map(|n| (n % 251) as u8).collect();
     let expected = sent.clone();
-    let writer = tokio::spawn(async move {
+    let writer = Handle::current().spawn(async move {
         say(&served, &sent).await;
         served.shutdown(Shutdown::Write).unwrap();
         served
@@ -244,7 +244,7 @@ async fn what_has_not_agreed_on_a_tunnel_hears_no_token_and_is_no_agent() {
         let other = network(config);
         let listener = other.listen(&address("tls://127.0.0.1:0")).await.unwrap();
         let at = listener.address().clone();
-        let heard = tokio::spawn(async move {
+        let heard = Handle::current().spawn(async move {
             match listener.accept().await {
                 Ok(stream) => rest(&stream).await.unwrap_or_default(),
                 Err(_) => Vec::new(),

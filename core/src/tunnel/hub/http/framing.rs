@@ -493,7 +493,7 @@ mod tests {
         let asks =
             head("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n") + "ab";
         let early = "early bytes";
-        let all = asks.clone() + early;
+        let all = asks + early;
         let length = framing.pass(all.as_bytes()).unwrap();
         assert_eq!(framing.pass(&all.as_bytes()[length..]), Ok(2));
         assert!(framing.is_held());
