@@ -155,6 +155,7 @@ impl Drop for StreamReady {
 }
 
 #[cfg(all(test, target_os = "linux", not(trunkline_loom)))]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
     use crate::{
