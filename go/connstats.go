@@ -35,10 +35,11 @@ const (
 	CloseEvicted          CloseReason = 9  // it made room for another one
 	CloseRefused          CloseReason = 10 // turned away before it reached a backend: no route, or no good PROXY header
 	CloseKilled           CloseReason = 11 // ended by its number, by this program
+	CloseMaxDuration      CloseReason = 12 // it had lasted for the maximum that was configured
 )
 
 var closeReasonNames = [...]string{"open", "finished", "local", "reset", "idle_timeout",
-	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted", "refused", "killed"}
+	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted", "refused", "killed", "max_duration"}
 
 // String is the reason as metrics name it; "open" for 0.
 func (r CloseReason) String() string {

@@ -207,6 +207,35 @@ func TestConnectionsAreListedLookedAtAndKilledByNumber(t *testing.T) {
 	}
 }
 
+func TestAConnectionEndsAtItsMaximumAndIsNoFasterThanItMay(t *testing.T) {
+	m := newManager(t, TcpManagerConfig{
+		MaxDuration: After(time.Second), Bandwidth: BandwidthConfig{ToServer: AfterBytes(50_000), Burst: 1000},
+	})
+	l := listening(t, "mem:go-limited")
+	at, err := m.Relay(t.Context(), "tcp://127.0.0.1:0", "mem:go-limited")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := dial(t, at)
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if _, err := client.Write(make([]byte, 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if m.Stats().ClosedBy[CloseMaxDuration] != 1 {
+			return errors.New("it still stands")
+		}
+		return nil
+	})
+	if n := m.Stats().BytesReceived; n >= 100_000 {
+		t.Errorf("%d bytes in a second", n)
+	}
+}
+
 func TestALimitIsNeverExceeded(t *testing.T) {
 	m := newManager(t, TcpManagerConfig{MaxConnections: 2})
 	to := strings.TrimPrefix(echoing(t), "tcp://")
@@ -360,6 +389,8 @@ func TestAManagerConfigOutOfRangeNamesTheField(t *testing.T) {
 		"idle_timeout":           {IdleTimeout: After(0)},
 		"buffer_size":            {BufferSize: 1},
 		"splice.pipe_size":       {Splice: SpliceConfig{PipeSize: 1}},
+		"bandwidth.to_client":    {Bandwidth: BandwidthConfig{ToClient: AfterBytes(0)}},
+		"max_duration":           {MaxDuration: After(0)},
 		"tcp.keepalive.count":    {TCP: TcpConfig{Keepalive: TcpKeepalive{Count: 128}}},
 		"tcp.user_timeout":       {TCP: TcpConfig{UserTimeout: After(25 * 24 * time.Hour)}},
 		"tcp.connect_timeout":    {TCP: TcpConfig{ConnectTimeout: Never}},

@@ -11,10 +11,15 @@ type TcpManagerConfig struct {
 	// HalfCloseTimeout is the time without a byte for the second side to finish after the first has. Default: 60 s.
 	// Limits: zero (both end with the first) to 365 days, or never.
 	HalfCloseTimeout TimeLimit `json:"half_close_timeout,omitzero"`
+	// MaxDuration is the time that a connection is relayed at most, whatever moves. Default: 365 days. Limits: 1 ms to
+	// 365 days, or never.
+	MaxDuration TimeLimit `json:"max_duration,omitzero"`
 	// BufferSize is how many bytes a relay holds for each direction at most. Default: 64 KiB. Limits: 1 KiB to 16 MiB.
 	BufferSize uint32 `json:"buffer_size,omitzero"`
 	// Splice says when a relay lets the kernel move its bytes instead of copying them.
 	Splice SpliceConfig `json:"splice,omitzero"`
+	// Bandwidth says how fast it carries the bytes of one connection.
+	Bandwidth BandwidthConfig `json:"bandwidth,omitzero"`
 	// DrainTimeout is the time that a drain gives connections to finish before it closes them. Default: 30 s.
 	// Limits: zero (at once) to 365 days, or never.
 	DrainTimeout TimeLimit `json:"drain_timeout,omitzero"`
@@ -31,6 +36,19 @@ type TcpManagerConfig struct {
 	DefaultBackend string `json:"default_backend,omitzero"`
 	// Backends are where connections are passed on to, by name.
 	Backends map[string]BackendConfig `json:"backends,omitzero"`
+}
+
+// BandwidthConfig says how fast a relay carries the bytes of one connection, each way on its own. What comes faster waits in
+// the sender: nothing is dropped.
+type BandwidthConfig struct {
+	// ToServer is how many bytes per second go from the client to its server. Default: never limited. Limits: 1 to 2^53,
+	// or never.
+	ToServer ByteLimit `json:"to_server,omitzero"`
+	// ToClient is how many bytes per second go from the server to its client. Default: never limited. Limits: 1 to 2^53,
+	// or never.
+	ToClient ByteLimit `json:"to_client,omitzero"`
+	// Burst is how many bytes pass at once after a silence, each way. Default: 64 KiB. Limits: 1 byte to 1 GiB.
+	Burst uint32 `json:"burst,omitzero"`
 }
 
 // SpliceConfig says when a relay lets the kernel move bytes from socket to socket instead of copying them: only between

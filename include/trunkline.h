@@ -43,7 +43,7 @@
 #define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0, { 0 } }
 #define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DATAGRAM_STATS_INIT { sizeof(trunkline_datagram_stats_t), 0, 0, 0 }
 #define TRUNKLINE_UDP_RELAY_OPTIONS_INIT { sizeof(trunkline_udp_relay_options_t), 0 }
 #define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -646,6 +646,11 @@
  * Ended by its number, by this program.
  */
 #define TRUNKLINE_CLOSE_KILLED 11
+
+/**
+ * It had lasted for the maximum that was configured.
+ */
+#define TRUNKLINE_CLOSE_MAX_DURATION 12
 
 /**
  * The peer's fault: its certificate is missing, expired, damaged or not trusted here.
@@ -1953,6 +1958,10 @@ typedef struct trunkline_tcp_manager_stats_t {
    * Ended by their number, by this program.
    */
   uint64_t closed_killed;
+  /**
+   * Cut at the maximum duration.
+   */
+  uint64_t closed_max_duration;
 } trunkline_tcp_manager_stats_t;
 
 /**

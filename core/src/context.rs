@@ -148,11 +148,13 @@ pub enum CloseReason {
     Refused = 10,
     /// Ended by its number, by this program.
     Killed = 11,
+    /// It had lasted for the maximum that was configured.
+    MaxDuration = 12,
 }
 
 impl CloseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Finished,
         Self::Local,
         Self::Reset,
@@ -164,6 +166,7 @@ impl CloseReason {
         Self::Evicted,
         Self::Refused,
         Self::Killed,
+        Self::MaxDuration,
     ];
 
     /// Lower-case name, as in metric labels and events.
@@ -180,6 +183,7 @@ impl CloseReason {
             Self::Evicted => "evicted",
             Self::Refused => "refused",
             Self::Killed => "killed",
+            Self::MaxDuration => "max_duration",
         }
     }
 

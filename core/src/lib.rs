@@ -68,10 +68,11 @@ pub use budget::{Budget, Permit};
 pub use channel::{Call, CallOptions, Channel, ChannelServer, ConnectivityState};
 pub use config::{
     AcceptProxy, AcceptProxyConfig, AgentConfig, AgentPolicy, BackendConfig, BalanceConfig,
-    BreakerConfig, CheckoutPoolConfig, ConnectionConfig, EndpointConfig, HealthConfig, HttpConfig,
-    HttpRoute, HubConfig, LinkConfig, ListenerConfig, OutlierConfig, PipeConfig, PoolConfig,
-    ProbeConfig, ResolveConfig, RouteConfig, SendProxy, SourcePrefix, SpliceConfig, TargetRule,
-    TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, UdpManagerConfig, UserConfig,
+    BandwidthConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, EndpointConfig,
+    HealthConfig, HttpConfig, HttpRoute, HubConfig, LinkConfig, ListenerConfig, OutlierConfig,
+    PipeConfig, PoolConfig, ProbeConfig, ResolveConfig, RouteConfig, SendProxy, SourcePrefix,
+    SpliceConfig, TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig,
+    UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{

@@ -98,6 +98,8 @@ pub const TRUNKLINE_CLOSE_EVICTED: i32 = 9;
 pub const TRUNKLINE_CLOSE_REFUSED: i32 = 10;
 /// Ended by its number, by this program.
 pub const TRUNKLINE_CLOSE_KILLED: i32 = 11;
+/// It had lasted for the maximum that was configured.
+pub const TRUNKLINE_CLOSE_MAX_DURATION: i32 = 12;
 
 const _: () = {
     assert!(TRUNKLINE_CLOSE_FINISHED == CloseReason::Finished as i32);
@@ -111,6 +113,7 @@ const _: () = {
     assert!(TRUNKLINE_CLOSE_EVICTED == CloseReason::Evicted as i32);
     assert!(TRUNKLINE_CLOSE_REFUSED == CloseReason::Refused as i32);
     assert!(TRUNKLINE_CLOSE_KILLED == CloseReason::Killed as i32);
+    assert!(TRUNKLINE_CLOSE_MAX_DURATION == CloseReason::MaxDuration as i32);
 };
 
 /// What a stream handle names.

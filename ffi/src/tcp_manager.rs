@@ -75,6 +75,8 @@ pub struct trunkline_tcp_manager_stats_t {
     pub bytes_spliced: u64,
     /// Ended by their number, by this program.
     pub closed_killed: u64,
+    /// Cut at the maximum duration.
+    pub closed_max_duration: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -413,6 +415,7 @@ fn counted(manager: &TcpConnectionManager) -> trunkline_tcp_manager_stats_t {
         closed_refused: counted.closed_because(CloseReason::Refused),
         bytes_spliced: counted.bytes_spliced,
         closed_killed: counted.closed_because(CloseReason::Killed),
+        closed_max_duration: counted.closed_because(CloseReason::MaxDuration),
     }
 }
 

@@ -14,7 +14,7 @@ use trunkline::*;
 
 /// Active, limit, opened, closed; accepted, dialled; bytes received, sent and spliced; pauses of accepting; and
 /// closed by reason, in the order of TRUNKLINE_CLOSE_*.
-type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64, u64), u64, [u64; 11]);
+type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64, u64), u64, [u64; 12]);
 
 /// Makes, accepts, runs and counts TCP connections.
 #[pyclass(frozen, module = "trunkline._native")]
@@ -89,6 +89,7 @@ impl TcpManager {
             s.closed_evicted,
             s.closed_refused,
             s.closed_killed,
+            s.closed_max_duration,
         ];
         let ways = (s.accepted, s.dialled);
         let bytes = (s.bytes_received, s.bytes_sent, s.bytes_spliced);

@@ -17,6 +17,7 @@ import trunkline
 from trunkline import (
     NEVER,
     AsyncTcpConnectionManager,
+    BandwidthConfig,
     CloseReason,
     Never,
     SpliceConfig,
@@ -100,6 +101,18 @@ def test_bulk_is_spliced_where_the_configuration_says(after: int | Never | None,
         stats = manager.stats()
         assert (stats.bytes_spliced > 0) == is_spliced
         assert stats.bytes_spliced <= stats.bytes_received + stats.bytes_sent == 2 * len(data)
+
+
+def test_a_connection_ends_at_its_maximum_and_is_no_faster_than_it_may() -> None:
+    config = TcpManagerConfig(
+        max_duration=timedelta(seconds=1), bandwidth=BandwidthConfig(to_server=50_000, burst=1000)
+    )
+    with TcpConnectionManager(config) as manager, trunkline.listen("mem:py-limited") as server:
+        address = manager.relay("tcp://127.0.0.1:0", "mem:py-limited")
+        with trunkline.connect(address, timeout=PATIENCE) as stream, server.accept():
+            stream.sendall(bytes(100_000))
+            eventually(lambda: manager.stats().closed_by_reason[CloseReason.MAX_DURATION] == 1)
+            assert manager.stats().bytes_received < 100_000
 
 
 def send_and_end(stream: trunkline.Stream, data: bytes) -> None:
@@ -223,6 +236,8 @@ def test_a_bad_figure_is_named() -> None:
         (TcpManagerConfig(tcp=TcpConfig(backlog=0)), "tcp.backlog"),
         (TcpManagerConfig(splice=SpliceConfig(max_pipes=0)), "splice.max_pipes"),
         (TcpManagerConfig(splice=SpliceConfig(after=-1)), "splice.after"),
+        (TcpManagerConfig(bandwidth=BandwidthConfig(to_client=0)), "bandwidth.to_client"),
+        (TcpManagerConfig(max_duration=timedelta(0)), "max_duration"),
         (TcpManagerConfig(tcp=TcpConfig(keepalive=TcpKeepalive(count=0))), "tcp.keepalive.count"),
     ):
         with pytest.raises(trunkline.ConfigError, match=name):

@@ -167,6 +167,7 @@ from ._stream import (
     Stream,
 )
 from ._tcp_config import (
+    BandwidthConfig,
     SpliceConfig,
     TcpConfig,
     TcpKeepalive,
@@ -230,6 +231,7 @@ __all__ = [
     "BackendConfig",
     "BackoffConfig",
     "BalanceConfig",
+    "BandwidthConfig",
     "Beginning",
     "BindError",
     "BreakerConfig",

@@ -15,7 +15,7 @@ from ._document import to_document
 from ._route_config import BackendConfig, ListenerConfig, RouteConfig
 from ._types import Never
 
-__all__ = ["SpliceConfig", "TcpConfig", "TcpKeepalive", "TcpManagerConfig"]
+__all__ = ["BandwidthConfig", "SpliceConfig", "TcpConfig", "TcpKeepalive", "TcpManagerConfig"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +55,25 @@ class TcpConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BandwidthConfig:
+    """How fast a relay carries the bytes of one connection, each way on its own; ``None`` is unset.
+
+    What comes faster waits in the sender: nothing is dropped.
+
+    Attributes:
+        to_server: bytes per second from the client to its server. Unset never limited; 1 to 2**53, or
+            ``NEVER``.
+        to_client: bytes per second from the server to its client. Unset never limited; 1 to 2**53, or
+            ``NEVER``.
+        burst: bytes that pass at once after a silence, each way. Unset 64 KiB; 1 byte to 1 GiB.
+    """
+
+    to_server: int | Never | None = None
+    to_client: int | Never | None = None
+    burst: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SpliceConfig:
     """When a relay lets the kernel move bytes between sockets instead of copying them; ``None`` is unset.
 
@@ -82,8 +101,11 @@ class TcpManagerConfig:
         idle_timeout: silence both ways after which a relayed connection is closed. Unset 1 h; 1 ms to
             365 days, or ``NEVER``.
         half_close_timeout: silence for the second side to finish in after the first has. Unset 60 s.
+        max_duration: that a connection is relayed, whatever moves. Unset 365 days; 1 ms to 365 days, or
+            ``NEVER``.
         buffer_size: bytes that a relay holds for each direction at most. Unset 64 KiB; 1 KiB to 16 MiB.
         splice: when a relay lets the kernel move its bytes.
+        bandwidth: how fast it carries the bytes of one connection.
         drain_timeout: time that a drain gives connections to finish. Unset 30 s; zero to 365 days, or
             ``NEVER``.
         accept_pause: pause of accepting while the process has no descriptor left. Unset 100 ms.
@@ -97,8 +119,10 @@ class TcpManagerConfig:
     max_connections: int | None = None
     idle_timeout: timedelta | Never | None = None
     half_close_timeout: timedelta | Never | None = None
+    max_duration: timedelta | Never | None = None
     buffer_size: int | None = None
     splice: SpliceConfig | None = None
+    bandwidth: BandwidthConfig | None = None
     drain_timeout: timedelta | Never | None = None
     accept_pause: timedelta | None = None
     tcp: TcpConfig | None = None

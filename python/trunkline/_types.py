@@ -47,6 +47,7 @@ class CloseReason(IntEnum):
     EVICTED = 9
     REFUSED = 10
     KILLED = 11
+    MAX_DURATION = 12
 
 
 _PROTOCOLS: Final = {1: "tcp", 2: "unix", 3: "pipe", 4: "tls"}

@@ -555,6 +555,39 @@ static void connections_are_listed_looked_at_and_killed_by_number(void) {
   OK(trunkline_tcp_manager_free(manager));
 }
 
+static void a_connection_ends_at_its_maximum_and_is_no_faster_than_it_may(void) {
+  trunkline_tcp_manager_t manager =
+      new_manager("{\"max_duration\": \"1s\", \"bandwidth\": {\"to_server\": 50000, \"burst\": 1000}}");
+  trunkline_tcp_manager_stats_t stats;
+  trunkline_listener_t listener = listen_on("mem:c-limited");
+  trunkline_stream_t client, server;
+  trunkline_bytes_t iov;
+  static uint8_t bulk[100000];
+  char bound[320];
+  size_t length, n;
+  OK(trunkline_tcp_manager_relay(manager, TEXT("tcp://127.0.0.1:0"), TEXT("mem:c-limited"), bound, sizeof bound, &length,
+                                 NULL));
+  client = connect_text(bound, length);
+  OK(trunkline_listener_accept(listener, NEVER, &server, NULL));
+  iov.ptr = bulk;
+  iov.len = sizeof bulk;
+  OK(trunkline_stream_write(client, &iov, 1, NEVER, &n));
+  do {
+    sched_yield();
+    stats = stats_of(manager);
+  } while (stats.closed_max_duration == 0);
+  CHECK(stats.active == 0 && stats.closed == 1, "for a reason of its own");
+  CHECK(stats.bytes_received < sizeof bulk, "a second is too short for two seconds' worth");
+  OK(trunkline_stream_free(client));
+  OK(trunkline_stream_free(server));
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_tcp_manager_free(manager));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
+        trunkline_tcp_manager_new(default_runtime(), TEXT("{\"bandwidth\": {\"to_client\": 0}}"), &manager, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
+        trunkline_tcp_manager_new(default_runtime(), TEXT("{\"max_duration\": \"0s\"}"), &manager, NULL));
+}
+
 int main(void) {
   begin();
   a_relay_carries_both_ways_and_counts_what_it_carried("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
@@ -572,6 +605,7 @@ int main(void) {
   a_document_says_where_to_listen_and_where_connections_go();
   bulk_is_spliced_and_a_peer_that_has_gone_raises_no_signal();
   connections_are_listed_looked_at_and_killed_by_number();
+  a_connection_ends_at_its_maximum_and_is_no_faster_than_it_may();
   leave();
   return 0;
 }

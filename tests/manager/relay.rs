@@ -3,8 +3,8 @@
 use super::*;
 use std::{io::Read, time::Duration};
 use trunkline_core::{
-    CloseReason, Direction, Protocol,
-    config::TimeLimit,
+    BandwidthConfig, CloseReason, Direction, Protocol,
+    config::{ByteLimit, TimeLimit},
     manager::{ConnectionManager, TcpConnectionInfo},
     transport::pipe,
 };
@@ -136,6 +136,50 @@ async fn silence_closes_a_connection_on_both_sides() {
         assert_eq!(manager.stats().closed_because(expected), 1, "{:?}", manager.stats());
         config.idle_timeout = TimeLimit::Never;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_has_lasted_for_the_maximum_is_closed_and_counted() {
+    let network = network();
+    let most = Duration::from_millis(30);
+    let config = TcpManagerConfig { max_duration: most.into(), ..TcpManagerConfig::default() };
+    let manager = TcpConnectionManager::new(network.clone(), config).unwrap();
+    let to = echo_server(&network, &loopback()).await;
+    let bound = manager.relay(&loopback(), to).await.unwrap();
+    let client = network.connect(&bound, None).await.unwrap();
+    let mut echoed = [0; 100];
+    // Busy all the time: no silence ends it.
+    while client.write_all(b"more").await.is_ok()
+        && matches!(client.read(&mut echoed).await, Ok(1..))
+    {}
+    until(|| manager.stats().active == 0).await;
+    assert_eq!(manager.stats().closed_because(CloseReason::MaxDuration), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_direction_carries_no_more_than_its_rate_and_the_other_is_free() {
+    const LENGTH: u64 = 100_000;
+    let network = network();
+    let bandwidth = BandwidthConfig {
+        to_client: ByteLimit::After(1_000_000),
+        burst: 1_000,
+        ..BandwidthConfig::default()
+    };
+    let config = TcpManagerConfig { bandwidth, ..TcpManagerConfig::default() };
+    let manager = TcpConnectionManager::new(network.clone(), config).unwrap();
+    let listener = network.listen(&loopback()).await.unwrap();
+    let bound = manager.relay(&loopback(), listener.address().clone()).await.unwrap();
+    let client = network.connect(&bound, None).await.unwrap();
+    let server = listener.accept().await.unwrap();
+    let start = std::time::Instant::now();
+    let payload = bytes(LENGTH as usize);
+    let (_, got) = tokio::join!(server.write_all(&payload), read_exactly(&client, LENGTH as usize));
+    assert_eq!(got, payload);
+    // A clock never shows too little.
+    let least = Duration::from_micros(LENGTH - 1_000);
+    assert!(start.elapsed() >= least, "{:?}", start.elapsed());
+    let (_, got) = tokio::join!(client.write_all(&payload), read_exactly(&server, LENGTH as usize));
+    assert_eq!(got, payload);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,8 @@
 //! How a TCP connection manager limits, relays and drains.
 
 use super::{
-    BackendConfig, Config, ListenerConfig, RouteConfig, SpliceConfig, TcpConfig, TimeLimit,
+    BackendConfig, BandwidthConfig, Config, ListenerConfig, RouteConfig, SpliceConfig, TcpConfig,
+    TimeLimit,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::error::ConnectionError;
@@ -22,11 +23,16 @@ pub struct TcpManagerConfig {
     /// Time without a byte for the second side to finish after the first has. Default: 60 s. Limits:
     /// zero (both end with the first) to 365 days, or never.
     pub half_close_timeout: TimeLimit,
+    /// Time that a connection is relayed at most, whatever moves. Default: 365 days. Limits: 1 ms to 365 days, or never.
+    /// Cost: shorter cuts who is in the middle of something, and all who came at one time at one time.
+    pub max_duration: TimeLimit,
     /// Bytes that a relay holds for each direction at most. Default: 64 KiB. Limits: 1 KiB to
     /// 16 MiB. Cost: up to twice as much memory per connection; smaller means more system calls.
     pub buffer_size: u32,
     /// When a relay lets the kernel move its bytes instead of copying them.
     pub splice: SpliceConfig,
+    /// How fast it carries the bytes of one connection.
+    pub bandwidth: BandwidthConfig,
     /// Time that a drain gives connections to finish before it closes them. Default: 30 s. Limits:
     /// zero (at once) to 365 days, or never.
     pub drain_timeout: TimeLimit,
@@ -52,8 +58,10 @@ impl Default for TcpManagerConfig {
             max_connections: 1024,
             idle_timeout: TimeLimit::secs(3600),
             half_close_timeout: TimeLimit::secs(60),
+            max_duration: LONGEST.into(),
             buffer_size: 64 << 10,
             splice: SpliceConfig::default(),
+            bandwidth: BandwidthConfig::default(),
             drain_timeout: TimeLimit::secs(30),
             accept_pause: Duration::from_millis(100),
             tcp: TcpConfig::default(),
@@ -71,7 +79,9 @@ impl Config for TcpManagerConfig {
         check::limit("idle_timeout", self.idle_timeout, SHORTEST..=LONGEST)?;
         check::limit("half_close_timeout", self.half_close_timeout, Duration::ZERO..=LONGEST)?;
         check::number("buffer_size", self.buffer_size, 1 << 10..=16 << 20)?;
+        check::limit("max_duration", self.max_duration, SHORTEST..=LONGEST)?;
         check::within("splice", self.splice.validate())?;
+        check::within("bandwidth", self.bandwidth.validate())?;
         check::limit("drain_timeout", self.drain_timeout, Duration::ZERO..=LONGEST)?;
         check::duration("accept_pause", self.accept_pause, SHORTEST..=LONGEST)?;
         check::within("tcp", self.tcp.validate())?;

@@ -13,6 +13,7 @@
 mod backend;
 mod backoff;
 mod balance;
+mod bandwidth;
 mod breaker;
 mod channel_server;
 mod check;
@@ -45,6 +46,7 @@ pub use crate::{
 };
 pub use backend::{BackendConfig, EndpointConfig, SendProxy};
 pub use balance::{BalanceConfig, EwmaConfig, PickPolicy, SlowStartConfig};
+pub use bandwidth::BandwidthConfig;
 pub use breaker::BreakerConfig;
 pub use channel_server::ChannelServerConfig;
 pub use checkout::{CheckoutPoolConfig, IdleOrder};

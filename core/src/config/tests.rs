@@ -249,11 +249,23 @@ fn bytes_are_zero_never_or_unset_as_times_are() {
         (r#"{"splice": {"pipe_size": 1048577}}"#, "splice.pipe_size"),
         (r#"{"splice": {"size": 1}}"#, "splice.size"),
         (r#"{"splice": false}"#, "splice"),
+        (r#"{"bandwidth": {"to_server": 0}}"#, "bandwidth.to_server"),
+        (r#"{"bandwidth": {"to_client": "0"}}"#, "bandwidth.to_client"),
+        (r#"{"bandwidth": {"burst": 0}}"#, "bandwidth.burst"),
+        (r#"{"max_duration": "0s"}"#, "max_duration"),
     ] {
         assert_eq!(complaint::<TcpManagerConfig>(text).0, field, "{text}");
     }
     let splice = SpliceConfig { after: ByteLimit::Never, ..SpliceConfig::default() };
-    round_trips(&TcpManagerConfig { splice, ..TcpManagerConfig::default() });
+    let bandwidth =
+        BandwidthConfig { to_client: ByteLimit::After(1), ..BandwidthConfig::default() };
+    let max_duration = TimeLimit::Never;
+    round_trips(&TcpManagerConfig {
+        splice,
+        bandwidth,
+        max_duration,
+        ..TcpManagerConfig::default()
+    });
 }
 
 #[test]

@@ -127,7 +127,9 @@ fn verdict(outcome: RelayOutcome, at: Place) -> Result<(), ConnectionError> {
             Err(ConnectionError::Broken { nothing_sent: false, at })
         }
         RelayOutcome {
-            reason: CloseReason::IdleTimeout | CloseReason::HalfCloseTimeout, ..
+            reason:
+                CloseReason::IdleTimeout | CloseReason::HalfCloseTimeout | CloseReason::MaxDuration,
+            ..
         } => Err(ConnectionError::timeout(None, at)),
         RelayOutcome { .. } => Err(ConnectionError::Closed { at }),
     }

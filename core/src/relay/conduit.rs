@@ -66,15 +66,16 @@ impl Conduit {
         }
     }
 
-    /// Takes from `source` what is there and has room; 0 is its end.
+    /// Takes from `source` what is there and has room, at most `most` bytes; 0 is its end.
     pub(super) fn fill(
         &mut self,
         source: &Stream,
+        most: usize,
         pipes: Option<&Pipes>,
     ) -> Poll<Result<usize, ConnectionError>> {
         self.choose(pipes);
         if let Means::Splicing(pipe) = &mut self.means {
-            match ready!(source.try_splice_into(pipe, usize::MAX))? {
+            match ready!(source.try_splice_into(pipe, most))? {
                 Spliced::Moved(n) => return Poll::Ready(Ok(n)),
                 Spliced::Refused => {
                     self.bulk.on_refused();
@@ -82,7 +83,9 @@ impl Conduit {
                 }
             }
         }
-        let n = ready!(source.try_read(self.held.room()))?;
+        let room = self.held.room();
+        let length = room.len().min(most);
+        let n = ready!(source.try_read(&mut room[..length]))?;
         self.held.filled(n);
         Poll::Ready(Ok(n))
     }

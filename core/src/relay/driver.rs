@@ -2,6 +2,7 @@
 
 use super::{
     RelayLimits, RelayOutcome, Side,
+    bucket::{Bucket, Rate},
     conduit::Conduit,
     pulse::Pulse,
     state::{Action, End, Limits, State},
@@ -57,24 +58,33 @@ struct Lane<'a> {
     readable: StreamReady,
     writable: StreamReady,
     held: Conduit,
+    /// How much may be read of the source.
+    bucket: Bucket,
     /// Bytes that the other side took.
     passed: u64,
 }
 
 impl<'a> Lane<'a> {
-    fn new(source: &'a Stream, held: Conduit) -> Self {
-        Self { source, readable: source.readable(), writable: source.writable(), held, passed: 0 }
+    fn new(source: &'a Stream, held: Conduit, bucket: Bucket) -> Self {
+        let (readable, writable) = (source.readable(), source.writable());
+        Self { source, readable, writable, held, bucket, passed: 0 }
     }
 }
 
 impl<'a> Relay<'a> {
     pub(crate) fn new(client: &'a Stream, server: &'a Stream, limits: &RelayLimits) -> Self {
-        let RelayLimits { idle, half_close, buffer_size, splice_after } = *limits;
-        let splice_after = if can_splice(client, server) { splice_after } else { ByteLimit::Never };
-        let held = || Conduit::new(buffer_size, splice_after);
+        let now = clock();
+        let splice_after =
+            if can_splice(client, server) { limits.splice_after } else { ByteLimit::Never };
+        let lane = |source, rate: Rate| {
+            let held = Conduit::new(limits.buffer_size, splice_after);
+            Lane::new(source, held, Bucket::new(rate, now))
+        };
+        let until = limits.max_duration.from(now);
+        let times = Limits { idle: limits.idle, half_close: limits.half_close, until };
         Self {
-            state: State::new(Limits { idle, half_close }, clock()),
-            lanes: [client, server].map(|source| Lane::new(source, held())),
+            state: State::new(times, now),
+            lanes: [lane(client, limits.to_server), lane(server, limits.to_client)],
             timer: Timer::default(),
             settle: FIRST_SETTLE,
             pipes: None,
@@ -86,7 +96,9 @@ impl<'a> Relay<'a> {
 
     /// Owes the server what was read of the client before.
     pub(crate) fn owing(mut self, ahead: Vec<u8>) -> Self {
-        self.lanes[Side::Client.index()].held.preload(ahead);
+        let lane = &mut self.lanes[Side::Client.index()];
+        lane.bucket.on_passed(ahead.len(), clock());
+        lane.held.preload(ahead);
         self
     }
 
@@ -120,7 +132,7 @@ impl<'a> Relay<'a> {
                 continue;
             }
             let wake_at = self.rest(now);
-            poll_fn(|cx| self.poll_wait(cx, wake_at)).await;
+            poll_fn(|cx| self.poll_wait(cx, now, wake_at)).await;
         }
     }
 
@@ -142,8 +154,9 @@ impl<'a> Relay<'a> {
     /// Moves what can be moved at once of what `from` sends; says whether anything happened.
     fn pump(&mut self, from: Side, now: Instant) -> bool {
         let mut happened = false;
-        if self.state.reads(from) && self.lane(from).held.has_room() {
-            happened |= self.read(from, now);
+        if self.wants(from) {
+            let most = self.lane(from).bucket.allowance(now);
+            happened |= most > 0 && self.read(from, most, now);
         }
         if self.state.carries(from) && !self.lane(from).held.is_empty() {
             happened |= self.write(from, now);
@@ -160,12 +173,15 @@ impl<'a> Relay<'a> {
         happened
     }
 
-    fn read(&mut self, from: Side, now: Instant) -> bool {
+    fn read(&mut self, from: Side, most: usize, now: Instant) -> bool {
         let lane = &mut self.lanes[from.index()];
-        match lane.held.fill(lane.source, self.pipes) {
+        match lane.held.fill(lane.source, most, self.pipes) {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.state.on_source_ended(from),
-            Poll::Ready(Ok(_)) => self.on_moved(now),
+            Poll::Ready(Ok(n)) => {
+                lane.bucket.on_passed(n, now);
+                self.on_moved(now);
+            }
             Poll::Ready(Err(error)) => self.fail(from, &error),
         }
         true
@@ -184,6 +200,11 @@ impl<'a> Relay<'a> {
             Poll::Ready(Err(error)) => self.fail(from.other(), &error),
         }
         true
+    }
+
+    /// Whether what `side` sends could be taken, as far as the rate allows it.
+    fn wants(&mut self, side: Side) -> bool {
+        self.state.reads(side) && self.lane(side).held.has_room()
     }
 
     fn on_moved(&mut self, now: Instant) {
@@ -233,6 +254,13 @@ impl<'a> Relay<'a> {
                 at(quiet_at);
             }
         }
+        for side in Side::BOTH {
+            let wants = self.state.reads(side) && self.lanes[side.index()].held.has_room();
+            let next = self.lanes[side.index()].bucket.next(now);
+            if let Some(next) = next.filter(|_| wants) {
+                at(next);
+            }
+        }
         if self.state.settles().is_some() {
             at(now + self.settle);
             self.settle = (self.settle * 2).min(LAST_SETTLE);
@@ -240,11 +268,17 @@ impl<'a> Relay<'a> {
         wake_at
     }
 
-    /// Ready once something may be worth a try. Asks only for what the buffers can take or give.
-    fn poll_wait(&mut self, cx: &mut Context<'_>, wake_at: Option<Instant>) -> Poll<()> {
+    /// Ready once something may be worth a try. Asks only for what the rates, as they were when the wait began, and the
+    /// buffers let pass.
+    fn poll_wait(
+        &mut self,
+        cx: &mut Context<'_>,
+        began: Instant,
+        wake_at: Option<Instant>,
+    ) -> Poll<()> {
         let mut ready = self.timer.poll_until(cx, wake_at).is_ready();
         for side in Side::BOTH {
-            let wants_read = self.state.reads(side) && self.lane(side).held.has_room();
+            let wants_read = self.wants(side) && self.lane(side).bucket.allowance(began) > 0;
             let has_bytes = !self.lane(side).held.is_empty();
             if wants_read {
                 ready |= Pin::new(&mut self.lane(side).readable).poll(cx).is_ready();
@@ -268,7 +302,9 @@ impl<'a> Relay<'a> {
             let is_reset = match end {
                 End::Finished => false,
                 End::Broken { side: broken, told } => side != broken && !told,
-                End::IdleTimeout | End::HalfCloseTimeout | End::Cut(_) => is_owed,
+                End::IdleTimeout | End::HalfCloseTimeout | End::MaxDuration | End::Cut(_) => {
+                    is_owed
+                }
             };
             if is_reset {
                 stream.abort(reason);
@@ -278,7 +314,11 @@ impl<'a> Relay<'a> {
         }
         let broken = match end {
             End::Broken { side, .. } => self.lane(side).source.error().map(|error| (side, error)),
-            End::Finished | End::IdleTimeout | End::HalfCloseTimeout | End::Cut(_) => None,
+            End::Finished
+            | End::IdleTimeout
+            | End::HalfCloseTimeout
+            | End::MaxDuration
+            | End::Cut(_) => None,
         };
         let [client, server] = &self.lanes;
         RelayOutcome { reason, broken, to_server: client.passed, to_client: server.passed }

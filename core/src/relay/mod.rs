@@ -12,8 +12,9 @@
 //! - An idle connection holds neither buffer nor pipe.
 //! - However much there is to carry, others get their turn.
 //!
-//! One task serves both directions; `state` and `bulk` decide, `driver` and `conduit` act.
+//! One task serves both directions; `state`, `bulk` and `bucket` decide, `driver` and `conduit` act.
 
+mod bucket;
 mod buffer;
 mod bulk;
 mod conduit;
@@ -23,6 +24,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use bucket::Rate;
 pub(crate) use driver::Relay;
 pub(crate) use pulse::Pulse;
 
@@ -75,20 +77,31 @@ pub struct RelayLimits {
     /// Time without a byte for the second side to end after the end of the first was delivered. Default:
     /// 60 s. Zero ends both with the first.
     pub half_close: TimeLimit,
+    /// Time after which both sides are closed, whatever moves. Default: 365 days.
+    pub max_duration: TimeLimit,
     /// Bytes held for each direction at most. Default: 64 KiB. Zero counts as 1.
     pub buffer_size: usize,
     /// Bytes that a direction between two sockets carries, without a second of silence, before the kernel moves them
     /// without copying (Linux). Default: 1 MiB.
     pub splice_after: ByteLimit,
+    /// How fast bytes go to the server. Default: as fast as both sides can.
+    pub to_server: Rate,
+    /// How fast bytes go to the client. Default: as fast as both sides can.
+    pub to_client: Rate,
 }
 
 impl From<&TcpManagerConfig> for RelayLimits {
     fn from(config: &TcpManagerConfig) -> Self {
+        let burst = u64::from(config.bandwidth.burst);
+        let rate = |per_second| Rate { per_second, burst };
         Self {
             idle: config.idle_timeout,
             half_close: config.half_close_timeout,
+            max_duration: config.max_duration,
             buffer_size: config.buffer_size as usize,
             splice_after: config.splice.after,
+            to_server: rate(config.bandwidth.to_server),
+            to_client: rate(config.bandwidth.to_client),
         }
     }
 }

@@ -10,12 +10,15 @@ use std::time::Instant;
 pub(super) struct Limits {
     pub(super) idle: TimeLimit,
     pub(super) half_close: TimeLimit,
+    /// When it ends in any case.
+    pub(super) until: Option<Instant>,
 }
 
 /// ```text
 ///           the second end was passed on
 ///   Open ──────────────────────────────────────▶ Over(Finished)
 ///    │ ├── silence for a limit ─────────────────▶ Over(IdleTimeout or HalfCloseTimeout)
+///    │ ├── it has lasted long enough ───────────▶ Over(MaxDuration)
 ///    │ └── a side broke that had ended before ──▶ Over(Broken)
 ///    │ a side broke
 ///    ▼
@@ -67,6 +70,8 @@ pub(super) enum End {
     IdleTimeout,
     /// One side had ended and no byte moved for the half-close limit.
     HalfCloseTimeout,
+    /// It had lasted for the maximum.
+    MaxDuration,
     /// Ended from outside.
     Cut(CloseReason),
 }
@@ -78,6 +83,7 @@ impl End {
             Self::Broken { .. } => CloseReason::Reset,
             Self::IdleTimeout => CloseReason::IdleTimeout,
             Self::HalfCloseTimeout => CloseReason::HalfCloseTimeout,
+            Self::MaxDuration => CloseReason::MaxDuration,
             Self::Cut(reason) => reason,
         }
     }
@@ -131,14 +137,15 @@ impl State {
     /// When [`on_timeout`](Self::on_timeout) has something to say, if nothing moves before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let idle = self.limits.idle.from(self.last_move);
-        match self.phase {
+        let silence = match self.phase {
             Phase::Open { up: Lane::Ended, .. } | Phase::Open { down: Lane::Ended, .. } => {
                 let half_close = self.limits.half_close.from(self.last_move);
                 [idle, half_close].into_iter().flatten().min()
             }
             Phase::Open { .. } | Phase::Failing { .. } => idle,
-            Phase::Over(_) => None,
-        }
+            Phase::Over(_) => return None,
+        };
+        [silence, self.limits.until].into_iter().flatten().min()
     }
 
     /// Bytes were taken from a side or given to one.
@@ -209,6 +216,9 @@ impl State {
             return;
         }
         self.phase = match self.phase {
+            Phase::Open { .. } if self.limits.until.is_some_and(|until| until <= now) => {
+                Phase::Over(End::MaxDuration)
+            }
             Phase::Open { up: Lane::Ended, .. } | Phase::Open { down: Lane::Ended, .. }
                 if self.limits.half_close.from(self.last_move).is_some_and(|at| at <= now) =>
             {
@@ -249,7 +259,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "any moment will do")]
     fn state() -> (State, Instant) {
         let now = Instant::now();
-        let limits = Limits { idle: IDLE.into(), half_close: HALF_CLOSE.into() };
+        let limits = Limits { idle: IDLE.into(), half_close: HALF_CLOSE.into(), until: None };
         (State::new(limits, now), now)
     }
 
@@ -285,7 +295,7 @@ mod tests {
     #[test]
     fn an_idle_limit_below_the_half_close_limit_still_holds() {
         let (_, now) = state();
-        let limits = Limits { idle: HALF_CLOSE.into(), half_close: TimeLimit::Never };
+        let limits = Limits { idle: HALF_CLOSE.into(), half_close: TimeLimit::Never, until: None };
         let mut state = State::new(limits, now);
         state.on_source_ended(Side::Client);
         let _ = state.on_emptied(Side::Client, now);
@@ -296,13 +306,29 @@ mod tests {
     #[test]
     fn a_limit_of_never_has_no_deadline() {
         let (_, now) = state();
-        let limits = Limits { idle: TimeLimit::Never, half_close: TimeLimit::Never };
+        let limits = Limits { idle: TimeLimit::Never, half_close: TimeLimit::Never, until: None };
         let mut state = State::new(limits, now);
         assert_eq!(state.deadline(), None);
         state.on_source_ended(Side::Server);
         let _ = state.on_emptied(Side::Server, now);
         state.on_timeout(now + IDLE * 1000);
         assert_eq!((state.deadline(), state.end()), (None, None));
+    }
+
+    #[test]
+    fn a_maximum_holds_whatever_moves_and_whoever_ended() {
+        let (_, now) = state();
+        let until = now + IDLE * 3;
+        let limits = Limits { idle: IDLE.into(), half_close: TimeLimit::Never, until: Some(until) };
+        let mut state = State::new(limits, now);
+        assert_eq!(state.deadline(), Some(now + IDLE));
+        state.on_moved(until - Duration::from_secs(1));
+        assert_eq!(state.deadline(), Some(until));
+        state.on_source_ended(Side::Client);
+        state.on_timeout(until - Duration::from_nanos(1));
+        assert_eq!(state.end(), None);
+        state.on_timeout(until);
+        assert_eq!((state.end(), state.deadline()), (Some(End::MaxDuration), None));
     }
 
     #[test]
@@ -373,8 +399,10 @@ mod tests {
         #[test]
         fn in_any_order_of_events_ends_are_passed_on_once_and_the_verdict_stays(
             events in proptest::collection::vec(event(), 0..40),
+            max_seconds in proptest::option::of(0u64..500),
         ) {
             let (mut state, mut now) = state();
+            state.limits.until = max_seconds.map(|seconds| now + Duration::from_secs(seconds));
             let mut finished = Vec::new();
             let mut verdict = None;
             for event in events {

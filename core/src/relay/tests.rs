@@ -153,6 +153,55 @@ async fn silence_ends_a_relay_at_the_idle_limit_and_every_byte_puts_it_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_relay_ends_at_its_maximum_whatever_moves() {
+    const MOST: Duration = Duration::from_secs(10);
+    let start = Instant::now();
+    let limits = RelayLimits { max_duration: MOST.into(), ..limits() };
+    let Bench { client, server, inner_client, inner_server } = bench(100);
+    let run = async {
+        let outcome = relay(&inner_client, &inner_server, &limits).await;
+        (outcome.reason, start.elapsed())
+    };
+    let talk = async {
+        while client.write(b".").await.is_ok() {
+            let _ = server.read(&mut [0; 1]).await;
+            sleep(Duration::from_millis(700)).await;
+        }
+    };
+    let (ended, ()) = tokio::join!(run, talk);
+    assert_eq!(ended, (CloseReason::MaxDuration, MOST));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_way_has_its_own_rate_and_what_is_too_fast_waits_in_its_sender() {
+    let start = Instant::now();
+    let slow = Rate { per_second: 1_000.into(), burst: 1_000 };
+    let slower = Rate { per_second: 500.into(), burst: 100 };
+    let limits = RelayLimits { to_server: slow, to_client: slower, ..limits() };
+    let (outcome, times) = relayed(bench(100), limits, async |client, server| {
+        let send = async |stream: &Stream| {
+            stream.write_all(&bytes(6_000)).await.unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        };
+        let read = async |stream: &Stream| {
+            let (read, end) = read_all(stream).await;
+            assert!(read == bytes(6_000) && end.is_ok());
+            start.elapsed()
+        };
+        let (_, _, up, down) =
+            tokio::join!(send(&client), send(&server), read(&server), read(&client));
+        [up, down]
+    })
+    .await;
+    assert_eq!(outcome.reason, CloseReason::Finished);
+    // All but the burst at the rate, to a hundredth of a second.
+    for (time, expected) in times.into_iter().zip([5_000, 11_800]) {
+        let expected = Duration::from_millis(expected);
+        assert!(time >= expected && time <= expected + Duration::from_millis(15), "{time:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_still_owed_bytes_is_reset_and_takes_no_part_for_the_whole() {
     let (outcome, end) = relayed(bench(100), limits(), async |client, server| {
         client.write_all(&bytes(1_000)).await.unwrap();

@@ -8,8 +8,8 @@ import "unsafe"
 // TCPManagerStats are the counts of a TCP manager.
 type TCPManagerStats struct {
 	Active, Limit, Opened, Closed, Accepted, Dialled, BytesReceived, BytesSent, BytesSpliced, AcceptPauses uint64
-	// ClosedBy counts by close reason: 1 to 11, as in stream stats.
-	ClosedBy [12]uint64
+	// ClosedBy counts by close reason: 1 to 12, as in stream stats.
+	ClosedBy [13]uint64
 }
 
 func tcpManager(handle uint64) C.trunkline_tcp_manager_t {
@@ -120,7 +120,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 		BytesSent:     uint64(c.bytes_sent),
 		BytesSpliced:  uint64(c.bytes_spliced),
 		AcceptPauses:  uint64(c.accept_pauses),
-		ClosedBy: [12]uint64{
+		ClosedBy: [13]uint64{
 			0,
 			uint64(c.closed_finished),
 			uint64(c.closed_local),
@@ -133,6 +133,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 			uint64(c.closed_evicted),
 			uint64(c.closed_refused),
 			uint64(c.closed_killed),
+			uint64(c.closed_max_duration),
 		},
 	}, status
 }

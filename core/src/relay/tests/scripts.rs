@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    config::ByteLimit,
     context::{Direction, Protocol},
     error::ConnectionError,
     transport::{
@@ -44,6 +45,12 @@ fn faults() -> impl Strategy<Value = LaneFaults> {
         max_chunk,
         ..LaneFaults::default()
     })
+}
+
+fn rate() -> impl Strategy<Value = Rate> {
+    let per_second =
+        prop_oneof![Just(ByteLimit::Never), (100u64..100_000).prop_map(ByteLimit::After)];
+    (per_second, 1u64..5_000).prop_map(|(per_second, burst)| Rate { per_second, burst })
 }
 
 /// A pipe of which the relay's end has faults.
@@ -108,6 +115,7 @@ fn run(
     scripts: &(Script, Script),
     faults: [LaneFaults; 4],
     (seed, capacity, buffer_size): (u64, u32, usize),
+    rates: [Rate; 2],
 ) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -121,7 +129,8 @@ fn run(
             faulty_pipe(&network, capacity, FaultConfig { seed, read: a, write: b });
         let (server, far) =
             faulty_pipe(&network, capacity, FaultConfig { seed, read: c, write: d });
-        let limits = RelayLimits { buffer_size, ..RelayLimits::default() };
+        let [to_server, to_client] = rates;
+        let limits = RelayLimits { buffer_size, to_server, to_client, ..RelayLimits::default() };
         let (outcome, from_client, from_server) = tokio::join!(
             relay(&near, &far, &limits),
             play(&client, &scripts.0),
@@ -139,8 +148,9 @@ proptest! {
         scripts in (script(), script()),
         faults in [faults(), faults(), faults(), faults()],
         setup in (any::<u64>(), 1u32..2_000, 1usize..5_000),
+        rates in [rate(), rate()],
     ) {
-        let Played { outcome, client, server } = run(&scripts, faults, setup);
+        let Played { outcome, client, server } = run(&scripts, faults, setup, rates);
         let (client_sent, client_read) = client;
         let (server_sent, server_read) = server;
         prop_assert!(client_sent.starts_with(&server_read), "the server read what nobody sent");

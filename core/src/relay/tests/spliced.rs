@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     config::ByteLimit,
     context::{Direction, Protocol},
-    relay::{conduit::Conduit, driver::Relay},
+    relay::{Rate, conduit::Conduit, driver::Relay},
     transport::{Pipes, Transport},
 };
 use proptest::prelude::*;
@@ -337,7 +337,7 @@ async fn a_pipe_without_content_is_given_back_after_a_silence() {
         for is_spliced in [false, true] {
             source.write_all(b"a chunk").await.unwrap();
             near.readable().await;
-            assert!(matches!(conduit.fill(&near, Some(&pipes)), Poll::Ready(Ok(7))));
+            assert!(matches!(conduit.fill(&near, usize::MAX, Some(&pipes)), Poll::Ready(Ok(7))));
             assert!(!conduit.is_spare(), "what is held is not given back");
             conduit.release();
             assert_eq!(pipes.in_use(), u64::from(is_spliced), "round {round}");
@@ -350,6 +350,30 @@ async fn a_pipe_without_content_is_given_back_after_a_silence() {
         assert_eq!(pipes.in_use(), 0);
     }
     assert_eq!(pipes.spliced(), 21);
+}
+
+#[tokio::test]
+async fn a_limited_direction_is_spliced_in_bounded_pieces() {
+    const RATE: u64 = 64 << 20;
+    const LENGTH: usize = 4 << 20;
+    let network = Network::new(tokio::runtime::Handle::current());
+    let bench = sockets(&network, Protocol::Tcp).await;
+    let rate = Rate { per_second: RATE.into(), burst: 32 << 10 };
+    let (pipes, limits) = (Pipes::new(2, 1 << 20), RelayLimits { to_server: rate, ..splicing() });
+    let mut relay = Relay::new(&bench.inner_client, &bench.inner_server, &limits).splicing(&pipes);
+    let (up, down) = (
+        Script { writes: vec![LENGTH], aborts: false },
+        Script { writes: vec![LENGTH], aborts: false },
+    );
+    let start = std::time::Instant::now();
+    let (outcome, client, server) =
+        tokio::join!(relay.run(), play(&bench.client, &up), play(&bench.server, &down));
+    assert_eq!(outcome.reason, CloseReason::Finished);
+    assert!(client.0 == server.1 && server.0 == client.1);
+    assert!(pipes.spliced() > LENGTH as u64, "both ways");
+    // A clock never shows too little.
+    let least = Duration::from_nanos((LENGTH as u64 - (32 << 10)) * 1_000_000_000 / RATE);
+    assert!(start.elapsed() >= least, "{:?} < {least:?}", start.elapsed());
 }
 
 #[test]

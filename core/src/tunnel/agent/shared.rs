@@ -87,7 +87,9 @@ impl Shared {
             idle: idle_timeout,
             half_close: half_close_timeout,
             buffer_size: buffer_size as usize,
+            max_duration: TimeLimit::Never,
             splice_after: ByteLimit::Never,
+            ..RelayLimits::default()
         }
     }
 

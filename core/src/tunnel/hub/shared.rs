@@ -8,7 +8,7 @@ use super::{
 use crate::{
     address::Address,
     budget::Budget,
-    config::{ByteLimit, HubConfig},
+    config::{ByteLimit, HubConfig, TimeLimit},
     error::{ConnectionError, Step},
     events::{Event, EventKind},
     manager::{Cut, Live},
@@ -121,7 +121,9 @@ impl Shared {
             idle: idle_timeout,
             half_close: half_close_timeout,
             buffer_size: buffer_size as usize,
+            max_duration: TimeLimit::Never,
             splice_after: ByteLimit::Never,
+            ..RelayLimits::default()
         }
     }
 
