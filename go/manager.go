@@ -153,6 +153,29 @@ func (m *TcpConnectionManager) Start() (map[string]net.Addr, error) {
 	return addresses, nil
 }
 
+// Reconfigure goes by another configuration from now on, and drops no connection for it: all of it or nothing. Connections
+// that stand keep their server, their timeouts and their rates. A lower limit ends nothing; no more are let in until enough
+// have ended.
+//
+// It fails with [KindConfig], and names the field, for one that is out of range or cannot change: the NoDelay, Keepalive,
+// UserTimeout and Backlog of TCP and, once the manager is started, the names and addresses of its Listeners.
+func (m *TcpConnectionManager) Reconfigure(config TcpManagerConfig) error {
+	document, err := json.Marshal(config)
+	if err != nil {
+		return configError(err)
+	}
+	return m.ReconfigureFromJSON(document)
+}
+
+// ReconfigureFromJSON goes by another document from now on, as Reconfigure does. What it does not mention has its default.
+func (m *TcpConnectionManager) ReconfigureFromJSON(document []byte) error {
+	defer runtime.KeepAlive(m)
+	if failure := native.TCPManagerReconfigure(m.managed.handle, string(document)); failure != nil {
+		return newError(failure, native.StepConfigure)
+	}
+	return nil
+}
+
 // Stats are the counts of the manager, exact also after it was closed.
 func (m *TcpConnectionManager) Stats() TcpManagerStats {
 	defer runtime.KeepAlive(m)

@@ -3,6 +3,7 @@ package trunkline
 import (
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,5 +106,69 @@ func TestListenersThatCannotListenSaySo(t *testing.T) {
 	var e *Error
 	if _, err := m.Start(); !errors.As(err, &e) || e.Kind != KindBind {
 		t.Errorf("%v", err)
+	}
+}
+
+func leadingTo(name string) TcpManagerConfig {
+	return TcpManagerConfig{
+		Listeners:      map[string]ListenerConfig{"in": {Address: "tcp://127.0.0.1:0"}},
+		DefaultBackend: "all",
+		Backends:       map[string]BackendConfig{"all": {Endpoints: []EndpointConfig{{Address: "mem:" + name}}}},
+	}
+}
+
+func TestAnotherConfigurationTakesHoldAndWhatStandsStays(t *testing.T) {
+	m := newManager(t, leadingTo("go-one"))
+	one, two := listening(t, "mem:go-one"), listening(t, "mem:go-two")
+	bound, err := m.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	carries := func(client, server io.ReadWriter, text string) {
+		t.Helper()
+		if _, err := client.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		heard := make([]byte, len(text))
+		if _, err := io.ReadFull(server, heard); err != nil || string(heard) != text {
+			t.Fatalf("%q, %v", heard, err)
+		}
+	}
+	first := dial(t, bound["in"])
+	firstServer, err := one.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer firstServer.Close()
+	next := leadingTo("go-two")
+	next.MaxConnections = 2
+	if err := m.Reconfigure(next); err != nil {
+		t.Fatal(err)
+	}
+	second := dial(t, bound["in"])
+	secondServer, err := two.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secondServer.Close()
+	carries(first, firstServer, "stays")
+	carries(second, secondServer, "is led elsewhere")
+	if s := m.Stats(); s.Active != 2 || s.Limit != 2 || s.Closed != 0 {
+		t.Errorf("got %+v", s)
+	}
+	for document, field := range map[string]string{
+		`{"max_connections": 0}`:    "max_connections",
+		`{"tcp": {"backlog": 7}}`:   "tcp.backlog",
+		`{}`:                        "listeners.in",
+		`{"no_such_key": "at all"}`: "no_such_key",
+	} {
+		err := m.ReconfigureFromJSON([]byte(document))
+		if kindOf(err) != KindConfig || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", document, err)
+		}
+	}
+	m.Close()
+	if err := m.Reconfigure(next); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
 	}
 }

@@ -4644,6 +4644,26 @@ trunkline_status_t trunkline_tcp_manager_stats(struct trunkline_tcp_manager_t ma
                                                struct trunkline_tcp_manager_stats_t *stats);
 
 /**
+ * Goes by another document from now on, and drops no connection for it. What the document does not mention has its
+ * default. Either all of it holds or nothing.
+ *
+ * Connections that stand keep what they have: their server, their timeouts and their rates. A lower limit ends nothing; no
+ * more are let in until enough have ended. tcp.nodelay, tcp.keepalive, tcp.user_timeout and tcp.backlog cannot change, nor,
+ * once it is started, the names and addresses of its listeners.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names the field that is wrong or cannot change),
+ * INVALID_HANDLE, CLOSED (also once it drains), FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_tcp_manager_reconfigure(struct trunkline_tcp_manager_t manager,
+                                                     const char *json,
+                                                     size_t json_len,
+                                                     struct trunkline_error_t **err);
+
+/**
  * Connections that stand and have a number above `after`, as a JSON array in the order of their numbers, which is that
  * in which they began: `max` of them at most, 1 to 10000. A shorter array is the last; the number of the last in it, for
  * `after`, begins the next. For each {"id", "source", "local", "destination", "backend", "protocol", "state", "age_ns",

@@ -1061,6 +1061,12 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
     return stats;
   }
 
+  /** Goes by another document from now on, and drops no connection for it; INVALID_ARGUMENT names what cannot change. */
+  void reconfigure(const std::string &json) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_tcp_manager_reconfigure(get(), json.data(), json.size(), &error), error);
+  }
+
   /**
    * Connections that stand and have a number above `after`, `max` of them at most, as a JSON array; a shorter one is the
    * last, and the last number in it begins the next.

@@ -22,7 +22,7 @@ use crate::{
 use serde_json::json;
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc, time::Duration};
 use trunkline_core::{
-    Address, CloseReason, LiveTcpConnection, TcpManagerConfig, config::Config,
+    Address, CloseReason, ConnectionError, LiveTcpConnection, TcpManagerConfig, config::Config,
     manager::TcpConnectionManager,
 };
 
@@ -152,11 +152,7 @@ pub unsafe extern "C" fn trunkline_tcp_manager_new_with(
 ) -> trunkline_status_t {
     enter(out, err, |call| {
         // SAFETY: the caller's promise is the same.
-        let json = unsafe { text(json, json_len, "json")? };
-        let config = match json {
-            "" => TcpManagerConfig::default(),
-            _ => TcpManagerConfig::from_json(json)?,
-        };
+        let config = configured(unsafe { text(json, json_len, "json")? })?;
         let runtime = call.runtime(rt)?;
         let place = call.place(&runtime)?;
         // SAFETY: as above.
@@ -416,6 +412,42 @@ fn counted(manager: &TcpConnectionManager) -> trunkline_tcp_manager_stats_t {
         bytes_spliced: counted.bytes_spliced,
         closed_killed: counted.closed_because(CloseReason::Killed),
         closed_max_duration: counted.closed_because(CloseReason::MaxDuration),
+    }
+}
+
+/// Goes by another document from now on, and drops no connection for it. What the document does not mention has its
+/// default. Either all of it holds or nothing.
+///
+/// Connections that stand keep what they have: their server, their timeouts and their rates. A lower limit ends nothing; no
+/// more are let in until enough have ended. tcp.nodelay, tcp.keepalive, tcp.user_timeout and tcp.backlog cannot change, nor,
+/// once it is started, the names and addresses of its listeners.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names the field that is wrong or cannot change),
+/// INVALID_HANDLE, CLOSED (also once it drains), FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `json` is good for `json_len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_tcp_manager_reconfigure(
+    manager: trunkline_tcp_manager_t,
+    json: *const c_char,
+    json_len: usize,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter_unit(err, |call| {
+        let object = call.object(manager)?;
+        // SAFETY: the caller's promise is the same.
+        let config = configured(unsafe { text(json, json_len, "json")? })?;
+        Ok(object.manager.reconfigure(config)?)
+    })
+}
+
+/// The configuration that a document says; an empty one says nothing.
+fn configured(json: &str) -> Result<TcpManagerConfig, ConnectionError> {
+    match json {
+        "" => Ok(TcpManagerConfig::default()),
+        _ => TcpManagerConfig::from_json(json),
     }
 }
 

@@ -360,6 +360,15 @@ pub(crate) fn manager_start(manager: trunkline_tcp_manager_t) -> Result<String, 
     Ok(whole_text(bound.as_deref()))
 }
 
+pub(crate) fn manager_reconfigure(
+    manager: trunkline_tcp_manager_t,
+    json: &str,
+) -> Result<(), Failed> {
+    let (text, length) = (json.as_ptr().cast(), json.len());
+    // SAFETY: pointer and length are those of a live text.
+    call((), |_, err| unsafe { trunkline_tcp_manager_reconfigure(manager, text, length, err) })
+}
+
 pub(crate) fn manager_live(
     manager: trunkline_tcp_manager_t,
     after: u64,

@@ -96,6 +96,11 @@ impl TcpManager {
         Ok(((s.active, s.limit, s.opened, s.closed), ways, bytes, s.accept_pauses, reasons))
     }
 
+    /// Goes by another document from now on.
+    fn reconfigure(&self, py: Python<'_>, json: &str) -> PyResult<()> {
+        buffer::manager_reconfigure(self.handle, json).map_err(|failed| failed.raise(py))
+    }
+
     /// Connections with a number above `after`, `max` at most, as JSON.
     fn live(&self, py: Python<'_>, after: u64, max: usize) -> PyResult<String> {
         buffer::manager_live(self.handle, after, max).map_err(|failed| failed.raise(py))

@@ -116,6 +116,51 @@ def test_the_same_for_a_loop(behind: dict[str, trunkline.Listener]) -> None:
     asyncio.run(main())
 
 
+def leading_to(name: str, **figures: int) -> TcpManagerConfig:
+    return TcpManagerConfig(
+        listeners={"in": ListenerConfig(address="tcp://127.0.0.1:0")},
+        default_backend="all",
+        backends={"all": BackendConfig(endpoints=[EndpointConfig(address=f"mem:py-{name}")])},
+        **figures,  # type: ignore[arg-type]
+    )
+
+
+def test_another_configuration_takes_hold_and_what_stands_stays(
+    behind: dict[str, trunkline.Listener],
+) -> None:
+    with TcpConnectionManager(leading_to("a")) as manager:
+        address = manager.start()["in"]
+        with said_to(address, b"first") as first, behind["a"].accept() as server:
+            assert server.recv(5) == b"first"
+            manager.reconfigure(leading_to("b", max_connections=2))
+            with said_to(address, b"second"), behind["b"].accept() as other:
+                assert other.recv(6) == b"second"
+                first.sendall(b"stays")
+                assert server.recv(5) == b"stays"
+                stats = manager.stats()
+                assert (stats.active, stats.limit, stats.closed) == (2, 2, 0)
+                manager.reconfigure(leading_to("a").to_json())
+                for document, named in (
+                    ('{"max_connections": 0}', "max_connections"),
+                    ('{"tcp": {"backlog": 7}}', "tcp.backlog"),
+                    ("{}", "listeners.in"),
+                ):
+                    with pytest.raises(trunkline.ConfigError, match=named):
+                        manager.reconfigure(document)
+        manager.close()
+        with pytest.raises(trunkline.ClosedError):
+            manager.reconfigure(leading_to("a"))
+
+
+async def test_a_loop_reconfigures_as_well(behind: dict[str, trunkline.Listener]) -> None:
+    async with AsyncTcpConnectionManager(leading_to("a")) as manager:
+        address = (await manager.start())["in"]
+        manager.reconfigure(leading_to("b"))
+        async with await trunkline.async_connect(address, timeout=PATIENCE) as stream:
+            await stream.send(b"to b")
+            await asyncio.to_thread(hears, behind["b"], b"to b")
+
+
 def test_a_document_of_text_is_the_same(behind: dict[str, trunkline.Listener]) -> None:
     document = CONFIG.to_json()
     assert json.loads(document)["listeners"]["in"]["proxy_protocol"]["trusted"] == ["127.0.0.0/8"]

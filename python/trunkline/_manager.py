@@ -117,6 +117,23 @@ class _ManagerBase:
             closed_by_reason=MappingProxyType(dict(zip(CloseReason, reasons, strict=True))),
         )
 
+    def reconfigure(self, config: TcpManagerConfig | Mapping[str, Any] | str) -> None:
+        """Goes by another configuration from now on, and drops no connection for it: all of it or nothing.
+
+        Connections that stand keep their server, their timeouts and their rates. A lower limit ends nothing;
+        no more are let in until enough have ended.
+
+        Args:
+            config: the whole of it; what is unset has its default.
+
+        Raises:
+            ConfigError: a figure is out of its range, or a field cannot change: ``tcp.nodelay``,
+                ``tcp.keepalive``, ``tcp.user_timeout``, ``tcp.backlog``, and once it is started the names
+                and addresses of its listeners.
+            ClosedError: it drains or is closed.
+        """
+        self._native.reconfigure(text_of(config, TcpManagerConfig))
+
     def live(self, after: int = 0, max: int = 1000) -> list[LiveTcpConnection]:
         """Connections that stand, in the order in which they began.
 

@@ -254,6 +254,7 @@ static void every_manager_call(trunkline_tcp_manager_t manager, trunkline_status
   char bound[320];
   size_t length;
   uint64_t cut;
+  GIVES(bad, trunkline_tcp_manager_reconfigure(manager, TEXT("{}"), NULL));
   GIVES(bad, trunkline_tcp_manager_live(manager, 0, 1, &buf, NULL));
   GIVES(bad, trunkline_tcp_manager_inspect(manager, 1, &buf, NULL));
   GIVES(bad, trunkline_tcp_manager_kill(manager, 1, NULL));
@@ -588,6 +589,61 @@ static void a_connection_ends_at_its_maximum_and_is_no_faster_than_it_may(void) 
         trunkline_tcp_manager_new(default_runtime(), TEXT("{\"max_duration\": \"0s\"}"), &manager, NULL));
 }
 
+/* A document that leads all that comes to `in` to one name. */
+static const char *leading_to(const char *name) {
+  static char text[512];
+  snprintf(text, sizeof text,
+           "{\"listeners\": {\"in\": {\"address\": \"tcp://127.0.0.1:0\"}}, \"default_backend\": \"all\","
+           " \"backends\": {\"all\": {\"endpoints\": [{\"address\": \"mem:%s\"}]}}}",
+           name);
+  return text;
+}
+
+static void reconfigure(trunkline_tcp_manager_t manager, const char *json) {
+  OK(trunkline_tcp_manager_reconfigure(manager, json, strlen(json), NULL));
+}
+
+static void another_document_takes_hold_and_what_stands_stays(void) {
+  trunkline_listener_t one = listen_on("mem:c-one"), two = listen_on("mem:c-two");
+  trunkline_tcp_manager_t manager = new_manager(leading_to("c-one"));
+  trunkline_stream_t first, first_server, second, second_server;
+  trunkline_buf_t *bound;
+  trunkline_error_t *err = NULL;
+  char address[128];
+  size_t length;
+  OK(trunkline_tcp_manager_start(manager, &bound, NULL));
+  trunkline_buf_free(bound);
+  OK(trunkline_tcp_manager_listener_address(manager, TEXT("in"), address, sizeof address, &length));
+  first = connect_text(address, length);
+  OK(trunkline_listener_accept(one, NEVER, &first_server, NULL));
+  reconfigure(manager, leading_to("c-two"));
+  second = connect_text(address, length);
+  OK(trunkline_listener_accept(two, NEVER, &second_server, NULL));
+  say(first, "stays");
+  hears(first_server, "stays");
+  say(second, "goes where it is led");
+  hears(second_server, "goes where it is led");
+#define REFUSED(json, field) \
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_tcp_manager_reconfigure(manager, TEXT(json), &err)); \
+  CHECK(strstr(trunkline_error_message(err, NULL), field) != NULL, "the field is named"); \
+  trunkline_error_free(err)
+  REFUSED("{\"max_connections\": 0}", "max_connections");
+  REFUSED("{\"tcp\": {\"backlog\": 7}}", "tcp.backlog");
+  REFUSED("", "listeners.in");
+#undef REFUSED
+  CHECK(stats_of(manager).active == 2 && stats_of(manager).closed == 0, "nothing was dropped");
+  OK(trunkline_stream_free(first));
+  OK(trunkline_stream_free(first_server));
+  OK(trunkline_stream_free(second));
+  OK(trunkline_stream_free(second_server));
+  OK(trunkline_tcp_manager_close(manager));
+  GIVES(TRUNKLINE_E_CLOSED,
+        trunkline_tcp_manager_reconfigure(manager, leading_to("c-one"), strlen(leading_to("c-one")), NULL));
+  OK(trunkline_tcp_manager_free(manager));
+  OK(trunkline_listener_free(one));
+  OK(trunkline_listener_free(two));
+}
+
 int main(void) {
   begin();
   a_relay_carries_both_ways_and_counts_what_it_carried("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
@@ -606,6 +662,7 @@ int main(void) {
   bulk_is_spliced_and_a_peer_that_has_gone_raises_no_signal();
   connections_are_listed_looked_at_and_killed_by_number();
   a_connection_ends_at_its_maximum_and_is_no_faster_than_it_may();
+  another_document_takes_hold_and_what_stands_stays();
   leave();
   return 0;
 }

@@ -10,6 +10,7 @@ mod drain;
 mod exhaustion;
 mod limit;
 mod live;
+mod reconfigure;
 mod relay;
 mod routed;
 #[cfg(target_os = "linux")]

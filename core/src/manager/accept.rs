@@ -21,7 +21,7 @@ use tracing::Instrument;
 /// Takes connections until the manager stops, and then those that the backlog already holds: their
 /// clients were told that they are connected.
 pub(super) async fn accept_loop(shared: Arc<Shared>, listener: Listener, to: Target) {
-    let mut pacing = Pacing::new(shared.config.accept_pause);
+    let mut pacing = Pacing::new(shared.settings().config.accept_pause);
     loop {
         let answer = tokio::select! {
             biased;
@@ -51,6 +51,8 @@ pub(super) async fn accept_loop(shared: Arc<Shared>, listener: Listener, to: Tar
 /// Lets time pass before the next accept where it would fail alike. One event and one line of log for
 /// the whole time until an accept goes well.
 async fn pause(shared: &Shared, listener: &Listener, pacing: &mut Pacing, error: &ConnectionError) {
+    let length = shared.settings().config.accept_pause;
+    pacing.set_pause(length);
     let out_of_resources = matches!(error, ConnectionError::LimitExceeded { .. });
     let Next::Pause { until, is_new } = pacing.on_failed(out_of_resources, clock()) else {
         tracing::debug!(address = %listener.address(), %error, "an accept failed");
@@ -63,7 +65,7 @@ async fn pause(shared: &Shared, listener: &Listener, pacing: &mut Pacing, error:
         tracing::warn!(
             address = %listener.address(),
             error = error as &dyn std::error::Error,
-            pause = ?shared.config.accept_pause,
+            pause = ?length,
             "accepting paused"
         );
     }

@@ -21,12 +21,15 @@ const REWEIGH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Backend {
     config: BackendConfig,
+    set: EndpointSet,
     members: Arc<[Member]>,
     picker: Picker,
     peers: HashMap<EndpointId, Peer>,
     outliers: OutlierDetector,
     usable: Availability,
     reweigh_at: Instant,
+    /// Drawn for each round of checks.
+    next_round: u64,
 }
 
 #[derive(Debug)]
@@ -34,9 +37,16 @@ struct Peer {
     breaker: Breaker,
     /// Connections that stand.
     active: u64,
-    health: Option<HealthCheck>,
+    health: Option<Checked>,
     /// Since when it is in use: in the set, or healthy again.
     since: Instant,
+}
+
+/// The checks of one endpoint by one configuration, whoever makes them.
+#[derive(Debug)]
+struct Checked {
+    check: HealthCheck,
+    round: u64,
 }
 
 /// An attempt to connect that may begin now, to be given back with how it ended.
@@ -50,23 +60,89 @@ pub(super) struct Attempt {
 impl Backend {
     /// Starts with the endpoints of `config`, all of them unchecked. `unit` are fresh draws from 0..1.
     pub(super) fn new(config: BackendConfig, now: Instant, mut unit: impl FnMut() -> f64) -> Self {
-        let listed = config.endpoints.iter().map(|endpoint| Endpoint {
-            address: endpoint.address.clone(),
-            weight: endpoint.weight,
-        });
-        let members = EndpointSet::new(listed, now).members();
-        let mut peer = |member: &Member| {
-            let health = config.health.map(|health| HealthCheck::new(health, now, unit()));
-            let breaker = Breaker::new(config.breaker, now);
-            (member.id, Peer { breaker, active: 0, health, since: member.since })
-        };
-        let peers = members.iter().map(&mut peer).collect();
-        let mut outliers = OutlierDetector::new(config.outlier, now);
-        outliers.set_members(members.iter().map(|member| member.id));
-        let usable =
-            Availability::new(members.iter().map(|_| true), config.balance.panic_threshold);
+        let mut set = EndpointSet::default();
+        set.replace(listed(&config), now);
+        let members = set.members();
         let picker = Picker::new(&config.balance, &members, unit());
-        Self { config, members, picker, peers, outliers, usable, reweigh_at: now }
+        let usable = Availability::new([], config.balance.panic_threshold);
+        let outliers = OutlierDetector::new(config.outlier, now);
+        let peers = HashMap::new();
+        let mut backend = Self {
+            config,
+            set,
+            members,
+            picker,
+            peers,
+            outliers,
+            usable,
+            reweigh_at: now,
+            next_round: 0,
+        };
+        backend.enlist(now, &mut unit);
+        backend
+    }
+
+    /// Goes by `config` from now on. An endpoint that stays keeps its connections, and its breaker, standing and
+    /// checks where their figures are the same. Says of which a new round of checks begins.
+    pub(super) fn reconfigure(
+        &mut self,
+        config: BackendConfig,
+        now: Instant,
+        mut unit: impl FnMut() -> f64,
+    ) -> Vec<(Member, u64)> {
+        let before = std::mem::replace(&mut self.config, config);
+        let first_new = self.next_round;
+        self.set.replace(listed(&self.config), now);
+        self.members = self.set.members();
+        if before.breaker != self.config.breaker {
+            let breaker = Breaker::new(self.config.breaker, now);
+            self.peers.values_mut().for_each(|peer| peer.breaker = breaker.clone());
+        }
+        if before.health != self.config.health {
+            self.peers.values_mut().for_each(|peer| peer.health = None);
+        }
+        if before.outlier != self.config.outlier {
+            self.outliers = OutlierDetector::new(self.config.outlier, now);
+        }
+        self.picker = Picker::new(&self.config.balance, &self.members, unit());
+        self.reweigh_at = now;
+        self.enlist(now, &mut unit);
+        self.checked().into_iter().filter(|(_, round)| *round >= first_new).collect()
+    }
+
+    /// Its endpoints are checked no longer.
+    pub(super) fn retire(&mut self) {
+        self.peers.values_mut().for_each(|peer| peer.health = None);
+    }
+
+    /// Those that are checked, each with its round.
+    pub(super) fn checked(&self) -> Vec<(Member, u64)> {
+        let round = |member: &Member| {
+            let checked = self.peers.get(&member.id)?.health.as_ref()?;
+            Some((member.clone(), checked.round))
+        };
+        self.members.iter().filter_map(round).collect()
+    }
+
+    /// Keeps what is known of those that are in the set, and begins with those that are new in it.
+    fn enlist(&mut self, now: Instant, unit: &mut impl FnMut() -> f64) {
+        let mut before = std::mem::take(&mut self.peers);
+        for member in &*self.members {
+            let mut peer = before.remove(&member.id).unwrap_or_else(|| Peer {
+                breaker: Breaker::new(self.config.breaker, now),
+                active: 0,
+                health: None,
+                since: member.since,
+            });
+            if let (None, Some(health)) = (&peer.health, self.config.health) {
+                let check = HealthCheck::new(health, now, unit());
+                peer.health = Some(Checked { check, round: self.next_round });
+                self.next_round += 1;
+            }
+            self.peers.insert(member.id, peer);
+        }
+        self.outliers.set_members(self.members.iter().map(|member| member.id));
+        self.judge();
     }
 
     pub(super) fn config(&self) -> &BackendConfig {
@@ -138,15 +214,16 @@ impl Backend {
         first.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
-    /// When the check of an endpoint is due.
+    /// What is due in a round of checks of an endpoint; `None` once it is over.
     pub(super) fn on_health_timeout(
         &mut self,
         endpoint: EndpointId,
+        round: u64,
         now: Instant,
         unit: f64,
     ) -> Option<HealthAction> {
-        let check = self.peers.get_mut(&endpoint)?.health.as_mut()?;
-        Some(check.on_timeout(now, unit))
+        let checked = self.peers.get_mut(&endpoint)?.health.as_mut()?;
+        (checked.round == round).then(|| checked.check.on_timeout(now, unit))
     }
 
     /// The check of an endpoint ended; says what that changed.
@@ -157,8 +234,8 @@ impl Backend {
         now: Instant,
     ) -> HealthChange {
         let Some(peer) = self.peers.get_mut(&endpoint) else { return HealthChange::Nothing };
-        let Some(check) = &mut peer.health else { return HealthChange::Nothing };
-        let change = check.on_result(passed, now);
+        let Some(checked) = &mut peer.health else { return HealthChange::Nothing };
+        let change = checked.check.on_result(passed, now);
         match change {
             HealthChange::Nothing => {}
             HealthChange::Up | HealthChange::Down => {
@@ -180,8 +257,9 @@ impl Backend {
     fn judge(&mut self) {
         let is_healthy = |member: &Member| {
             let peer = self.peers.get(&member.id);
-            let passes =
-                peer.and_then(|peer| peer.health.as_ref()).is_none_or(HealthCheck::is_healthy);
+            let passes = peer
+                .and_then(|peer| peer.health.as_ref())
+                .is_none_or(|checked| checked.check.is_healthy());
             passes && !self.outliers.is_ejected(member.id)
         };
         let threshold = self.config.balance.panic_threshold;
@@ -203,6 +281,13 @@ impl Backend {
         let since = self.peers.get(&member.id).map_or(member.since, |peer| peer.since);
         f64::from(member.weight) * self.config.balance.slow_start.share(since, now)
     }
+}
+
+fn listed(config: &BackendConfig) -> impl Iterator<Item = Endpoint> {
+    config
+        .endpoints
+        .iter()
+        .map(|endpoint| Endpoint { address: endpoint.address.clone(), weight: endpoint.weight })
 }
 
 /// What the picker asks about.
@@ -329,7 +414,7 @@ mod tests {
         let first = backend.members()[0].id;
         let later = now + Duration::from_secs(60);
         assert!(matches!(
-            backend.on_health_timeout(first, later, 0.5),
+            backend.on_health_timeout(first, 0, later, 0.5),
             Some(HealthAction::Check { .. })
         ));
         assert_eq!(backend.on_checked(first, false, later), HealthChange::Down);
@@ -337,7 +422,7 @@ mod tests {
             assert_ne!(begin(&mut backend, &[], later).unwrap().endpoint, first);
         }
         let again = later + Duration::from_secs(60);
-        backend.on_health_timeout(first, again, 0.5);
+        backend.on_health_timeout(first, 0, again, 0.5);
         assert_eq!(backend.on_checked(first, true, again), HealthChange::Up);
         assert!((0..4).any(|_| begin(&mut backend, &[], again).unwrap().endpoint == first));
     }

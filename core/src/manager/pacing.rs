@@ -39,6 +39,11 @@ impl Pacing {
         Self { state: State::Accepting, pause }
     }
 
+    /// Pauses last this long from now on.
+    pub(crate) fn set_pause(&mut self, pause: Duration) {
+        self.pause = pause;
+    }
+
     /// An accept failed at `now`; `out_of_resources` where the next one would fail alike.
     pub(crate) fn on_failed(&mut self, out_of_resources: bool, now: Instant) -> Next {
         let (state, next) = match self.state {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    config::{ListenerConfig, SendProxy},
+    config::SendProxy,
     context::{CloseReason, ConnectionContext},
     error::{ConnectionError, Place, Step},
     proxy_protocol::{ProxyAddresses, ProxyHeader, ProxyVersion},
@@ -18,11 +18,10 @@ use crate::{
 use std::{sync::Arc, time::Instant};
 use tokio::time::timeout_at;
 
-/// A listener of the configuration.
+/// A listener of the configuration, which says by its name what it asks of those who connect there.
 #[derive(Debug)]
 pub(super) struct Entrance {
     pub(super) name: String,
-    pub(super) config: ListenerConfig,
 }
 
 /// A client that has its server.
@@ -68,16 +67,19 @@ pub(super) async fn reach(
     client: &Stream,
     relayed: &Relayed,
 ) -> Result<Reached, NotReached> {
+    // One configuration for the whole way.
+    let settings = shared.settings();
+    let config = settings.config.listeners.get(&entrance.name).ok_or(NotReached::NoRoute)?;
     let mut ahead = Ahead::default();
-    let header = ahead.header(client, &entrance.config.proxy_protocol).await?;
+    let header = ahead.header(client, &config.proxy_protocol).await?;
     if let Some(announced) = header.as_ref().and_then(|header| header.addresses) {
         client.announce(announced.source.into(), announced.destination.into());
     }
     let context = client.context();
     let source = host(context.source.as_ref());
     let mut facts = Facts { listener: &entrance.name, source, protocol: None };
-    let protocol = if shared.table.needs_probe(facts) {
-        ahead.protocol(client, &entrance.config.probe).await?
+    let protocol = if settings.table.needs_probe(facts) {
+        ahead.protocol(client, &config.probe).await?
     } else {
         None
     };
@@ -85,12 +87,12 @@ pub(super) async fn reach(
         relayed.on_probed(protocol.name());
     }
     facts.protocol = protocol.as_ref();
-    let backend = shared.table.backend(facts).ok_or(NotReached::NoRoute)?;
+    let backend = settings.table.backend(facts).ok_or(NotReached::NoRoute)?;
     tracing::debug!(backend, protocol = protocol.as_ref().map(|found| found.name()), "routed");
 
-    let upstream = shared.upstreams.get(backend).ok_or(NotReached::NoRoute)?;
+    let upstream = settings.upstreams.get(backend).ok_or(NotReached::NoRoute)?;
     relayed.on_routed(&upstream.name);
-    let deadline = clock() + shared.config.tcp.connect_timeout;
+    let deadline = clock() + settings.config.tcp.connect_timeout;
     let (server, in_use) = upstream.connect(shared, source).await?;
     if let Some(version) = version(upstream.send_proxy()) {
         let bytes = introduction(context, header).encode(version);

@@ -1,10 +1,10 @@
 //! What a manager and its tasks have in common. The tasks hold this, and never the manager itself.
 
-use super::{live::Live, routes::Routes, table::RouteTable, upstream::Upstream};
+use super::{live::Live, routes::Routes, settings::Settings};
 use crate::{
     address::Address,
     budget::{Budget, Permit},
-    config::{BackendConfig, SpliceConfig, TcpManagerConfig},
+    config::{SpliceConfig, TcpManagerConfig},
     context::CloseReason,
     error::{ConnectionError, Place, Step},
     events::{Event, EventKind},
@@ -14,6 +14,7 @@ use crate::{
         Stream,
     },
 };
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
@@ -28,12 +29,10 @@ use tokio_util::{
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) network: Network,
-    pub(super) config: TcpManagerConfig,
     pub(super) budget: Budget,
     /// For relays to splice through.
     pub(super) pipes: Pipes,
-    pub(super) table: RouteTable,
-    pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
+    settings: ArcSwap<Settings>,
     pub(super) live: Arc<Live>,
     /// No new connections, but those that stand may finish.
     pub(super) stopping: CancellationToken,
@@ -83,16 +82,11 @@ impl Cut {
 
 impl Shared {
     pub(super) fn new(network: Network, config: TcpManagerConfig) -> Self {
-        let upstream = |(name, backend): (&String, &BackendConfig)| {
-            (name.clone(), Upstream::new(name.as_str().into(), backend.clone()))
-        };
         Self {
             network,
             budget: Budget::new(u64::from(config.max_connections)),
             pipes: pipes(&config.splice),
-            table: RouteTable::new(&config),
-            upstreams: config.backends.iter().map(upstream).collect(),
-            config,
+            settings: ArcSwap::from_pointee(Settings::new(config)),
             live: Live::new(),
             stopping: CancellationToken::new(),
             cut: Cut::default(),
@@ -103,7 +97,23 @@ impl Shared {
     }
 
     pub(super) fn relay_limits(&self) -> RelayLimits {
-        RelayLimits::from(&self.config)
+        RelayLimits::from(&self.settings().config)
+    }
+
+    /// As they are now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Brings the limits to what the settings say.
+    pub(super) fn apply_limits(&self) {
+        let config = &self.settings().config;
+        self.budget.set_limit(u64::from(config.max_connections));
+        self.pipes.resize(u64::from(config.splice.max_pipes), config.splice.pipe_size as usize);
+    }
+
+    pub(super) fn replace_settings(&self, settings: Arc<Settings>) {
+        self.settings.store(settings);
     }
 
     /// The right to one more connection, or the refusal at once.
@@ -131,7 +141,8 @@ impl Shared {
     ) -> Result<Stream, ConnectionError> {
         let (shared, address) = (Arc::clone(self), address.clone());
         let attempt = async move {
-            let options = ConnectOptions { tcp: shared.config.tcp, ..Default::default() };
+            let tcp = shared.settings().config.tcp;
+            let options = ConnectOptions { tcp, ..Default::default() };
             let given_up = async {
                 match &permit {
                     Some(_) => shared.stopping.cancelled().await,
@@ -160,7 +171,8 @@ impl Shared {
     pub(super) async fn bind(&self, address: &Address) -> Result<Listener, ConnectionError> {
         self.check_open(Step::Bind)?;
         let budget = Some(self.budget.clone());
-        let options = ListenOptions { tcp: self.config.tcp, budget, ..Default::default() };
+        let tcp = self.settings().config.tcp;
+        let options = ListenOptions { tcp, budget, ..Default::default() };
         let admission = Arc::clone(&self.live) as Arc<dyn Admission>;
         self.network.listen_admitting(address, &options, Some(admission)).await
     }

@@ -4,9 +4,11 @@ use super::{
     ConnectionManager, TcpConnection, TcpConnectionInfo,
     accept::{Target, accept_loop},
     connection,
+    reconfigure::start_checks,
     serve::Entrance,
     shared::{Listening, Shared, clock},
     stats::{DrainReport, LiveTcpConnection, TcpManagerStats},
+    upstream::Upstream,
 };
 use crate::{
     address::Address,
@@ -60,13 +62,13 @@ impl TcpConnectionManager {
         Ok(Self { owner: Arc::new(Owner { shared }) })
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.owner.shared
     }
 
-    /// The configuration that it was made with.
-    pub fn config(&self) -> &TcpManagerConfig {
-        &self.shared().config
+    /// The configuration that it goes by now.
+    pub fn config(&self) -> TcpManagerConfig {
+        self.shared().settings().config.clone()
     }
 
     /// Connects until `deadline`, or for the config's connect timeout where there is none. The stream
@@ -170,11 +172,12 @@ impl TcpConnectionManager {
     pub async fn start(&self) -> Result<BTreeMap<String, Address>, ConnectionError> {
         let shared = self.shared();
         check_not_started(&shared.listening.lock())?;
+        let settings = shared.settings();
         let mut bound = Vec::new();
-        for (name, config) in &shared.config.listeners {
+        for (name, config) in &settings.config.listeners {
             let Some(address) = &config.address else { continue };
             let listener = shared.bind(address).await?;
-            let entrance = Entrance { name: name.clone(), config: config.clone() };
+            let entrance = Entrance { name: name.clone() };
             bound.push((listener, Arc::new(entrance)));
         }
         let addresses: BTreeMap<_, _> = bound
@@ -184,7 +187,11 @@ impl TcpConnectionManager {
         let mut listening = shared.listening.lock();
         shared.check_open(Step::Bind)?;
         check_not_started(&listening)?;
-        for upstream in shared.upstreams.values() {
+        if !Arc::ptr_eq(&settings, &shared.settings()) {
+            let reason = "changed while they were started";
+            return Err(ConnectionError::invalid_config("listeners", reason));
+        }
+        for upstream in settings.upstreams.values() {
             for member in &*upstream.members() {
                 let is_loop = |listen| listening.routes.is_loop(listen, &member.address);
                 if addresses.values().any(is_loop) {
@@ -198,19 +205,13 @@ impl TcpConnectionManager {
             let task = accept_loop(Arc::clone(shared), listener, Target::Routed(entrance));
             shared.loops.spawn_on(task, shared.network.runtime());
         }
+        let checked = |upstream: &Arc<Upstream>| {
+            let upstream = Arc::clone(upstream);
+            upstream.checked().into_iter().map(move |checked| (Arc::clone(&upstream), checked))
+        };
+        start_checks(shared, settings.upstreams.values().flat_map(checked).collect());
         drop(listening);
-        self.start_checks();
         Ok(addresses)
-    }
-
-    fn start_checks(&self) {
-        let shared = self.shared();
-        for upstream in shared.upstreams.values().filter(|upstream| upstream.is_checked()) {
-            for member in &*upstream.members() {
-                let check = Arc::clone(upstream).check(Arc::clone(shared), member.clone());
-                shared.loops.spawn_on(check, shared.network.runtime());
-            }
-        }
     }
 
     /// The address of a listener of the configuration, once it is started.
@@ -259,7 +260,7 @@ impl TcpConnectionManager {
     /// are. A further call goes on waiting.
     pub async fn drain(&self, deadline: Option<Instant>) -> DrainReport {
         let shared = self.shared();
-        let deadline = deadline.or_else(|| shared.config.drain_timeout.from(clock()));
+        let deadline = deadline.or_else(|| shared.settings().config.drain_timeout.from(clock()));
         let before = shared.live.stats();
         let connections = before.active;
         self.record(EventKind::DrainStarted { connections });
@@ -353,7 +354,7 @@ fn check_destination(to: &Address) -> Result<(), ConnectionError> {
     Ok(())
 }
 
-fn leads_back() -> ConnectionError {
+pub(super) fn leads_back() -> ConnectionError {
     ConnectionError::invalid_config("destination", "must not lead back to where the relay listens")
 }
 

@@ -45,9 +45,19 @@ impl Upstream {
         self.state.lock().config().send_proxy_protocol
     }
 
-    /// Whether its endpoints are checked.
-    pub(super) fn is_checked(&self) -> bool {
-        self.state.lock().config().health.is_some()
+    /// Its endpoints that are checked, each with the round of checks that is its.
+    pub(super) fn checked(&self) -> Vec<(Member, u64)> {
+        self.state.lock().checked()
+    }
+
+    /// Goes by `config` from now on; its endpoints of which a new round of checks begins.
+    pub(super) fn reconfigure(&self, config: BackendConfig) -> Vec<(Member, u64)> {
+        self.state.lock().reconfigure(config, clock(), fastrand::f64)
+    }
+
+    /// It is no backend any more: its endpoints are checked no longer.
+    pub(super) fn retire(&self) {
+        self.state.lock().retire();
     }
 
     pub(super) fn members(&self) -> Arc<[Member]> {
@@ -69,7 +79,7 @@ impl Upstream {
         shared: &Arc<Shared>,
         source: Option<IpAddr>,
     ) -> Result<(Stream, InUse), ConnectionError> {
-        let deadline = clock() + shared.config.tcp.connect_timeout;
+        let deadline = clock() + shared.settings().config.tcp.connect_timeout;
         let key = source.map(octets);
         let mut tried = Vec::new();
         let mut last = None;
@@ -111,10 +121,10 @@ impl Upstream {
         }
     }
 
-    /// Checks one endpoint for as long as the manager lets connections in.
-    pub(super) async fn check(self: Arc<Self>, shared: Arc<Shared>, member: Member) {
+    /// Checks one endpoint for as long as the manager lets connections in and the round is the newest.
+    pub(super) async fn check(self: Arc<Self>, shared: Arc<Shared>, member: Member, round: u64) {
         while let Some(action) =
-            { self.state.lock().on_health_timeout(member.id, clock(), fastrand::f64()) }
+            { self.state.lock().on_health_timeout(member.id, round, clock(), fastrand::f64()) }
         {
             let step = async {
                 match action {
@@ -134,7 +144,8 @@ impl Upstream {
     }
 
     async fn check_once(&self, shared: &Shared, member: &Member, give_up_at: Instant) {
-        let options = ConnectOptions { tcp: shared.config.tcp, ..Default::default() };
+        let tcp = shared.settings().config.tcp;
+        let options = ConnectOptions { tcp, ..Default::default() };
         let answer = shared.network.connect_with(&member.address, Some(give_up_at), &options).await;
         let change = self.state.lock().on_checked(member.id, answer.is_ok(), clock());
         let (backend, endpoint) = (&*self.name, &member.address);

@@ -7,7 +7,7 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -20,7 +20,7 @@ pub(crate) struct Pipes {
 #[derive(Debug)]
 struct Source {
     budget: Budget,
-    size: usize,
+    size: AtomicUsize,
     /// Bytes that went through, of all pipes.
     spliced: AtomicU64,
 }
@@ -34,6 +34,7 @@ pub(crate) struct KernelPipe {
     reader: OwnedFd,
     writer: OwnedFd,
     inside: usize,
+    size: usize,
     source: Arc<Source>,
     /// The last, so that it comes back after the descriptors are gone.
     _permit: Permit,
@@ -52,7 +53,14 @@ impl Pipes {
     /// At most `limit` pipes at one time, of `size` bytes where the system grants that.
     pub(crate) fn new(limit: u64, size: usize) -> Self {
         let budget = Budget::new(limit);
+        let size = AtomicUsize::new(size);
         Self { source: Arc::new(Source { budget, size, spliced: AtomicU64::new(0) }) }
+    }
+
+    /// Opens pipes within this limit and of this size from now on.
+    pub(crate) fn resize(&self, limit: u64, size: usize) {
+        self.source.size.store(size, Ordering::Relaxed);
+        self.source.budget.set_limit(limit);
     }
 
     /// Bytes that went through pipes.
@@ -68,11 +76,12 @@ impl Pipes {
     /// A new pipe; `None` where there are enough, or no descriptor is left.
     pub(crate) fn open(&self) -> Option<KernelPipe> {
         let permit = self.source.budget.try_acquire()?;
-        let opened = system::open(self.source.size)
+        let size = self.source.size.load(Ordering::Relaxed);
+        let opened = system::open(size)
             .inspect_err(|error| tracing::debug!(%error, "no pipe to splice through"));
         let (reader, writer) = opened.ok()?;
         let source = Arc::clone(&self.source);
-        Some(KernelPipe { reader, writer, inside: 0, source, _permit: permit })
+        Some(KernelPipe { reader, writer, inside: 0, size, source, _permit: permit })
     }
 }
 
@@ -84,7 +93,7 @@ impl KernelPipe {
     /// Fills the empty pipe with at most `max` bytes of what `socket` has received.
     pub(super) fn fill(&mut self, socket: BorrowedFd<'_>, max: usize) -> io::Result<usize> {
         debug_assert!(self.is_empty(), "what EAGAIN means would not be known");
-        let n = system::fill(socket, &self.writer, max.min(self.source.size))?;
+        let n = system::fill(socket, &self.writer, max.min(self.size))?;
         self.inside += n;
         Ok(n)
     }

@@ -69,6 +69,13 @@ func TCPManagerStart(handle uint64) (string, *Failure) {
 	return string(taken(bound)), fail(status, object)
 }
 
+// TCPManagerReconfigure goes by another document from now on.
+func TCPManagerReconfigure(handle uint64, json string) *Failure {
+	text, length := chars(json)
+	var object *C.trunkline_error_t
+	return fail(C.trunkline_tcp_manager_reconfigure(tcpManager(handle), text, length, &object), object)
+}
+
 // TCPManagerLive is a page of the connections that stand, as JSON.
 func TCPManagerLive(handle, after uint64, max int) ([]byte, *Failure) {
 	var list *C.trunkline_buf_t
