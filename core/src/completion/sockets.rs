@@ -100,29 +100,26 @@ impl Sockets {
     ///
     /// # Errors
     ///
-    /// What the operating system says when it watches no more descriptors; nobody is woken then.
+    /// What the operating system says when it watches no more descriptors, with the waker, which is not woken then.
     pub fn watch(
         &self,
         number: u64,
         socket: BorrowedFd<'_>,
         side: Side,
-        waker: &Waker,
-    ) -> io::Result<WatchKey> {
+        waker: Waker,
+    ) -> Result<WatchKey, (io::Error, Waker)> {
         let key = WatchKey(self.last.fetch_add(1, Ordering::Relaxed));
-        let watch = Watch { key, side, waker: waker.clone() };
-        let armed = {
-            let mut watched = self.watched.lock();
-            let watches = watched.entry(number).or_default();
-            watches.push(watch);
-            let sides =
-                watches.iter().fold(EventFlags::ONESHOT, |sum, watch| sum | watch.side.flag());
-            self.count.store(watched.len(), Ordering::Relaxed);
-            self.arm(socket, number, sides)
-        };
-        if let Err(errno) = armed {
-            self.unwatch(number, key);
-            return Err(errno.into());
+        let mut watched = self.watched.lock();
+        let watches = watched.entry(number).or_default();
+        let sides = watches.iter().fold(side.flag(), |sum, watch| sum | watch.side.flag());
+        if let Err(errno) = self.arm(socket, number, sides | EventFlags::ONESHOT) {
+            if watches.is_empty() {
+                watched.remove(&number);
+            }
+            return Err((errno.into(), waker));
         }
+        watches.push(Watch { key, side, waker });
+        self.count.store(watched.len(), Ordering::Relaxed);
         Ok(key)
     }
 
@@ -226,7 +223,7 @@ mod tests {
         let (sockets, (near, mut far), _quiet) = sockets();
         let (count, waker) = counting();
         for round in 1..=3 {
-            sockets.watch(7, near.as_fd(), Side::Readable, &waker).unwrap();
+            sockets.watch(7, near.as_fd(), Side::Readable, waker.clone()).unwrap();
             sockets.collect();
             assert_eq!(count.get(), round - usize::from(round == 1), "nothing is there at first");
             if round == 1 {
@@ -243,7 +240,7 @@ mod tests {
         let (sockets, (near, mut far), _quiet) = sockets();
         let (count, waker) = counting();
         far.write_all(b"x").unwrap();
-        sockets.watch(7, near.as_fd(), Side::Readable, &waker).unwrap();
+        sockets.watch(7, near.as_fd(), Side::Readable, waker.clone()).unwrap();
         sockets.collect();
         assert_eq!(count.get(), 1);
     }
@@ -252,17 +249,17 @@ mod tests {
     fn both_sides_of_a_socket_are_watched_together() {
         let (sockets, (near, far), _quiet) = sockets();
         let ((reads, reader), (writes, writer)) = (counting(), counting());
-        sockets.watch(7, near.as_fd(), Side::Readable, &reader).unwrap();
+        sockets.watch(7, near.as_fd(), Side::Readable, reader.clone()).unwrap();
         sockets.collect();
         assert_eq!(reads.get(), 0);
-        sockets.watch(7, near.as_fd(), Side::Writable, &writer).unwrap();
+        sockets.watch(7, near.as_fd(), Side::Writable, writer.clone()).unwrap();
         sockets.collect();
         assert_eq!(
             (reads.get(), writes.get()),
             (1, 1),
             "a wake for nothing is allowed, none is lost"
         );
-        sockets.watch(7, near.as_fd(), Side::Readable, &reader).unwrap();
+        sockets.watch(7, near.as_fd(), Side::Readable, reader.clone()).unwrap();
         drop(far);
         sockets.collect();
         assert_eq!(reads.get(), 2, "an end is worth a try");
@@ -272,11 +269,10 @@ mod tests {
     fn whoever_gave_up_is_neither_woken_nor_kept() {
         let (sockets, (near, mut far), _quiet) = sockets();
         let ((gone, first), (count, second)) = (counting(), counting());
-        let key = sockets.watch(7, near.as_fd(), Side::Readable, &first).unwrap();
-        sockets.watch(7, near.as_fd(), Side::Readable, &second).unwrap();
+        let key = sockets.watch(7, near.as_fd(), Side::Readable, first).unwrap();
+        sockets.watch(7, near.as_fd(), Side::Readable, second).unwrap();
         sockets.unwatch(7, key);
         sockets.unwatch(7, key);
-        drop(first);
         assert_eq!(Arc::strong_count(&gone), 1);
         far.write_all(b"x").unwrap();
         sockets.collect();
@@ -287,14 +283,14 @@ mod tests {
     fn a_socket_that_was_closed_leaves_its_descriptor_to_the_next() {
         let (sockets, (near, far), _quiet) = sockets();
         let (count, waker) = counting();
-        let key = sockets.watch(7, near.as_fd(), Side::Readable, &waker).unwrap();
+        let key = sockets.watch(7, near.as_fd(), Side::Readable, waker.clone()).unwrap();
         drop((near, far));
         sockets.unwatch(7, key);
         sockets.collect();
         assert_eq!((count.get(), sockets.is_watching()), (0, false));
         // The lowest descriptor that is free is that of the one before.
         let (next, _peer) = UnixStream::pair().unwrap();
-        sockets.watch(8, next.as_fd(), Side::Writable, &waker).unwrap();
+        sockets.watch(8, next.as_fd(), Side::Writable, waker.clone()).unwrap();
         sockets.collect();
         assert_eq!(count.get(), 1);
     }
@@ -305,7 +301,7 @@ mod tests {
         let (count, waker) = counting();
         let pairs: Vec<_> = (0..3 * BATCH).map(|_| UnixStream::pair().unwrap()).collect();
         for (number, (near, _)) in (0..).zip(&pairs) {
-            sockets.watch(number, near.as_fd(), Side::Writable, &waker).unwrap();
+            sockets.watch(number, near.as_fd(), Side::Writable, waker.clone()).unwrap();
         }
         sockets.collect();
         assert_eq!(count.get(), pairs.len());

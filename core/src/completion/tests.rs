@@ -66,7 +66,7 @@ fn what_sockets_bring_is_found_by_the_look_that_follows_and_costs_no_signal() {
         let slot = Some(queue.reserve().unwrap());
         let waker = Arc::new(Completes(Mutex::new(slot))).into();
         let near = std::os::fd::AsFd::as_fd(&near);
-        queue.sockets().watch(1, near, Side::Readable, &waker).unwrap();
+        queue.sockets().watch(1, near, Side::Readable, waker).unwrap();
     };
     watch();
     assert!(!readable(&queue));

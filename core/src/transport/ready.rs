@@ -65,16 +65,21 @@ mod linux {
     }
 
     impl Watching {
+        /// Whether the queue watches now; if so, `waker` is taken.
         fn begin(
             &mut self,
             number: u64,
             socket: BorrowedFd<'_>,
             side: Side,
-            waker: &Waker,
+            waker: &mut Option<Waker>,
         ) -> bool {
-            let Some(sockets) = self.sockets.upgrade() else { return false };
-            self.end(number);
-            self.key = sockets.watch(number, socket, side, waker).ok();
+            let (Some(sockets), Some(taken)) = (self.sockets.upgrade(), waker.take()) else {
+                return false;
+            };
+            match sockets.watch(number, socket, side, taken) {
+                Ok(key) => self.key = Some(key),
+                Err((_, taken)) => *waker = Some(taken),
+            }
             self.key.is_some()
         }
 
@@ -102,13 +107,17 @@ mod linux {
                 Way::In => Side::Readable,
                 Way::Out => Side::Writable,
             };
+            // A waker may run any code when it is cloned or dropped: both are done outside of the locks.
+            let number = inner.context.id.get();
+            watching.end(number);
+            let mut waker = Some(cx.waker().clone());
             // Whoever closes the stream wakes those in line, here as well.
             inner.waiters(way).poll(key, cx, |common| {
                 let transport = inner.transport.read();
                 let Some(transport) = transport.as_deref() else { return Poll::Ready(()) };
                 if let Some(socket) = transport.socket() {
                     inner.is_watched.store(true, Ordering::Release);
-                    if watching.begin(inner.context.id.get(), socket, side, cx.waker()) {
+                    if watching.begin(number, socket, side, &mut waker) {
                         return Poll::Pending;
                     }
                 }

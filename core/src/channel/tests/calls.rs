@@ -21,7 +21,7 @@ async fn a_call_brings_message_metadata_and_both_ends_of_the_answer() {
 async fn a_status_that_is_not_ok_is_an_error_with_what_came_with_it() {
     let network = network();
     let methods = Methods::new().unary("/test.Service/Fail", |_| async {
-        let mut status = Status::with_details(tonic::Code::NotFound, "no such thing", "d".into());
+        let mut status = Status::with_details(Code::NotFound, "no such thing", "d".into());
         status.metadata_mut().insert("hint", "look elsewhere".parse().unwrap());
         Err(status)
     });
