@@ -240,7 +240,7 @@ mod tests {
         let (sockets, (near, mut far), _quiet) = sockets();
         let (count, waker) = counting();
         far.write_all(b"x").unwrap();
-        sockets.watch(7, near.as_fd(), Side::Readable, waker.clone()).unwrap();
+        sockets.watch(7, near.as_fd(), Side::Readable, waker).unwrap();
         sockets.collect();
         assert_eq!(count.get(), 1);
     }
@@ -252,14 +252,14 @@ mod tests {
         sockets.watch(7, near.as_fd(), Side::Readable, reader.clone()).unwrap();
         sockets.collect();
         assert_eq!(reads.get(), 0);
-        sockets.watch(7, near.as_fd(), Side::Writable, writer.clone()).unwrap();
+        sockets.watch(7, near.as_fd(), Side::Writable, writer).unwrap();
         sockets.collect();
         assert_eq!(
             (reads.get(), writes.get()),
             (1, 1),
             "a wake for nothing is allowed, none is lost"
         );
-        sockets.watch(7, near.as_fd(), Side::Readable, reader.clone()).unwrap();
+        sockets.watch(7, near.as_fd(), Side::Readable, reader).unwrap();
         drop(far);
         sockets.collect();
         assert_eq!(reads.get(), 2, "an end is worth a try");
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!((count.get(), sockets.is_watching()), (0, false));
         // The lowest descriptor that is free is that of the one before.
         let (next, _peer) = UnixStream::pair().unwrap();
-        sockets.watch(8, next.as_fd(), Side::Writable, waker.clone()).unwrap();
+        sockets.watch(8, next.as_fd(), Side::Writable, waker).unwrap();
         sockets.collect();
         assert_eq!(count.get(), 1);
     }
