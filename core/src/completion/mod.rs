@@ -268,7 +268,7 @@ impl<E> Inner<E> {
     /// Lets sockets that are ready wake those who wait, whose events the look that follows finds. Until then
     /// the signal is left as it is: it would be raised and cleared for each of them.
     fn gather(&self) -> Option<Gathering<'_, E>> {
-        if !self.sockets.is_watching() {
+        if !self.sockets.is_used() {
             return None;
         }
         let gathering = Gathering::begin(self);

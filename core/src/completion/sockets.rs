@@ -19,7 +19,7 @@ use std::{
     collections::HashMap,
     io,
     mem::MaybeUninit,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     task::Waker,
 };
 
@@ -37,12 +37,15 @@ const BATCH: usize = 64;
 pub struct Sockets {
     epoll: OwnedFd,
     /// Those who wait, by the number of the socket.
-    watched: Mutex<HashMap<u64, Vec<Watch>>>,
-    /// Sockets in there, which costs no lock to know.
-    count: AtomicUsize,
+    watched: Mutex<Watched>,
+    /// Whether any socket was ever armed. One that nobody waits for any more may still have to be found, once: else
+    /// the descriptor would be readable for nothing, for ever.
+    is_used: AtomicBool,
     /// Numbers of watches.
     last: AtomicUsize,
 }
+
+type Watched = HashMap<u64, Vec<Watch>>;
 
 /// One who waits for one side of a socket.
 #[derive(Debug)]
@@ -83,7 +86,7 @@ impl Sockets {
         Ok(Self {
             epoll,
             watched: Mutex::default(),
-            count: AtomicUsize::new(0),
+            is_used: AtomicBool::new(false),
             last: AtomicUsize::new(0),
         })
     }
@@ -111,16 +114,18 @@ impl Sockets {
         let key = WatchKey(self.last.fetch_add(1, Ordering::Relaxed));
         let mut watched = self.watched.lock();
         let watches = watched.entry(number).or_default();
-        let sides = watches.iter().fold(side.flag(), |sum, watch| sum | watch.side.flag());
-        if let Err(errno) = self.arm(socket, number, sides | EventFlags::ONESHOT) {
-            if watches.is_empty() {
-                watched.remove(&number);
-            }
-            return Err((errno.into(), waker));
-        }
         watches.push(Watch { key, side, waker });
-        self.count.store(watched.len(), Ordering::Relaxed);
-        Ok(key)
+        let sides = watches.iter().fold(EventFlags::ONESHOT, |sum, watch| sum | watch.side.flag());
+        // Before the socket is armed: whoever is woken by it has to see that there is reason to collect.
+        self.is_used.store(true, Ordering::Release);
+        match self.arm(socket, number, sides) {
+            Ok(()) => Ok(key),
+            Err(errno) => {
+                let watch = take(&mut watched, number, key);
+                drop(watched);
+                Err((errno.into(), watch.expect("it was put there under this lock").waker))
+            }
+        }
     }
 
     fn arm(&self, socket: BorrowedFd<'_>, number: u64, sides: EventFlags) -> Result<(), Errno> {
@@ -134,22 +139,14 @@ impl Sockets {
 
     /// Ends a watch; harmless where it has ended. The queue may look ready for it once more.
     pub fn unwatch(&self, number: u64, key: WatchKey) {
-        let mut watched = self.watched.lock();
-        let Some(watches) = watched.get_mut(&number) else { return };
-        let place = watches.iter().position(|watch| watch.key == key);
-        let ended = place.map(|place| watches.swap_remove(place));
-        if watches.is_empty() {
-            watched.remove(&number);
-        }
-        self.count.store(watched.len(), Ordering::Relaxed);
-        drop(watched);
+        let ended = take(&mut self.watched.lock(), number, key);
         // A waker may run any code when it is dropped.
         drop(ended);
     }
 
     /// Whether there is reason to [collect](Self::collect).
-    pub(super) fn is_watching(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Acquire)
     }
 
     /// Wakes whoever waits for a socket that is ready now.
@@ -173,12 +170,7 @@ impl Sockets {
     }
 
     fn wake(&self, number: u64) -> bool {
-        let woken = {
-            let mut watched = self.watched.lock();
-            let woken = watched.remove(&number);
-            self.count.store(watched.len(), Ordering::Relaxed);
-            woken
-        };
+        let woken = self.watched.lock().remove(&number);
         let Some(woken) = woken else { return false };
         for watch in woken {
             watch.waker.wake();
@@ -187,9 +179,21 @@ impl Sockets {
     }
 }
 
+/// Takes a watch out, if it is still there.
+fn take(watched: &mut Watched, number: u64, key: WatchKey) -> Option<Watch> {
+    let watches = watched.get_mut(&number)?;
+    let place = watches.iter().position(|watch| watch.key == key);
+    let taken = place.map(|place| watches.swap_remove(place));
+    if watches.is_empty() {
+        watched.remove(&number);
+    }
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::event::{PollFd, PollFlags, poll};
     use std::{io::Write, os::unix::net::UnixStream, sync::Arc, task::Wake};
 
     #[derive(Default)]
@@ -231,7 +235,7 @@ mod tests {
                 sockets.collect();
             }
             sockets.collect();
-            assert_eq!((count.get(), sockets.is_watching()), (round, false));
+            assert_eq!(count.get(), round);
         }
     }
 
@@ -287,12 +291,28 @@ mod tests {
         drop((near, far));
         sockets.unwatch(7, key);
         sockets.collect();
-        assert_eq!((count.get(), sockets.is_watching()), (0, false));
+        assert_eq!(count.get(), 0);
         // The lowest descriptor that is free is that of the one before.
         let (next, _peer) = UnixStream::pair().unwrap();
         sockets.watch(8, next.as_fd(), Side::Writable, waker).unwrap();
         sockets.collect();
         assert_eq!(count.get(), 1);
+    }
+
+    #[test]
+    fn a_socket_that_nobody_waits_for_any_more_is_found_once() {
+        let (sockets, (near, mut far), _quiet) = sockets();
+        let key = sockets.watch(7, near.as_fd(), Side::Readable, Waker::noop().clone()).unwrap();
+        sockets.unwatch(7, key);
+        far.write_all(b"x").unwrap();
+        let is_readable = || {
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            poll(&mut [PollFd::from_borrowed_fd(sockets.fd(), PollFlags::IN)], Some(&at_once))
+                == Ok(1)
+        };
+        assert!(is_readable() && sockets.is_used());
+        sockets.collect();
+        assert!(!is_readable(), "whoever polls it would never rest");
     }
 
     #[test]

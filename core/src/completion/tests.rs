@@ -6,6 +6,19 @@ fn queue(max_pending: u32) -> CompletionQueue<u32> {
     CompletionQueue::new(max_pending).unwrap()
 }
 
+/// Completes its place when it is woken.
+#[cfg(target_os = "linux")]
+struct Completes(Mutex<Option<Slot<u32>>>);
+
+#[cfg(target_os = "linux")]
+impl std::task::Wake for Completes {
+    fn wake(self: Arc<Self>) {
+        if let Some(slot) = self.0.lock().take() {
+            slot.complete(7);
+        }
+    }
+}
+
 fn drained<E: Send>(queue: &CompletionQueue<E>, max: usize) -> Vec<E> {
     let mut out = Vec::new();
     assert_eq!(queue.drain(&mut out, max), out.len());
@@ -52,14 +65,6 @@ fn events_behind_the_first_do_not_write_to_the_fd() {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_sockets_bring_is_found_by_the_look_that_follows_and_costs_no_signal() {
-    struct Completes(Mutex<Option<Slot<u32>>>);
-    impl std::task::Wake for Completes {
-        fn wake(self: Arc<Self>) {
-            if let Some(slot) = self.0.lock().take() {
-                slot.complete(7);
-            }
-        }
-    }
     let queue = queue(2);
     let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
     let watch = || {
@@ -83,6 +88,41 @@ fn what_sockets_bring_is_found_by_the_look_that_follows_and_costs_no_signal() {
     assert!(readable(&queue), "an event that was left shows");
     assert_eq!(drained(&queue, 9), [7]);
     assert!(!readable(&queue));
+}
+
+/// Many event loops are told of each edge once: what is overlooked then is never heard of again.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_that_is_armed_while_a_loop_looks_is_not_overlooked() {
+    use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+    const ROUNDS: u32 = 20_000;
+    let queue = queue(1);
+    let edges = epoll::create(CreateFlags::CLOEXEC).unwrap();
+    epoll::add(&edges, queue.fd(), EventData::new_u64(0), EventFlags::IN | EventFlags::ET).unwrap();
+    let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+    io::Write::write_all(&mut &far, b"x").unwrap();
+    let (next, begin) = std::sync::mpsc::channel();
+    thread::scope(|threads| {
+        let armer = queue.clone();
+        threads.spawn(move || {
+            for () in begin {
+                let slot = Some(armer.reserve().unwrap());
+                let waker = Arc::new(Completes(Mutex::new(slot))).into();
+                let near = std::os::fd::AsFd::as_fd(&near);
+                armer.sockets().watch(1, near, Side::Readable, waker).unwrap();
+            }
+        });
+        for _ in 0..ROUNDS {
+            next.send(()).unwrap();
+            while drained(&queue, 9).is_empty() {
+                let long = Timespec { tv_sec: 20, tv_nsec: 0 };
+                let mut room = [std::mem::MaybeUninit::uninit(); 1];
+                let (told, _) = epoll::wait(&edges, &mut room, Some(&long)).unwrap();
+                assert!(!told.is_empty(), "nothing was told");
+            }
+        }
+        drop(next);
+    });
 }
 
 #[test]
