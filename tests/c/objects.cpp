@@ -476,8 +476,8 @@ void pools_lend_to_one_caller_at_a_time() {
 }
 
 void pools_are_waited_for_without_a_thread() {
-  std::atomic<int> closed(0);
-  auto make = [&closed] { return std::unique_ptr<trunkline::Connector>(new Numbers(closed)); };
+  static std::atomic<int> closed(0); /* pools that are freed close what they have later on */
+  auto make = [] { return std::unique_ptr<trunkline::Connector>(new Numbers(closed)); };
   trunkline::Pool pool(make(), "{\"min_idle\": 1}"), other(make());
   std::promise<Event> ready, left, none;
   pool.wait_ready_async([&](Event event) { ready.set_value(std::move(event)); });
