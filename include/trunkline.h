@@ -4332,8 +4332,8 @@ trunkline_status_t trunkline_connect_with_async(struct trunkline_runtime_t rt,
  *
  * Ownership: none. Blocks: until a byte or the end is there, or the deadline. Threads: any, any number at
  * once; those of the library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE,
- * WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details.
- * Since 0.1.
+ * WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, LIMIT_EXCEEDED (no descriptor is left for a thread's first wait),
+ * WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details. Since 0.1.
  *
  * # Safety
  *
@@ -4352,8 +4352,8 @@ trunkline_status_t trunkline_stream_read(struct trunkline_stream_t stream,
  *
  * Ownership: none. Blocks: until at least one byte was taken, or the deadline. Threads: any, any number at
  * once; those of the library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE,
- * WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details.
- * Since 0.1.
+ * WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, LIMIT_EXCEEDED (no descriptor is left for a thread's first wait),
+ * WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details. Since 0.1.
  *
  * # Safety
  *

@@ -341,8 +341,8 @@ pub unsafe extern "C" fn trunkline_connect_with_async(
 ///
 /// Ownership: none. Blocks: until a byte or the end is there, or the deadline. Threads: any, any number at
 /// once; those of the library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE,
-/// WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details.
-/// Since 0.1.
+/// WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, LIMIT_EXCEEDED (no descriptor is left for a thread's first wait),
+/// WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details. Since 0.1.
 ///
 /// # Safety
 ///
@@ -375,8 +375,8 @@ pub unsafe extern "C" fn trunkline_stream_read(
 ///
 /// Ownership: none. Blocks: until at least one byte was taken, or the deadline. Threads: any, any number at
 /// once; those of the library with a past deadline only. Errors: INVALID_ARGUMENT, INVALID_HANDLE,
-/// WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details.
-/// Since 0.1.
+/// WOULD_BLOCK, TIMEOUT, BROKEN, CLOSED, LIMIT_EXCEEDED (no descriptor is left for a thread's first wait),
+/// WOULD_DEADLOCK, FORKED; trunkline_stream_error has the details. Since 0.1.
 ///
 /// # Safety
 ///

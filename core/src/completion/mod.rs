@@ -70,10 +70,10 @@ pub enum WaitError {
 /// A place is [reserved](Self::reserve) before the work starts, so an event never finds the queue
 /// full and none is ever dropped. Events come out in the order in which they were completed.
 ///
-/// The [fd](Self::fd) is readable exactly while there is something to learn: an event, a wake that
-/// nobody has returned for, or the end after [`shutdown`](Self::shutdown); and while one of its
-/// [sockets](Self::sockets) is ready. It is written to once per edge, however many events pile up behind it,
-/// and only [`drain`](Self::drain) and [`wait`](Self::wait) clear it.
+/// The [fd](Self::fd) is readable while there is something to learn: an event, a wake that nobody has returned
+/// for, or the end after [`shutdown`](Self::shutdown); and while one of its [sockets](Self::sockets) is ready, once
+/// also for one that nobody waits for any more. However many events pile up, it is raised once, and only
+/// [`drain`](Self::drain) and [`wait`](Self::wait) clear it.
 ///
 /// Clones are handles to one queue. With the last of them the fd is closed and undrained events are
 /// dropped; a [`Slot`] alone does not keep a queue.
