@@ -69,9 +69,9 @@ pub use channel::{Call, CallOptions, Channel, ChannelServer, ConnectivityState};
 pub use config::{
     AcceptProxy, AcceptProxyConfig, AgentConfig, AgentPolicy, BackendConfig, BalanceConfig,
     BandwidthConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, EndpointConfig,
-    HealthConfig, HttpConfig, HttpRoute, HubConfig, LinkConfig, ListenerConfig, OutlierConfig,
-    PipeConfig, PoolConfig, ProbeConfig, ResolveConfig, RouteConfig, SendProxy, SourcePrefix,
-    SpliceConfig, TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig,
+    HealthConfig, HttpConfig, HttpRoute, HubConfig, LinkConfig, ListenerConfig, MemoryCommConfig,
+    OutlierConfig, PipeConfig, PoolConfig, ProbeConfig, ResolveConfig, RouteConfig, SendProxy,
+    SourcePrefix, SpliceConfig, TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig,
     UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
@@ -104,4 +104,7 @@ pub use transport::{
     ListenOptions, Listener, ListenerReady, Network, Received, Stream, StreamReady, TlsSession,
     Transport, pipe::Names,
 };
-pub use tunnel::{Agent, AgentStats, Authenticator, Claim, Hub, HubStats, Verified};
+pub use tunnel::{
+    Agent, AgentStats, Authenticator, Claim, CommPathStats, Hub, HubStats, MemoryCommStats,
+    Verified,
+};

@@ -1,7 +1,8 @@
 //! How the two ends of a tunnel behave: what both share, the agent and the hub.
 
 use super::{
-    BackoffConfig, Config, HttpConfig, TargetRule, TcpConfig, TimeLimit, UserConfig,
+    BackoffConfig, Config, HttpConfig, MemoryCommConfig, TargetRule, TcpConfig, TimeLimit,
+    UserConfig,
     check::{self, LONGEST, SHORTEST},
     user::check_clusters,
 };
@@ -58,15 +59,23 @@ pub struct AgentConfig {
     pub backlog: u32,
     /// Where connections without a target go. Default: none, they go to the agent's listener. It need not be listed in `targets`.
     pub forward: Option<Address>,
+    /// Whether connections without a target reach the agent's listener by a pipe, where they do not come as they are. Default: false,
+    /// they go over a Unix socket of the agent's own if `memory_comm` is given, and else come as they are. It can be changed while the agent runs,
+    /// also for a share of the connections.
+    pub use_memory_comm: bool,
+    /// How the pipe or the socket is set up; given, there is one of them between each connection without a target and the listener. Default: none,
+    /// unless `use_memory_comm` is set. Not together with `forward`.
+    pub memory_comm: Option<MemoryCommConfig>,
     /// What else the hubs may have dialled. Default: nothing. Limits: at most 1024 rules.
     pub targets: Vec<TargetRule>,
     /// Targets being dialled at one time; what exceeds it is refused. Default: 64. Limits: 1 to 1,000,000.
     pub max_pending_dials: u32,
-    /// Time without a byte either way after which a forwarded connection is closed. Default: 1 h. Limits: 1 ms to 365 days, or never.
+    /// Time without a byte either way after which a connection that is forwarded, or comes by `memory_comm`, is closed. Default: 1 h.
+    /// Limits: 1 ms to 365 days, or never.
     pub idle_timeout: TimeLimit,
-    /// Time for the second side of a forwarded connection to finish after the first has. Default: 60 s. Limits: zero to 365 days, or never.
+    /// Time for the second side of such a connection to finish after the first has. Default: 60 s. Limits: zero to 365 days, or never.
     pub half_close_timeout: TimeLimit,
-    /// Bytes that a forwarded connection holds for each direction beside the link's. Default: 64 KiB. Limits: 1 KiB to 16 MiB.
+    /// Bytes that such a connection holds for each direction beside the link's. Default: 64 KiB. Limits: 1 KiB to 16 MiB.
     pub buffer_size: u32,
     /// How the delay between attempts to reach a hub grows. Default: gRPC's 1 s × 1.6 up to 120 s ± 20 %.
     pub backoff: BackoffConfig,
@@ -187,6 +196,8 @@ impl Default for AgentConfig {
             max_connections: 1000,
             backlog: 128,
             forward: None,
+            use_memory_comm: false,
+            memory_comm: None,
             targets: Vec::new(),
             max_pending_dials: 64,
             idle_timeout: TimeLimit::secs(3600),
@@ -220,6 +231,13 @@ impl Config for AgentConfig {
                 "must be a stream that is reached without a tunnel".into(),
             );
         }
+        if let Some(comm) = self.comm() {
+            check::within("memory_comm", comm.validate())?;
+            if self.forward.is_some() {
+                let why = "must not be given where connections are forwarded";
+                return check::refuse("memory_comm", why.into());
+            }
+        }
         check::number("targets", self.targets.len(), 0..=1024)?;
         check::number("max_pending_dials", self.max_pending_dials, COUNT)?;
         check::limit("idle_timeout", self.idle_timeout, SHORTEST..=LONGEST)?;
@@ -230,6 +248,13 @@ impl Config for AgentConfig {
         check::limit("drain_timeout", self.drain_timeout, Duration::ZERO..=LONGEST)?;
         check::within("link", self.link.validate())?;
         check::within("tcp", self.tcp.validate())
+    }
+}
+
+impl AgentConfig {
+    /// How connections reach the listener, where they do not come as they are.
+    pub(crate) fn comm(&self) -> Option<MemoryCommConfig> {
+        self.memory_comm.clone().or_else(|| self.use_memory_comm.then(MemoryCommConfig::default))
     }
 }
 
@@ -497,6 +522,8 @@ mod tests {
             (r#", "hubs": ["tunnel:c1"]"#, "hubs"),
             (r#", "link": {"window": 1}"#, "link.window"),
             (r#", "links": 17"#, "links"),
+            (r#", "memory_comm": {"buffer_size": 0}"#, "memory_comm.buffer_size"),
+            (r#", "use_memory_comm": true, "forward": "mem:x""#, "memory_comm"),
         ] {
             let error = complaint(agent(more));
             assert!(error.starts_with(field), "{more}: {error}");

@@ -258,7 +258,7 @@ impl Inner {
     fn admit(&self, accepted: Accepted, permit: Option<Permit>) -> Result<Stream, ConnectionError> {
         let context = ConnectionContext {
             id: ConnectionId::next(),
-            protocol: self.protocol,
+            protocol: accepted.protocol.unwrap_or(self.protocol),
             direction: Direction::Accepted,
             source: accepted.source,
             destination: accepted.destination.or_else(|| Some(self.address.clone())),

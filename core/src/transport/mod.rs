@@ -18,6 +18,7 @@ mod listener;
 mod locked;
 mod network;
 pub mod pipe;
+mod private_socket;
 mod ready;
 mod sigpipe;
 mod splice;
@@ -33,6 +34,7 @@ pub(crate) use listener::Admission;
 pub use listener::{Listener, ListenerCloseHandle, ListenerReady};
 pub(crate) use network::needs_hub;
 pub use network::{ConnectOptions, ListenOptions, Network};
+pub(crate) use private_socket::PrivateSocket;
 pub use ready::StreamReady;
 pub use sigpipe::block_sigpipe;
 pub(crate) use splice::{KernelPipe, Pipes, Spliced, can_splice};
@@ -45,6 +47,7 @@ pub use udp::{Datagram, DatagramCloseHandle, DatagramReady, DatagramStats, Recei
 use crate::{
     address::Address,
     budget::Permit,
+    context::Protocol,
     error::{ConnectionError, Place},
 };
 use bytes::{Buf, Bytes};
@@ -215,6 +218,8 @@ pub(crate) struct Accepted {
     pub(crate) destination: Option<Address>,
     /// The permit that it was accepted under, where the source takes them itself.
     pub(crate) permit: Option<Permit>,
+    /// What it is, where that is not what the listener is for.
+    pub(crate) protocol: Option<Protocol>,
 }
 
 /// Whether this process, or the whole system, may open no more files.

@@ -176,6 +176,7 @@ impl StdListener for StdTcp {
             source: Some(source.into()),
             destination,
             permit: None,
+            protocol: None,
         })
     }
 }

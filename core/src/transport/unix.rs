@@ -123,7 +123,13 @@ impl StdListener for StdUnix {
         }
         stream.set_nonblocking(true)?;
         let stream = UnixStream::from_std(stream)?;
-        Ok(Accepted { transport: Box::new(stream), source: None, destination: None, permit: None })
+        Ok(Accepted {
+            transport: Box::new(stream),
+            source: None,
+            destination: None,
+            permit: None,
+            protocol: None,
+        })
     }
 }
 

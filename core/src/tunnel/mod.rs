@@ -23,6 +23,7 @@ mod ending;
 mod greet;
 mod hello;
 mod hub;
+mod memory;
 mod native;
 mod refusal;
 #[cfg(test)]
@@ -31,3 +32,4 @@ mod tests;
 pub use agent::{Agent, AgentStats};
 pub use auth::{Authenticator, Claim, Verified};
 pub use hub::{Hub, HubStats};
+pub use memory::{CommPathStats, MemoryCommStats};

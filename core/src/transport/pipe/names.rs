@@ -261,6 +261,7 @@ impl Accept for PipeListener {
                 source: None,
                 destination: None,
                 permit: None,
+                protocol: None,
             }),
             None => Err(io::ErrorKind::WouldBlock.into()),
         }

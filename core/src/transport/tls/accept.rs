@@ -275,7 +275,7 @@ async fn shake_hands(shared: Arc<Shared>, arrived: Arrived) {
     let Some(handshake) = handshake else { return };
     let Arrived { source, destination, permit, place, .. } = arrived;
     let transport = Box::new(handshake.finish(None, shared.surroundings.terms.clone()));
-    let outcome = Ok(Accepted { transport, source, destination, permit });
+    let outcome = Ok(Accepted { transport, source, destination, permit, protocol: None });
     shared.hand_out(Done { outcome, _held: Held { _place: place, _heard: None } });
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     address::Address,
+    context::Protocol,
     error::{ConnectionError, Place, Step},
     transport::{Accept, Accepted, Transport},
 };
@@ -16,11 +17,16 @@ use tokio::sync::mpsc;
 pub(super) struct Offer {
     end: Option<Box<dyn Transport>>,
     source: Option<Address>,
+    protocol: Protocol,
 }
 
 impl Offer {
-    pub(super) fn new(end: Box<dyn Transport>, source: Option<Address>) -> Self {
-        Self { end: Some(end), source }
+    pub(super) fn new(
+        end: Box<dyn Transport>,
+        protocol: Protocol,
+        source: Option<Address>,
+    ) -> Self {
+        Self { end: Some(end), source, protocol }
     }
 }
 
@@ -114,7 +120,13 @@ impl Accept for Incoming {
         let Some(transport) = offer.end.take() else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        Ok(Accepted { transport, source: offer.source.take(), destination: None, permit: None })
+        Ok(Accepted {
+            transport,
+            source: offer.source.take(),
+            destination: None,
+            permit: None,
+            protocol: Some(offer.protocol),
+        })
     }
 }
 

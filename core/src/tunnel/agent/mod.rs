@@ -1,5 +1,6 @@
 //! The agent: dials its hubs, proves its cluster's name, and serves what they open.
 
+mod admission;
 mod backlog;
 mod open;
 mod session;
@@ -13,9 +14,10 @@ use crate::{
     context::{CloseReason, Protocol},
     error::{ConnectionError, Place, Step},
     manager::DrainReport,
-    transport::{Admission, Listener, Network},
-    tunnel::ending::finish_by,
+    transport::{Listener, Network},
+    tunnel::{ending::finish_by, memory::MemoryCommStats},
 };
+use admission::Admitted;
 use shared::{Shared, clock};
 use std::{sync::Arc, time::Instant};
 
@@ -137,12 +139,34 @@ impl Agent {
             return Err(ConnectionError::closed(Step::Bind));
         }
         let incoming = shared.backlog.listen(&shared.address)?;
-        let admission = Arc::clone(&shared.live) as Arc<dyn Admission>;
+        let admission = Admitted::new(&shared.live, shared.comm.as_ref());
         let of = (shared.address.clone(), Protocol::Tunnel);
-        let listener = shared.network.listener(of, Box::new(incoming), admission);
+        let listener = shared.network.listener(of, Box::new(incoming), Arc::new(admission));
         given.retain(|listener| !listener.is_closed());
         given.push(listener.close_handle());
         Ok(listener)
+    }
+
+    /// Lets `share` of the connections to come reach the listener by a pipe, and the others over a Unix socket: 1 is
+    /// `use_memory_comm` of the configuration, 0 is its absence. Those that stand stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] for what is not within 0 and 1, and where the configuration has neither
+    /// `memory_comm` nor `use_memory_comm`, so that connections come as they are.
+    pub fn use_memory_comm(&self, share: f64) -> Result<(), ConnectionError> {
+        match &self.shared().comm {
+            Some(comm) => comm.set_share(share),
+            None => Err(ConnectionError::invalid_config(
+                "memory_comm",
+                "must be given for connections to go one way or another",
+            )),
+        }
+    }
+
+    /// The counts of both ways to the listener, side by side, also once it is closed.
+    pub fn memory_comm_stats(&self) -> MemoryCommStats {
+        self.shared().comm.as_ref().map_or_else(MemoryCommStats::default, |comm| comm.stats())
     }
 
     /// The counts of this moment, also once it is closed.
@@ -168,12 +192,17 @@ impl Agent {
         let finished = async {
             shared.live.emptied().await;
             shared.tasks.wait().await;
+            // What was carried to the host waits there until it has read it.
+            if let Some(comm) = &shared.comm {
+                comm.left().await;
+            }
         };
         if !finish_by(deadline, finished).await {
             shared.cut.order(CloseReason::Drained);
         }
         shared.live.seal();
         shared.live.cut(CloseReason::Drained);
+        shared.close_comm(CloseReason::Drained);
         shared.tasks.wait().await;
         DrainReport::between(&before, &shared.live.stats())
     }
@@ -190,6 +219,7 @@ impl Agent {
         shared.cut.order(CloseReason::Local);
         shared.live.seal();
         shared.live.cut(CloseReason::Local);
+        shared.close_comm(CloseReason::Local);
         shared.tasks.close();
         shared.tasks.wait().await;
     }

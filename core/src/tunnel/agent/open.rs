@@ -11,9 +11,10 @@ use crate::{
     error::ConnectionError,
     relay::Relay,
     transport::{Admission, ConnectOptions, Stream},
-    tunnel::{counts::What, native::Opening, refusal::Refusal},
+    tunnel::{counts::What, memory::MemoryConnection, native::Opening, refusal::Refusal},
 };
 use std::sync::Arc;
+use tokio::sync::mpsc::OwnedPermit;
 
 /// Opens what the hub asks for, and sees a forwarded connection through to its end.
 pub(super) async fn open(shared: Arc<Shared>, mut opening: Opening) {
@@ -21,11 +22,19 @@ pub(super) async fn open(shared: Arc<Shared>, mut opening: Opening) {
         Some(Ok(Granted::Place(place, permit))) => {
             let source = opening.source().cloned();
             if let Some(end) = opening.accept(permit) {
-                place.send(Offer::new(Box::new(end), source));
+                place.send(Offer::new(Box::new(end), Protocol::Tunnel, source));
             }
         }
+        Some(Ok(Granted::Comm(place, connection, permit))) => {
+            let source = opening.source().cloned();
+            let Some(client) = stand(&shared, opening, permit) else { return };
+            let (near, far) = connection.into_ends();
+            place.send(Offer::new(far.transport, far.protocol, source));
+            relay(&shared, &client, &near.stream).await;
+        }
         Some(Ok(Granted::Target(server, permit))) => {
-            forward(&shared, opening, server, permit).await
+            let Some(client) = stand(&shared, opening, permit) else { return };
+            relay(&shared, &client, &server).await;
         }
         Some(Err(refusal)) => {
             tracing::debug!(?refusal, target = ?opening.target(), "a connection was not opened");
@@ -38,7 +47,9 @@ pub(super) async fn open(shared: Arc<Shared>, mut opening: Opening) {
 
 enum Granted {
     /// A place in the listener's line.
-    Place(tokio::sync::mpsc::OwnedPermit<Offer>, Permit),
+    Place(OwnedPermit<Offer>, Permit),
+    /// The same, and a connection of the way there.
+    Comm(OwnedPermit<Offer>, MemoryConnection, Permit),
     Target(Stream, Permit),
 }
 
@@ -55,10 +66,12 @@ async fn answer(shared: &Shared, opening: &mut Opening) -> Option<Result<Granted
         match (&target, &shared.config.forward) {
             (Some(target), _) => Ok(Granted::Target(dial(shared, target).await?, permit)),
             (None, Some(target)) => Ok(Granted::Target(reach(shared, target).await?, permit)),
-            (None, None) => match shared.backlog.place().await {
-                Some(place) => Ok(Granted::Place(place, permit)),
-                None => Err(Refusal::NobodyListens),
-            },
+            (None, None) => {
+                let place = shared.backlog.place().await.ok_or(Refusal::NobodyListens)?;
+                let Some(comm) = &shared.comm else { return Ok(Granted::Place(place, permit)) };
+                let connection = comm.open().map_err(|error| Refusal::of_dial(&error))?;
+                Ok(Granted::Comm(place, connection, permit))
+            }
         }
     };
     tokio::select! {
@@ -110,16 +123,19 @@ fn dialling(shared: &Shared) -> Result<Permit, Refusal> {
     shared.dials.try_acquire().ok_or(Refusal::Full { limit })
 }
 
-async fn forward(shared: &Shared, opening: Opening, server: Stream, permit: Permit) {
+/// The stream of a hub's user, once the hub has heard that it stands; `None` where either end has gone meanwhile.
+fn stand(shared: &Shared, opening: Opening, permit: Permit) -> Option<Client> {
     let source = opening.source().cloned();
-    let Some(end) = opening.accept(permit) else { return };
+    let end = Box::new(opening.accept(permit)?);
     let (network, destination) = (&shared.network, Some(shared.address.clone()));
-    let client =
-        network.stream(Protocol::Tunnel, Direction::Accepted, Box::new(end), source, destination);
-    let Ok(client) = shared.live.admit(client) else { return };
+    let client = network.stream(Protocol::Tunnel, Direction::Accepted, end, source, destination);
+    let client = shared.live.admit(client).ok()?;
     shared.live.keep_by_task(client.context().id);
-    let client = Client(client);
-    let mut relay = Relay::new(&client.0, &server, &shared.relay_limits());
+    Some(Client(client))
+}
+
+async fn relay(shared: &Shared, client: &Client, server: &Stream) {
+    let mut relay = Relay::new(&client.0, server, &shared.relay_limits());
     let outcome = tokio::select! {
         biased;
         reason = shared.cut.ordered() => relay.cut(reason),

@@ -5,6 +5,7 @@ use crate::{
     address::Address,
     budget::Budget,
     config::{AgentConfig, ByteLimit, TimeLimit},
+    context::CloseReason,
     error::ConnectionError,
     events::{Event, EventKind},
     manager::{Cut, Live},
@@ -13,6 +14,7 @@ use crate::{
     tunnel::{
         counts::{Counts, What},
         hello::{Hello, Instance},
+        memory::MemoryConnManager,
         native::Limits,
     },
 };
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     pub(super) dials: Budget,
     pub(super) live: Arc<Live>,
     pub(super) backlog: Backlog,
+    /// The way to the listener, where connections do not come as they are.
+    pub(super) comm: Option<MemoryConnManager>,
     pub(super) counts: Counts,
     /// Links that stand.
     pub(super) links: watch::Sender<usize>,
@@ -49,13 +53,19 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(network: Network, config: AgentConfig) -> Self {
         let counts = Counts::new(network.metrics(), "agent");
+        let address = Address::Tunnel(config.cluster.as_str().into());
+        let comm = config.comm().map(|comm| {
+            let by_memory = config.use_memory_comm;
+            MemoryConnManager::new(network.clone(), comm, address.clone(), by_memory)
+        });
         Self {
-            address: Address::Tunnel(config.cluster.as_str().into()),
+            address,
             instance: std::array::from_fn(|_| fastrand::u8(..)),
             budget: Budget::new(u64::from(config.max_connections)),
             dials: Budget::new(u64::from(config.max_pending_dials)),
             live: Live::new(),
             backlog: Backlog::new(config.backlog as usize),
+            comm,
             counts,
             links: watch::Sender::new(0),
             last_error: Mutex::default(),
@@ -95,6 +105,13 @@ impl Shared {
 
     pub(super) fn drain_timeout(&self) -> TimeLimit {
         self.config.drain_timeout
+    }
+
+    /// Ends what the host has of the way to it.
+    pub(super) fn close_comm(&self, reason: CloseReason) {
+        if let Some(comm) = &self.comm {
+            comm.close(reason);
+        }
     }
 
     /// A link stands, until the guard is dropped.

@@ -3,6 +3,7 @@
 mod claims;
 mod hostile;
 mod limits;
+mod memory;
 mod requests;
 mod scripts;
 mod secured;
