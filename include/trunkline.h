@@ -48,6 +48,8 @@
 #define TRUNKLINE_UDP_RELAY_OPTIONS_INIT { sizeof(trunkline_udp_relay_options_t), 0 }
 #define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_AGENT_STATS_INIT { sizeof(trunkline_agent_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_MEMORY_COMM_STATS_INIT \
+  { sizeof(trunkline_memory_comm_stats_t), 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_HUB_STATS_INIT { sizeof(trunkline_hub_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -883,6 +885,77 @@ typedef struct trunkline_listener_t {
    */
   uint64_t h;
 } trunkline_listener_t;
+
+/**
+ * The counts of the two ways between an agent and its listener, side by side: opened - closed = active for each. All
+ * are 0 where connections come as they are. Start from TRUNKLINE_MEMORY_COMM_STATS_INIT.
+ */
+typedef struct trunkline_memory_comm_stats_t {
+  /**
+   * In: sizeof(trunkline_memory_comm_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * The share of new connections that go by a pipe, from 0 to 1.
+   */
+  double memory_share;
+  /**
+   * Connections by a pipe that stand.
+   */
+  uint64_t memory_active;
+  /**
+   * Connections by a pipe that stood.
+   */
+  uint64_t memory_opened;
+  /**
+   * Connections by a pipe that ended.
+   */
+  uint64_t memory_closed;
+  /**
+   * Those that went by a pipe because the socket could not take them.
+   */
+  uint64_t memory_fallbacks;
+  /**
+   * Connections that could not go by a pipe.
+   */
+  uint64_t memory_failed;
+  /**
+   * Bytes that came from the host by pipes.
+   */
+  uint64_t memory_bytes_received;
+  /**
+   * Bytes that went to the host by pipes.
+   */
+  uint64_t memory_bytes_sent;
+  /**
+   * Connections over the Unix socket that stand.
+   */
+  uint64_t socket_active;
+  /**
+   * Connections over the Unix socket that stood.
+   */
+  uint64_t socket_opened;
+  /**
+   * Connections over the Unix socket that ended.
+   */
+  uint64_t socket_closed;
+  /**
+   * Those that went over the socket because no pipe could take them.
+   */
+  uint64_t socket_fallbacks;
+  /**
+   * Connections that could not go over the socket.
+   */
+  uint64_t socket_failed;
+  /**
+   * Bytes that came from the host over the socket.
+   */
+  uint64_t socket_bytes_received;
+  /**
+   * Bytes that went to the host over the socket.
+   */
+  uint64_t socket_bytes_sent;
+} trunkline_memory_comm_stats_t;
 
 /**
  * The counts of an agent at one moment: opened - closed = active, in every answer. Start from
@@ -2182,8 +2255,8 @@ trunkline_status_t trunkline_agent_wait_ready_async(struct trunkline_agent_t age
                                                     struct trunkline_error_t **err);
 
 /**
- * The listener of an agent: it accepts the connections that name no target. They wait for it from the agent's
- * beginning. One at a time; freeing it makes place for another, and the hubs' dials are refused meanwhile.
+ * The listener of an agent: it accepts the connections that name no target, as they are, or by the way that the
+ * document's "memory_comm" and "use_memory_comm" say. They wait for it from the agent's beginning. One at a time; freeing it makes place for another, and the hubs' dials are refused meanwhile.
  *
  * Ownership: the listener is the caller's, to be freed once with trunkline_listener_free. Blocks: no. Threads:
  * any. Errors: INVALID_ARGUMENT ("forward" is set), INVALID_HANDLE, BIND_FAILED (another is open),
@@ -2192,6 +2265,29 @@ trunkline_status_t trunkline_agent_wait_ready_async(struct trunkline_agent_t age
 trunkline_status_t trunkline_agent_listener(struct trunkline_agent_t agent,
                                             struct trunkline_listener_t *out,
                                             struct trunkline_error_t **err);
+
+/**
+ * Lets `share` of an agent's connections to come reach its listener by a pipe, and the others over a Unix socket: 1 is
+ * "use_memory_comm" of the document, 0 is its absence. Connections that stand stay as they are.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (not within 0 and 1, or the document has neither
+ * "memory_comm" nor "use_memory_comm"), INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_agent_use_memory_comm(struct trunkline_agent_t agent,
+                                                   double share,
+                                                   struct trunkline_error_t **err);
+
+/**
+ * Fills the counts of the two ways between an agent and its listener.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_agent_memory_comm_stats(struct trunkline_agent_t agent,
+                                                     struct trunkline_memory_comm_stats_t *stats);
 
 /**
  * Fills the counts of an agent.

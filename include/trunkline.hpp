@@ -1511,6 +1511,19 @@ class Agent : public detail::Owned<trunkline_agent_t, trunkline_agent_free> {
     return Listener(made);
   }
 
+  /** Lets `share` of the connections to come, from 0 to 1, reach the listener by a pipe, the others over a Unix socket. */
+  void use_memory_comm(double share) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_agent_use_memory_comm(get(), share, &error), error);
+  }
+
+  /** The counts of both ways to the listener. */
+  trunkline_memory_comm_stats_t memory_comm_stats() const {
+    trunkline_memory_comm_stats_t stats = TRUNKLINE_MEMORY_COMM_STATS_INIT;
+    check(trunkline_agent_memory_comm_stats(get(), &stats));
+    return stats;
+  }
+
   /** The counts, all of one moment. */
   trunkline_agent_stats_t stats() const {
     trunkline_agent_stats_t stats = TRUNKLINE_AGENT_STATS_INIT;

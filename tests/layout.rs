@@ -97,6 +97,11 @@ fn in_rust() -> Layout {
             size, links, links_opened, links_failed, replaced, active, limit, opened, closed, refused,
             bytes_received, bytes_sent,
         }
+        trunkline_memory_comm_stats_t {
+            size, memory_share, memory_active, memory_opened, memory_closed, memory_fallbacks,
+            memory_failed, memory_bytes_received, memory_bytes_sent, socket_active, socket_opened,
+            socket_closed, socket_fallbacks, socket_failed, socket_bytes_received, socket_bytes_sent,
+        }
         trunkline_hub_stats_t {
             size, clusters, links, links_opened, links_refused, replaced, active, limit, opened, closed,
             refused, bytes_received, bytes_sent,

@@ -53,6 +53,48 @@ pub struct trunkline_agent_stats_t {
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
 unsafe impl Sized_ for trunkline_agent_stats_t {}
 
+/// The counts of the two ways between an agent and its listener, side by side: opened - closed = active for each. All
+/// are 0 where connections come as they are. Start from TRUNKLINE_MEMORY_COMM_STATS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct trunkline_memory_comm_stats_t {
+    /// In: sizeof(trunkline_memory_comm_stats_t). Out: bytes filled.
+    pub size: usize,
+    /// The share of new connections that go by a pipe, from 0 to 1.
+    pub memory_share: f64,
+    /// Connections by a pipe that stand.
+    pub memory_active: u64,
+    /// Connections by a pipe that stood.
+    pub memory_opened: u64,
+    /// Connections by a pipe that ended.
+    pub memory_closed: u64,
+    /// Those that went by a pipe because the socket could not take them.
+    pub memory_fallbacks: u64,
+    /// Connections that could not go by a pipe.
+    pub memory_failed: u64,
+    /// Bytes that came from the host by pipes.
+    pub memory_bytes_received: u64,
+    /// Bytes that went to the host by pipes.
+    pub memory_bytes_sent: u64,
+    /// Connections over the Unix socket that stand.
+    pub socket_active: u64,
+    /// Connections over the Unix socket that stood.
+    pub socket_opened: u64,
+    /// Connections over the Unix socket that ended.
+    pub socket_closed: u64,
+    /// Those that went over the socket because no pipe could take them.
+    pub socket_fallbacks: u64,
+    /// Connections that could not go over the socket.
+    pub socket_failed: u64,
+    /// Bytes that came from the host over the socket.
+    pub socket_bytes_received: u64,
+    /// Bytes that went to the host over the socket.
+    pub socket_bytes_sent: u64,
+}
+
+// SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
+unsafe impl Sized_ for trunkline_memory_comm_stats_t {}
+
 /// What an agent's handle names.
 #[derive(Debug)]
 pub(crate) struct AgentObject {
@@ -165,8 +207,8 @@ pub extern "C" fn trunkline_agent_wait_ready_async(
     })
 }
 
-/// The listener of an agent: it accepts the connections that name no target. They wait for it from the agent's
-/// beginning. One at a time; freeing it makes place for another, and the hubs' dials are refused meanwhile.
+/// The listener of an agent: it accepts the connections that name no target, as they are, or by the way that the
+/// document's "memory_comm" and "use_memory_comm" say. They wait for it from the agent's beginning. One at a time; freeing it makes place for another, and the hubs' dials are refused meanwhile.
 ///
 /// Ownership: the listener is the caller's, to be freed once with trunkline_listener_free. Blocks: no. Threads:
 /// any. Errors: INVALID_ARGUMENT ("forward" is set), INVALID_HANDLE, BIND_FAILED (another is open),
@@ -182,6 +224,58 @@ pub extern "C" fn trunkline_agent_listener(
         let place = call.place(&object.runtime)?;
         let listener = object.agent.listener()?;
         Ok(ListenerObject::register(&object.runtime, listener, place))
+    })
+}
+
+/// Lets `share` of an agent's connections to come reach its listener by a pipe, and the others over a Unix socket: 1 is
+/// "use_memory_comm" of the document, 0 is its absence. Connections that stand stay as they are.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (not within 0 and 1, or the document has neither
+/// "memory_comm" nor "use_memory_comm"), INVALID_HANDLE, FORKED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn trunkline_agent_use_memory_comm(
+    agent: trunkline_agent_t,
+    share: f64,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter_unit(err, |call| Ok(call.object(agent)?.agent.use_memory_comm(share)?))
+}
+
+/// Fills the counts of the two ways between an agent and its listener.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `stats` points to a struct made by its INIT macro.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_agent_memory_comm_stats(
+    agent: trunkline_agent_t,
+    stats: *mut trunkline_memory_comm_stats_t,
+) -> trunkline_status_t {
+    enter_plain(|| {
+        let counted = Process::current().table().get(agent)?.agent.memory_comm_stats();
+        let (memory, socket) = (counted.memory, counted.socket);
+        let value = trunkline_memory_comm_stats_t {
+            size: size_of::<trunkline_memory_comm_stats_t>(),
+            memory_share: counted.memory_share,
+            memory_active: memory.active,
+            memory_opened: memory.opened,
+            memory_closed: memory.closed,
+            memory_fallbacks: memory.fallbacks,
+            memory_failed: memory.failed,
+            memory_bytes_received: memory.bytes_received,
+            memory_bytes_sent: memory.bytes_sent,
+            socket_active: socket.active,
+            socket_opened: socket.opened,
+            socket_closed: socket.closed,
+            socket_fallbacks: socket.fallbacks,
+            socket_failed: socket.failed,
+            socket_bytes_received: socket.bytes_received,
+            socket_bytes_sent: socket.bytes_sent,
+        };
+        // SAFETY: the caller's promise is the same.
+        unsafe { fill(stats, &value) }
     })
 }
 

@@ -150,6 +150,26 @@ void a_tunnel_reaches_what_its_agent_serves() {
   hub.close();
 }
 
+void a_host_is_reached_by_memory_or_over_a_socket() {
+  Hub hub("{\"agents\": {\"c1\": [\"a token that is long enough\"]}}");
+  Agent agent("{\"cluster\": \"c1\", \"token\": \"a token that is long enough\", \"hubs\": [\"" +
+              hub.listen("mem:cpp-comm") + "\"], \"memory_comm\": {}}");
+  agent.wait_ready(milliseconds(20000));
+  Listener listener = agent.listener();
+  for (double share : {0.0, 1.0}) {
+    agent.use_memory_comm(share);
+    Stream user = hub.dial("c1");
+    Stream served = listener.accept(milliseconds(20000));
+    served.write_all("answer");
+    char text[8] = "";
+    user.read_exact(text, 6);
+    CHECK(std::string(text) == "answer", "what was written is read");
+  }
+  trunkline_memory_comm_stats_t stats = agent.memory_comm_stats();
+  CHECK(stats.socket_opened == 1 && stats.memory_opened == 1 && stats.memory_share == 1.0, "one each way");
+  CHECK(thrown([&] { agent.use_memory_comm(2.0); }) == TRUNKLINE_E_INVALID_ARGUMENT, "a share is within 0 and 1");
+}
+
 void a_manager_relays_limits_counts_and_drains() {
   TcpConnectionManager manager("{\"max_connections\": 2}");
   Listener server("mem:cpp-server");
@@ -338,6 +358,7 @@ int main() {
   an_interceptor_sees_every_call();
   a_manager_starts_what_its_document_says();
   a_tunnel_reaches_what_its_agent_serves();
+  a_host_is_reached_by_memory_or_over_a_socket();
   a_pool_gives_each_value_up_exactly_once();
   a_runtime_of_its_own_ends_with_what_lives_on_it();
   trunkline_debug_counts_t counts = TRUNKLINE_DEBUG_COUNTS_INIT;

@@ -138,6 +138,77 @@ static void a_forward_leads_to_the_agents_own_choice_and_a_target_to_what_it_lis
   OK(trunkline_hub_free(hub));
 }
 
+static trunkline_memory_comm_stats_t comm_stats(trunkline_agent_t agent) {
+  trunkline_memory_comm_stats_t stats = TRUNKLINE_MEMORY_COMM_STATS_INIT;
+  OK(trunkline_agent_memory_comm_stats(agent, &stats));
+  CHECK(stats.memory_opened - stats.memory_closed == stats.memory_active, "the counts of memory agree");
+  CHECK(stats.socket_opened - stats.socket_closed == stats.socket_active, "the counts of the socket agree");
+  return stats;
+}
+
+/* An accept loop of the host, on one thread: gives each connection's bytes back until it ends. */
+static void *a_host_that_echoes(void *of) {
+  trunkline_listener_t listener = *(trunkline_listener_t *)of;
+  trunkline_stream_t served;
+  while (trunkline_listener_accept(listener, NEVER, &served, NULL) == TRUNKLINE_OK) {
+    uint8_t text[512];
+    size_t n;
+    while (trunkline_stream_read(served, text, sizeof text, NEVER, &n) == TRUNKLINE_OK && n > 0) {
+      trunkline_bytes_t part;
+      size_t written;
+      for (part.ptr = text, part.len = n; part.len > 0; part.ptr += written, part.len -= written)
+        if (trunkline_stream_write(served, &part, 1, NEVER, &written) != TRUNKLINE_OK) break;
+    }
+    OK(trunkline_stream_free(served));
+  }
+  return NULL;
+}
+
+static void a_host_serves_by_memory_or_over_a_socket_as_it_likes(void) {
+  trunkline_hub_t hub = new_hub("");
+  Place at = listening(hub, "mem:c-comm");
+  trunkline_agent_t agent = ready_agent(&at, ", \"memory_comm\": {\"buffer_size\": 4096}");
+  trunkline_agent_t plain;
+  trunkline_listener_t listener;
+  trunkline_memory_comm_stats_t stats;
+  trunkline_error_t *err = NULL;
+  pthread_t host;
+  int i;
+  OK(trunkline_agent_listener(agent, &listener, NULL));
+  CHECK(pthread_create(&host, NULL, a_host_that_echoes, &listener) == 0, "a thread");
+  for (i = 0; i < 8; i++) {
+    trunkline_stream_t user;
+    if (i == 2) OK(trunkline_agent_use_memory_comm(agent, 0.5, NULL));
+    if (i == 6) OK(trunkline_agent_use_memory_comm(agent, 1.0, NULL));
+    user = dialled(hub);
+    say(user, "there and back");
+    hears(user, "there and back");
+    OK(trunkline_stream_shutdown(user, TRUNKLINE_WRITABLE));
+    hears_the_end(user);
+    OK(trunkline_stream_free(user));
+  }
+  stats = comm_stats(agent);
+  CHECK(stats.socket_opened == 4 && stats.memory_opened == 4, "each way has its share");
+  CHECK(stats.memory_share == 1.0 && stats.socket_fallbacks + stats.memory_fallbacks == 0, "as it was asked for");
+  while (stats.memory_active + stats.socket_active > 0) {
+    sched_yield();
+    stats = comm_stats(agent);
+  }
+  CHECK(stats.memory_bytes_sent == 4 * 14 && stats.socket_bytes_received == 4 * 14, "the bytes of each");
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_agent_use_memory_comm(agent, 1.5, &err));
+  CHECK(strstr(trunkline_error_message(err, NULL), "within 0 and 1") != NULL, "a share is a share");
+  trunkline_error_free(err);
+  plain = ready_agent(&at, "");
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_agent_use_memory_comm(plain, 1.0, NULL));
+  CHECK(comm_stats(plain).socket_opened == 0, "nothing went any way");
+  OK(trunkline_agent_free(plain));
+  OK(trunkline_agent_close(agent));
+  CHECK(pthread_join(host, NULL) == 0, "the loop ends with the agent");
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_agent_free(agent));
+  OK(trunkline_hub_free(hub));
+}
+
 static void who_does_not_prove_its_name_is_not_let_in_and_hears_why(void) {
   trunkline_hub_t hub = new_hub("");
   Place at = listening(hub, "mem:c-door");
@@ -304,6 +375,7 @@ static void wrong_arguments_are_named(void) {
 static void every_call(trunkline_hub_t hub, trunkline_agent_t agent, trunkline_status_t bad, trunkline_status_t freed) {
   trunkline_hub_stats_t stats = TRUNKLINE_HUB_STATS_INIT;
   trunkline_agent_stats_t counted = TRUNKLINE_AGENT_STATS_INIT;
+  trunkline_memory_comm_stats_t ways = TRUNKLINE_MEMORY_COMM_STATS_INIT;
   trunkline_completion_t completion = { { 0 }, 0, NULL, NULL };
   trunkline_stream_t stream;
   trunkline_listener_t listener;
@@ -325,6 +397,8 @@ static void every_call(trunkline_hub_t hub, trunkline_agent_t agent, trunkline_s
   GIVES(bad, trunkline_agent_wait_ready_async(agent, NEVER, &completion, &op, NULL));
   GIVES(bad, trunkline_agent_listener(agent, &listener, NULL));
   GIVES(bad, trunkline_agent_stats(agent, &counted));
+  GIVES(bad, trunkline_agent_memory_comm_stats(agent, &ways));
+  GIVES(bad, trunkline_agent_use_memory_comm(agent, 1.0, NULL));
   GIVES(bad, trunkline_agent_drain(agent, NEVER, &cut, NULL));
   GIVES(bad, trunkline_agent_drain_async(agent, NEVER, &completion, &op, NULL));
   GIVES(bad, trunkline_agent_close(agent));
@@ -458,6 +532,7 @@ int main(void) {
   a_service_behind_a_tunnel_is_reached_over("tcp://127.0.0.1:0");
   a_service_behind_a_tunnel_is_reached_over("unix:@trunkline-c-tunnel");
   a_forward_leads_to_the_agents_own_choice_and_a_target_to_what_it_lists();
+  a_host_serves_by_memory_or_over_a_socket_as_it_likes();
   who_does_not_prove_its_name_is_not_let_in_and_hears_why();
   results_come_on_a_queue_too();
   users_of_http_are_served_by_the_routes_of_the_document();
