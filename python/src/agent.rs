@@ -57,6 +57,37 @@ impl Agent {
         Ok(Listener::of(listener.map_err(|failed| failed.raise_while(py, doing))?))
     }
 
+    /// Lets a share of the connections to come reach the listener by a pipe.
+    fn use_memory_comm(&self, py: Python<'_>, share: f64) -> PyResult<()> {
+        let set = call((), |_, err| trunkline_agent_use_memory_comm(self.handle, share, err));
+        set.map_err(|failed| failed.raise_while(py, doing(TRUNKLINE_STEP_CONFIGURE)))
+    }
+
+    /// The share of memory; the counts of memory and of the socket, in the order of the header.
+    fn memory_comm_stats(&self, py: Python<'_>) -> PyResult<(f64, [u64; 7], [u64; 7])> {
+        let read = buffer::tunnel::memory_comm_stats(self.handle);
+        let s = read.map_err(|failed| failed.raise(py))?;
+        let memory = [
+            s.memory_active,
+            s.memory_opened,
+            s.memory_closed,
+            s.memory_fallbacks,
+            s.memory_failed,
+            s.memory_bytes_received,
+            s.memory_bytes_sent,
+        ];
+        let socket = [
+            s.socket_active,
+            s.socket_opened,
+            s.socket_closed,
+            s.socket_fallbacks,
+            s.socket_failed,
+            s.socket_bytes_received,
+            s.socket_bytes_sent,
+        ];
+        Ok((s.memory_share, memory, socket))
+    }
+
     /// The counts, in the order of the header.
     fn stats(&self, py: Python<'_>) -> PyResult<[u64; 11]> {
         let s = buffer::tunnel::agent_stats(self.handle).map_err(|failed| failed.raise(py))?;

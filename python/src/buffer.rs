@@ -227,6 +227,7 @@ filled!(
     trunkline_keyed_pool_stats_t,
     trunkline_pool_stats_t,
     trunkline_agent_stats_t,
+    trunkline_memory_comm_stats_t,
     trunkline_hub_stats_t,
     trunkline_debug_counts_t
 );

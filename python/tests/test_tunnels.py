@@ -33,6 +33,7 @@ from trunkline import (
     Hub,
     HubConfig,
     LinkConfig,
+    MemoryCommConfig,
     PemText,
     Tls,
     TlsClientConfig,
@@ -440,3 +441,62 @@ async def test_a_cancelled_dial_leaves_nothing_behind() -> None:
         async with AsyncAgent(agent_config(at)):
             async with await hub.dial("c1"):
                 assert (hub.stats().active, hub.stats().opened) == (1, 1)
+
+
+def exchanged(hub: Hub, listener: trunkline.Listener) -> None:
+    """One connection, on which each side says something."""
+    with hub.dial("c1", timeout=PATIENCE) as user, listener.accept() as served:
+        user.sendall(b"question")
+        assert served.recv(100) == b"question"
+        served.sendall(b"the answer")
+        assert user.recv(100) == b"the answer"
+
+
+def test_a_host_is_reached_by_memory_or_over_a_socket_as_it_likes(hub: Hub) -> None:
+    with agent_of(hub, memory_comm=MemoryCommConfig(buffer_size=4096)) as agent, agent.listener() as listener:
+        exchanged(hub, listener)
+        agent.use_memory_comm()
+        exchanged(hub, listener)
+        agent.use_memory_comm(0.5)
+        exchanged(hub, listener)
+        exchanged(hub, listener)
+        eventually(lambda: agent.stats().active == 0)
+        stats = agent.memory_comm_stats()
+        assert (stats.memory_share, stats.memory.opened, stats.socket.opened) == (0.5, 2, 2)
+        for way in (stats.memory, stats.socket):
+            assert (way.bytes_sent, way.bytes_received, way.fallbacks, way.failed) == (16, 20, 0, 0)
+        for share in (1.5, -1.0, float("nan")):
+            with pytest.raises(trunkline.ConfigError, match="within 0 and 1"):
+                agent.use_memory_comm(share)
+    assert agent.memory_comm_stats() == stats
+    with agent_of(hub) as plain:
+        with pytest.raises(trunkline.ConfigError, match="memory_comm: must be given"):
+            plain.use_memory_comm()
+
+
+def test_what_memory_cannot_take_goes_over_the_socket(hub: Hub) -> None:
+    comm = MemoryCommConfig(max_connections=1)
+    with agent_of(hub, use_memory_comm=True, memory_comm=comm) as agent, agent.listener() as listener:
+        with hub.dial("c1") as first, listener.accept() as served:
+            exchanged(hub, listener)
+            first.sendall(b"x")
+            assert served.recv(1) == b"x"
+            stats = agent.memory_comm_stats()
+            assert (stats.memory.active, stats.memory.failed, stats.socket.fallbacks) == (1, 1, 1)
+
+
+async def test_a_host_in_a_loop_is_reached_either_way() -> None:
+    async with AsyncHub(hub_config()) as hub:
+        config = agent_config(await hub.listen(name()), memory_comm=MemoryCommConfig())
+        async with AsyncAgent(config) as agent:
+            await agent.wait_ready(PATIENCE)
+            async with await agent.listener() as listener:
+                for share in (0.0, 1.0):
+                    agent.use_memory_comm(share)
+                    async with await hub.dial("c1") as user, await listener.accept() as served:
+                        await user.send(b"question")
+                        assert await served.receive() == b"question"
+                        await served.send(b"answer")
+                        assert await user.receive() == b"answer"
+                stats = agent.memory_comm_stats()
+                assert (stats.memory.opened, stats.socket.opened) == (1, 1)

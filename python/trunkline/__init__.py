@@ -15,6 +15,8 @@ from ._agent import (
     Agent,
     AgentStats,
     AsyncAgent,
+    CommPathStats,
+    MemoryCommStats,
 )
 from ._async_stream import (
     AsyncStream,
@@ -192,6 +194,7 @@ from ._tunnel_config import (
     AgentConfig,
     HubConfig,
     LinkConfig,
+    MemoryCommConfig,
 )
 from ._types import (
     NEVER,
@@ -243,6 +246,7 @@ __all__ = [
     "CircuitOpen",
     "CloseReason",
     "ClosedError",
+    "CommPathStats",
     "ConfigError",
     "ConnectError",
     "ConnectTimeout",
@@ -275,6 +279,8 @@ __all__ = [
     "LiveTcpConnection",
     "LiveUdpConnection",
     "ManagerStats",
+    "MemoryCommConfig",
+    "MemoryCommStats",
     "Metric",
     "MetricKind",
     "MetricsSnapshot",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._tunnel_config import AgentConfig
     from ._types import Event
 
-__all__ = ["Agent", "AgentStats", "AsyncAgent"]
+__all__ = ["Agent", "AgentStats", "AsyncAgent", "CommPathStats", "MemoryCommStats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,35 @@ class AgentStats:
     bytes_sent: int
 
 
+@dataclass(frozen=True, slots=True)
+class CommPathStats:
+    """The counts of one way between an agent and its listener: ``opened == active + closed``.
+
+    ``fallbacks`` went this way because the other one could not take them, and ``failed`` could not go this
+    way. ``bytes_received`` came from the host, ``bytes_sent`` went to it.
+    """
+
+    active: int
+    opened: int
+    closed: int
+    fallbacks: int
+    failed: int
+    bytes_received: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCommStats:
+    """The two ways between an agent and its listener, side by side; all zero where none is used.
+
+    ``memory_share`` of new connections, from 0 to 1, go by ``memory``, a pipe; the others over ``socket``.
+    """
+
+    memory_share: float
+    memory: CommPathStats
+    socket: CommPathStats
+
+
 class _AgentBase:
     """What agents for threads and for asyncio share: nothing here waits."""
 
@@ -61,6 +90,25 @@ class _AgentBase:
     def stats(self) -> AgentStats:
         """The counts of this moment, also once it is closed."""
         return AgentStats(*self._native.stats())
+
+    def use_memory_comm(self, share: float = 1.0) -> None:
+        """Lets ``share`` of the connections to come go by a pipe, the others over a Unix socket.
+
+        Those that stand stay as they are.
+
+        Args:
+            share: from 0 to 1; 1 is ``use_memory_comm`` of the configuration, 0 its absence.
+
+        Raises:
+            ConfigError: it is not within 0 and 1, or the configuration has neither ``memory_comm`` nor
+                ``use_memory_comm``, so that connections come as they are.
+        """
+        self._native.use_memory_comm(share)
+
+    def memory_comm_stats(self) -> MemoryCommStats:
+        """The counts of both ways to the listener, also once it is closed."""
+        share, memory, socket = self._native.memory_comm_stats()
+        return MemoryCommStats(share, CommPathStats(*memory), CommPathStats(*socket))
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"

@@ -18,7 +18,7 @@ from ._http_config import HttpConfig, UserConfig
 from ._tcp_config import TcpConfig
 from ._types import Never
 
-__all__ = ["AgentConfig", "HubConfig", "LinkConfig"]
+__all__ = ["AgentConfig", "HubConfig", "LinkConfig", "MemoryCommConfig"]
 
 _REDACTED = "[redacted]"
 
@@ -44,6 +44,24 @@ class LinkConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryCommConfig:
+    """How connections reach an agent's listener by a pipe or over a Unix socket; ``None`` is unset.
+
+    Attributes:
+        buffer_size: bytes that each direction of a pipe holds. Unset 64 KiB; 1 byte to 1 GiB.
+        max_connections: connections by pipes at one time; the next go over the socket. Unset 1000.
+        enable_metrics: whether the metrics tell the two ways apart. Unset false; ``memory_comm_stats()`` does
+            so always.
+        socket_directory: where the socket's private directory is made. Unset ``/tmp``; at most 64 bytes.
+    """
+
+    buffer_size: int | None = None
+    max_connections: int | None = None
+    enable_metrics: bool | None = None
+    socket_directory: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AgentConfig:
     """How an agent reaches its hubs, and what it lets them reach; ``None`` is unset.
 
@@ -57,13 +75,17 @@ class AgentConfig:
         max_connections: logical connections at one time. Unset 1000.
         backlog: logical connections that wait to be accepted. Unset 128.
         forward: where connections without a target go. Unset: to :meth:`Agent.listener`.
+        use_memory_comm: whether connections without a target reach the listener by a pipe. Unset false:
+            they go over a Unix socket if ``memory_comm`` is given, and else come as they are.
+        memory_comm: how the pipe or the socket is set up. Unset: neither, unless ``use_memory_comm`` is set.
         targets: what else the hubs may have dialled, such as ``tcp://10.0.0.0/8:443``, ``tcp://*.internal:*``,
             ``unix:/run/app.sock``. Unset: nothing. Loopback, link-local and metadata addresses are reached
             only by a network of their own, whatever a name leads to.
         max_pending_dials: targets being dialled at one time. Unset 64.
-        idle_timeout: silence after which a forwarded connection is closed. Unset 1 h.
-        half_close_timeout: silence for the second side to finish in after the first has. Unset 60 s.
-        buffer_size: bytes that a forwarded connection holds for each direction. Unset 64 KiB.
+        idle_timeout: silence after which a connection that is forwarded, or comes by ``memory_comm``, is
+            closed. Unset 1 h.
+        half_close_timeout: silence for its second side to finish in after the first has. Unset 60 s.
+        buffer_size: bytes that such a connection holds for each direction. Unset 64 KiB.
         backoff: how the delay between attempts to reach a hub grows.
         healthy_after: how long a tunnel must have stood for its end to be no failure. Unset 30 s.
         drain_timeout: time that a drain gives connections to finish. Unset 30 s.
@@ -79,6 +101,8 @@ class AgentConfig:
     max_connections: int | None = None
     backlog: int | None = None
     forward: str | None = None
+    use_memory_comm: bool | None = None
+    memory_comm: MemoryCommConfig | None = None
     targets: Sequence[str] | None = None
     max_pending_dials: int | None = None
     idle_timeout: timedelta | Never | None = None

@@ -17,6 +17,13 @@ pub(crate) fn agent_stats(agent: trunkline_agent_t) -> Result<trunkline_agent_st
     filled(|stats| unsafe { trunkline_agent_stats(agent, stats) })
 }
 
+pub(crate) fn memory_comm_stats(
+    agent: trunkline_agent_t,
+) -> Result<trunkline_memory_comm_stats_t, Failed> {
+    // SAFETY: `size` says how long the struct is.
+    filled(|stats| unsafe { trunkline_agent_memory_comm_stats(agent, stats) })
+}
+
 pub(crate) fn hub(json: &str, tls: trunkline_tls_t) -> Result<trunkline_hub_t, Failed> {
     let (text, length) = (json.as_ptr().cast(), json.len());
     let options = connect_options(tls);
