@@ -32,6 +32,25 @@ type AgentStats struct {
 	BytesSent     uint64 // bytes that went to the hubs on logical connections
 }
 
+// MemoryCommStats are the counts of the two ways between an [Agent] and its listener, side by side. All are zero where
+// connections come as they are.
+type MemoryCommStats struct {
+	MemoryShare float64       // the share of new connections that go by a pipe, from 0 to 1
+	Memory      CommPathStats // those by a pipe
+	Socket      CommPathStats // those over a Unix socket
+}
+
+// CommPathStats are the counts of one way between an [Agent] and its listener.
+type CommPathStats struct {
+	Active        uint64 // connections that stand
+	Opened        uint64 // connections that stood
+	Closed        uint64 // connections that ended: Opened = Active + Closed
+	Fallbacks     uint64 // connections that went this way because the other one could not take them
+	Failed        uint64 // connections that could not go this way
+	BytesReceived uint64 // bytes that came from the host
+	BytesSent     uint64 // bytes that went to the host
+}
+
 // NewAgent makes an agent on the default runtime; see [Runtime.NewAgent].
 func NewAgent(config AgentConfig) (*Agent, error) {
 	rt, err := Default()
@@ -96,6 +115,26 @@ func (a *Agent) Listener() (*Listener, error) {
 	return newListener(a.standing.rt, handle, native.ProtocolTunnel), nil
 }
 
+// UseMemoryComm lets a share of the connections to come reach the listener by a pipe, the others over a Unix socket: 1 is
+// UseMemoryComm of the configuration, 0 is its absence. Those that stand stay as they are.
+//
+// It fails with [KindConfig] for what is not within 0 and 1, and where the configuration has neither MemoryComm nor
+// UseMemoryComm, so that connections come as they are.
+func (a *Agent) UseMemoryComm(share float64) error {
+	defer runtime.KeepAlive(a)
+	if failure := native.AgentUseMemoryComm(a.standing.handle, share); failure != nil {
+		return newError(failure, native.StepConfigure)
+	}
+	return nil
+}
+
+// MemoryCommStats are the counts of both ways to the listener, also after the agent was closed.
+func (a *Agent) MemoryCommStats() MemoryCommStats {
+	defer runtime.KeepAlive(a)
+	share, memory, socket := a.standing.commStats()
+	return MemoryCommStats{share, CommPathStats(memory), CommPathStats(socket)}
+}
+
 // Stats are the counts of the agent, exact also after it was closed.
 func (a *Agent) Stats() AgentStats {
 	defer runtime.KeepAlive(a)
@@ -127,9 +166,16 @@ type standingAgent struct {
 	id     uint64
 	handle uint64
 	closed atomic.Bool
-	mu     sync.Mutex // guards last, and that it is set once
+	mu     sync.Mutex // guards last and ways, and that they are set once
 	last   native.AgentStats
+	ways   commStats
 	kept   bool
+}
+
+// commStats are the share of memory, and the counts of memory and of the socket.
+type commStats struct {
+	share          float64
+	memory, socket native.CommPathStats
 }
 
 // event does nothing: an agent's events go to operations of their own.
@@ -145,6 +191,15 @@ func (s *standingAgent) stats() native.AgentStats {
 	return stats
 }
 
+func (s *standingAgent) commStats() (share float64, memory, socket native.CommPathStats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept {
+		return s.ways.share, s.ways.memory, s.ways.socket
+	}
+	return native.AgentMemoryCommStats(s.handle)
+}
+
 func (s *standingAgent) close() error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return &Error{Op: stepNames[native.StepShutdown], Kind: KindClosed}
@@ -152,6 +207,7 @@ func (s *standingAgent) close() error {
 	s.mu.Lock()
 	native.AgentClose(s.handle)
 	s.last, _ = native.AgentStatsOf(s.handle)
+	s.ways.share, s.ways.memory, s.ways.socket = native.AgentMemoryCommStats(s.handle)
 	s.kept = true
 	s.mu.Unlock()
 	native.AgentFree(s.handle)

@@ -59,17 +59,24 @@ type AgentConfig struct {
 	Backlog uint32 `json:"backlog,omitzero"`
 	// Forward is where connections without a target go. Default: to [Agent.Listener].
 	Forward string `json:"forward,omitzero"`
+	// UseMemoryComm says whether connections without a target reach [Agent.Listener] by a pipe. Default: false: they go
+	// over a Unix socket of the agent's own if MemoryComm is given, and else come as they are.
+	UseMemoryComm bool `json:"use_memory_comm,omitzero"`
+	// MemoryComm says how the pipe or the socket is set up. Default: neither, unless UseMemoryComm is set. Not together
+	// with Forward.
+	MemoryComm *MemoryCommConfig `json:"memory_comm,omitzero"`
 	// Targets are what else the hubs may have dialled, such as "tcp://10.0.0.0/8:443", "tcp://*.internal:*" or
 	// "unix:/run/app.sock". Default: nothing. Loopback, link-local and metadata addresses are reached only by a network
 	// of their own, whatever a name leads to.
 	Targets []string `json:"targets,omitzero"`
 	// MaxPendingDials is how many targets are dialled at one time. Default: 64. Limits: 1 to 1,000,000.
 	MaxPendingDials uint32 `json:"max_pending_dials,omitzero"`
-	// IdleTimeout is the silence after which a forwarded connection is closed. Default: 1 h.
+	// IdleTimeout is the silence after which a connection that is forwarded, or comes by MemoryComm, is closed.
+	// Default: 1 h.
 	IdleTimeout TimeLimit `json:"idle_timeout,omitzero"`
-	// HalfCloseTimeout is the silence for the second side to finish in after the first has. Default: 60 s.
+	// HalfCloseTimeout is the silence for its second side to finish in after the first has. Default: 60 s.
 	HalfCloseTimeout TimeLimit `json:"half_close_timeout,omitzero"`
-	// BufferSize is how many bytes a forwarded connection holds for each direction. Default: 64 KiB.
+	// BufferSize is how many bytes such a connection holds for each direction. Default: 64 KiB.
 	BufferSize uint32 `json:"buffer_size,omitzero"`
 	// Backoff says how the delay between attempts to reach a hub grows.
 	Backoff BackoffConfig `json:"backoff,omitzero"`
@@ -81,6 +88,22 @@ type AgentConfig struct {
 	Link LinkConfig `json:"link,omitzero"`
 	// TCP is for sockets to hubs and targets; its ConnectTimeout bounds each dial of a target.
 	TCP TcpConfig `json:"tcp,omitzero"`
+}
+
+// MemoryCommConfig says how connections reach an agent's listener where they do not come as they are. The zero
+// MemoryCommConfig is all defaults.
+type MemoryCommConfig struct {
+	// BufferSize is how many bytes each direction of a pipe holds. Default: 64 KiB. Limits: 1 byte to 1 GiB.
+	BufferSize uint32 `json:"buffer_size,omitzero"`
+	// MaxConnections is the most connections by pipes at one time; the next go over the socket. Default: 1000. Limits:
+	// 1 to 1,000,000.
+	MaxConnections uint32 `json:"max_connections,omitzero"`
+	// EnableMetrics says whether the metrics tell the two ways apart. Default: false; [Agent.MemoryCommStats] does so
+	// always.
+	EnableMetrics bool `json:"enable_metrics,omitzero"`
+	// SocketDirectory is where the socket's private directory is made. Default: /tmp. Limits: an absolute path of at most
+	// 64 bytes.
+	SocketDirectory string `json:"socket_directory,omitzero"`
 }
 
 // document is the configuration for the library, the token in it.

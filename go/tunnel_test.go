@@ -462,3 +462,81 @@ func TestOneListenerOfAnAgentAtATime(t *testing.T) {
 	first.Close()
 	agentListener(t, a)
 }
+
+func TestAHostIsReachedByMemoryOrOverASocket(t *testing.T) {
+	h := newHub(t, HubConfig{})
+	a := newAgent(t, h, "mem:"+t.Name(), AgentConfig{MemoryComm: &MemoryCommConfig{BufferSize: 4096}})
+	l := agentListener(t, a)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
+	})}
+	go server.Serve(l)
+	defer server.Close()
+	for n, share := range []float64{0, 1, 0.5, 0.5} {
+		if n > 0 {
+			if err := a.UseMemoryComm(share); err != nil {
+				t.Fatal(err)
+			}
+		}
+		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return h.DialContext(ctx, "c1")
+		}}
+		client := &http.Client{Transport: transport, Timeout: patience}
+		for range 3 {
+			response, err := client.Post("http://service.c1/", "", strings.NewReader("there and back"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			said, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			if string(said) != "there and back" {
+				t.Errorf("got %q", said)
+			}
+		}
+		transport.CloseIdleConnections()
+	}
+	eventually(t, func() error {
+		stats := a.MemoryCommStats()
+		if stats.Memory.Active != 0 || stats.Memory.Opened != 1 || stats.Socket.Closed != 3 || stats.MemoryShare != 0.5 {
+			return fmt.Errorf("the ways count %+v", stats)
+		}
+		return nil
+	})
+	var known *Error
+	if err := a.UseMemoryComm(1.5); !errors.As(err, &known) || known.Kind != KindConfig {
+		t.Errorf("got %v", err)
+	}
+	plain := newAgent(t, h, "mem:"+t.Name()+"2", AgentConfig{})
+	if err := plain.UseMemoryComm(1); !errors.As(err, &known) || known.Kind != KindConfig {
+		t.Errorf("got %v", err)
+	}
+	last := a.MemoryCommStats()
+	a.Close()
+	if stats := a.MemoryCommStats(); stats.Memory.Opened != last.Memory.Opened {
+		t.Errorf("after Close it counts %+v", stats)
+	}
+}
+
+func TestWhatMemoryCannotTakeGoesOverTheSocket(t *testing.T) {
+	h := newHub(t, HubConfig{})
+	a := newAgent(t, h, "mem:"+t.Name(), AgentConfig{
+		UseMemoryComm: true,
+		MemoryComm:    &MemoryCommConfig{MaxConnections: 1},
+	})
+	l := agentListener(t, a)
+	for range 2 {
+		user := dialCluster(t, h)
+		served, err := l.AcceptConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer served.Close()
+		_, _ = user.Write([]byte("x"))
+		if _, err := io.ReadFull(served, make([]byte, 1)); err != nil {
+			t.Error(err)
+		}
+	}
+	if stats := a.MemoryCommStats(); stats.Memory.Active != 1 || stats.Memory.Failed != 1 || stats.Socket.Fallbacks != 1 {
+		t.Errorf("the ways count %+v", stats)
+	}
+}

@@ -8,6 +8,11 @@ type AgentStats struct {
 	Links, LinksOpened, LinksFailed, Replaced, Active, Limit, Opened, Closed, Refused, BytesReceived, BytesSent uint64
 }
 
+// CommPathStats are the counts of one way between an agent and its listener.
+type CommPathStats struct {
+	Active, Opened, Closed, Fallbacks, Failed, BytesReceived, BytesSent uint64
+}
+
 func agent(handle uint64) C.trunkline_agent_t { return C.trunkline_agent_t{h: C.uint64_t(handle)} }
 
 // AgentNew makes an agent, which begins to connect, secured by tls unless that is 0.
@@ -56,6 +61,39 @@ func AgentStatsOf(handle uint64) (AgentStats, Status) {
 		BytesReceived: uint64(c.bytes_received),
 		BytesSent:     uint64(c.bytes_sent),
 	}, status
+}
+
+// AgentUseMemoryComm lets a share of the connections to come go by a pipe.
+func AgentUseMemoryComm(handle uint64, share float64) *Failure {
+	var object *C.trunkline_error_t
+	status := C.trunkline_agent_use_memory_comm(agent(handle), C.double(share), &object)
+	return fail(status, object)
+}
+
+// AgentMemoryCommStats reads the counts of both ways to the listener, and the share of memory.
+func AgentMemoryCommStats(handle uint64) (share float64, memory, socket CommPathStats) {
+	var c C.trunkline_memory_comm_stats_t
+	c.size = C.sizeof_trunkline_memory_comm_stats_t
+	C.trunkline_agent_memory_comm_stats(agent(handle), &c)
+	memory = CommPathStats{
+		Active:        uint64(c.memory_active),
+		Opened:        uint64(c.memory_opened),
+		Closed:        uint64(c.memory_closed),
+		Fallbacks:     uint64(c.memory_fallbacks),
+		Failed:        uint64(c.memory_failed),
+		BytesReceived: uint64(c.memory_bytes_received),
+		BytesSent:     uint64(c.memory_bytes_sent),
+	}
+	socket = CommPathStats{
+		Active:        uint64(c.socket_active),
+		Opened:        uint64(c.socket_opened),
+		Closed:        uint64(c.socket_closed),
+		Fallbacks:     uint64(c.socket_fallbacks),
+		Failed:        uint64(c.socket_failed),
+		BytesReceived: uint64(c.socket_bytes_received),
+		BytesSent:     uint64(c.socket_bytes_sent),
+	}
+	return float64(c.memory_share), memory, socket
 }
 
 // AgentDrainAsync begins to drain; a [EventDrained] event with the tag follows.
