@@ -19,13 +19,18 @@ import (
 // serveGRPC serves a few methods over HTTP/2 without TLS, framed by hand: the module needs no gRPC of its own.
 func serveGRPC(t *testing.T) (target string) {
 	t.Helper()
+	return serveHTTP2(t, grpcMethod)
+}
+
+func serveHTTP2(t *testing.T, handler http.HandlerFunc) (target string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: http.HandlerFunc(grpcMethod), Protocols: protocols}
+	server := &http.Server{Handler: handler, Protocols: protocols}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -18,6 +18,37 @@ TALK = "/test.Service/Talk"
 COUNT = "/test.Service/Count"
 SUM = "/test.Service/Sum"
 
+# What a server says of its health, by gRPC's numbers.
+SERVING, NOT_SERVING = 1, 2
+
+
+class Health:
+    """What a server says to those who watch it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._status = SERVING
+        self.asked: list[bytes] = []
+
+    def set(self, status: int) -> None:
+        with self._changed:
+            self._status = status
+            self._changed.notify_all()
+
+    def watch(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        context.add_callback(self._wake)
+        told = None
+        self.asked.append(request)
+        while context.is_active():
+            with self._changed:
+                self._changed.wait_for(lambda: self._status != told or not context.is_active())
+                told = self._status
+            yield bytes([0x08, told])
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
 
 class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
     """The methods above."""
@@ -27,6 +58,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
         self.previous: list[str] = []
         self.begun = threading.Event()
         self.ended = threading.Event()
+        self.health = Health()
 
     def service(self, details: Any) -> Any:
         name = details.method.rsplit("/", 1)[1].lower()
@@ -37,6 +69,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
             "talk": grpc.stream_stream_rpc_method_handler,
             "count": grpc.unary_stream_rpc_method_handler,
             "sum": grpc.stream_unary_rpc_method_handler,
+            "watch": grpc.unary_stream_rpc_method_handler,
         }
         return makers.get(name, grpc.unary_unary_rpc_method_handler)(method)
 
@@ -82,6 +115,9 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
     def count(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         for number in range(int(request)):
             yield str(number).encode()
+
+    def watch(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        return self.health.watch(request, context)
 
     def sum(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         return str(sum(int(request) for request in requests)).encode()

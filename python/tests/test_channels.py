@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_server import COUNT, ECHO, FAIL, FLAKY, HANG, SUM, TALK, Service, served
+from grpc_server import COUNT, ECHO, FAIL, FLAKY, HANG, NOT_SERVING, SERVING, SUM, TALK, Service, served
 from support import PATIENCE, Thread, eventually, live
 
 import trunkline
@@ -216,6 +216,36 @@ def test_a_server_that_comes_back_is_found(server: Served) -> None:
         second.start()
         assert channel.unary(ECHO, b"y", timeout=PATIENCE, wait_for_ready=True).message == b"y"
         second.stop(None).wait()
+
+
+ASKING = document(
+    loadBalancingConfig=[{"round_robin": {}}], healthCheckConfig={"serviceName": "test.Service"}
+)
+
+
+def test_calls_go_to_a_server_while_it_says_that_it_serves(server: Served) -> None:
+    with Channel(server[0], config=ASKING) as channel:
+        channel.wait_ready(timeout=PATIENCE)
+        assert server[1].health.asked == [b"\n\x0ctest.Service"]
+        server[1].health.set(NOT_SERVING)
+        assert channel.wait_for_state_change(ChannelState.READY, timeout=PATIENCE)
+        with pytest.raises(ChannelError, match="NOT_SERVING") as caught:
+            channel.unary(ECHO, b"", timeout=PATIENCE)
+        assert caught.value.status == grpc.StatusCode.UNAVAILABLE.value[0]
+        server[1].health.set(SERVING)
+        channel.wait_ready(timeout=PATIENCE)
+        assert channel.unary(ECHO, b"x", timeout=PATIENCE).message == b"x"
+
+
+async def test_async_calls_go_to_a_server_while_it_says_that_it_serves(server: Served) -> None:
+    async with AsyncChannel(server[0], config=ASKING) as channel:
+        await channel.wait_ready(timeout=PATIENCE)
+        server[1].health.set(NOT_SERVING)
+        assert await channel.wait_for_state_change(ChannelState.READY, timeout=PATIENCE)
+        with pytest.raises(ChannelError, match="NOT_SERVING"):
+            await channel.unary(ECHO, b"", timeout=PATIENCE)
+        server[1].health.set(SERVING)
+        assert (await channel.unary(ECHO, b"x", timeout=PATIENCE, wait_for_ready=True)).message == b"x"
 
 
 def test_bad_targets_and_documents_are_named() -> None:

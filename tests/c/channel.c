@@ -115,6 +115,37 @@ static void a_deadline_and_a_dead_server_are_statuses_too(void) {
   end(nobody);
 }
 
+static void set_mood(trunkline_channel_t channel, const char *mood) {
+  trunkline_reply_t *reply;
+  OK(trunkline_channel_call(channel, TEXT("/test.Service/Mood"), (const uint8_t *)mood, strlen(mood), NULL, &reply, NULL));
+  trunkline_reply_free(reply);
+}
+
+static void calls_go_to_a_server_while_it_says_that_it_serves(void) {
+  trunkline_channel_t other = new_channel(server, "");
+  trunkline_channel_t channel = new_channel(server, "{\"service_config\": {\"document\": {"
+                                                    "\"loadBalancingConfig\": [{\"round_robin\": {}}],"
+                                                    "\"healthCheckConfig\": {\"serviceName\": \"moody.Service\"}}}}");
+  trunkline_error_t *err = NULL;
+  trunkline_reply_t *reply;
+  int32_t state;
+  set_mood(other, "good");
+  OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
+  set_mood(other, "bad");
+  OK(trunkline_channel_wait_for_state_change(channel, TRUNKLINE_CHANNEL_READY, NEVER, &state, NULL));
+  CHECK(state == TRUNKLINE_CHANNEL_TRANSIENT_FAILURE, "the server says that it does not serve");
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 14, "UNAVAILABLE");
+  CHECK(strstr(trunkline_error_rpc_message(err, NULL), "NOT_SERVING") != NULL, "and why");
+  trunkline_error_free(err);
+  set_mood(other, "good");
+  OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  trunkline_reply_free(reply);
+  end(channel);
+  end(other);
+}
+
 static void results_come_by_queue_too(void) {
   trunkline_channel_t channel = new_channel(server, "");
   trunkline_cq_t cq = new_queue();
@@ -334,6 +365,7 @@ int main(void) {
   a_call_brings_message_and_metadata();
   a_status_of_grpc_is_told_with_its_code_text_and_metadata();
   a_deadline_and_a_dead_server_are_statuses_too();
+  calls_go_to_a_server_while_it_says_that_it_serves();
   results_come_by_queue_too();
   messages_flow_both_ways();
   interceptors_add_deny_and_hear_the_end();

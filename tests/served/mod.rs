@@ -7,7 +7,7 @@ use tokio_stream::StreamExt as _;
 use tonic::{Code, Response, Status};
 use trunkline_core::{
     ListenOptions, Network, TlsConfig,
-    channel::{ChannelServer, Incoming, Messages, Methods},
+    channel::{ChannelServer, Incoming, Messages, Methods, ServingStatus},
     config::{ChannelServerConfig, ClientAuth, TlsCertificate, TlsRoots, TlsServerConfig},
 };
 
@@ -56,7 +56,18 @@ fn serve(address: &str, secure: impl FnOnce(Network) -> Network) -> Served {
 }
 
 fn methods() -> Methods {
-    Methods::new()
+    let methods = Methods::new();
+    let health = methods.health();
+    methods
+        .unary("/test.Service/Mood", move |request| {
+            // The health of one more service is what the caller says.
+            let status = match &request.get_ref()[..] {
+                b"good" => ServingStatus::Serving,
+                _ => ServingStatus::NotServing,
+            };
+            health.set("moody.Service", status);
+            async { Ok(Response::new(Bytes::new())) }
+        })
         .unary("/test.Service/Echo", |request| async move {
             let (metadata, _, message) = request.into_parts();
             let mut response = Response::new(message);

@@ -44,6 +44,7 @@ pub(super) struct Http2 {
     pub(super) listening: Listening,
     pub(super) address: Address,
     calls: Arc<AtomicUsize>,
+    retired: CancellationToken,
 }
 
 /// A connection that stands, before anybody drives it.
@@ -102,6 +103,16 @@ impl Http2 {
     pub(super) fn call(&self) -> CallOn {
         self.calls.fetch_add(1, Ordering::Relaxed);
         CallOn(Arc::clone(&self.calls))
+    }
+
+    /// No new calls begin on it: what is not a caller's lets go of it.
+    pub(super) fn retire(&self) {
+        self.retired.cancel();
+    }
+
+    /// Waits until it is retired.
+    pub(super) async fn retired(&self) {
+        self.retired.cancelled().await;
     }
 }
 
@@ -166,7 +177,8 @@ pub(super) async fn connect(
         told: Told::default(),
         address: address.clone(),
     };
-    let http2 = Http2 { send, listening, address: address.clone(), calls };
+    let retired = CancellationToken::new();
+    let http2 = Http2 { send, listening, address: address.clone(), calls, retired };
     Ok(Standing { http2, limit, drive })
 }
 

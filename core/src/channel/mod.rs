@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
-//! `idle`, `frames`, `security`. What acts: `shared` (one lock), `place`, `tasks`, `connection`, `exchange`.
+//! `idle`, `health`, `frames`, `security`. What acts: `shared` (one lock), `place`, `tasks`, `connection`, `watching`,
+//! `exchange`.
 //!
 //! Absences: no name server of its own, no proxy, no polling of names.
 
@@ -21,6 +22,7 @@ mod connectivity;
 mod exchange;
 mod frames;
 mod handle;
+mod health;
 mod hedging;
 mod idle;
 mod interceptor;
@@ -29,6 +31,8 @@ mod metadata;
 mod meter;
 mod meters;
 mod place;
+mod protobuf;
+mod received;
 mod replay;
 mod resolution;
 mod response;
@@ -44,6 +48,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod timeout;
+mod watching;
 mod wire;
 
 pub use call::{Call, CallOptions, Compression, Reply};
@@ -51,8 +56,11 @@ pub use codec::BytesCodec;
 pub use connectivity::ConnectivityState;
 pub use exchange::{Deadline, MaxReply, WaitForReady};
 pub use handle::{Channel, ResponseFuture};
+pub use health::ServingStatus;
 pub use interceptor::{Beginning, Ending, Interceptor, OnCall};
 pub use metadata::{Metadata, check_metadata};
 pub use response::ResponseBody;
-pub use server::{ChannelServer, Incoming, Messages, Methods, Outcome, RequestBody};
+pub use server::{
+    ChannelServer, HealthReporter, Incoming, Messages, Methods, Outcome, RequestBody,
+};
 pub use tonic::{Code, Status};

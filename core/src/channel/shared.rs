@@ -14,6 +14,7 @@ use super::{
     subchannel::{Connect, ConnectionNumber},
     target::Target,
     tasks::{Way, attempt, keep_up, look_up},
+    watching::Watched,
     wire::now,
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
     transport::Network,
 };
 use arc_swap::ArcSwap;
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery, Uri};
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
 use tokio::sync::{Notify, watch};
@@ -53,7 +54,7 @@ pub(super) struct Shared {
     /// Told when the last call ends.
     pub(super) quiet: Notify,
     /// Every connection, and every attempt to make one.
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     /// Cuts everything.
     cut: CancellationToken,
 }
@@ -102,6 +103,7 @@ impl Shared {
             backoff: config.backoff,
             min_connect_timeout: config.connect_timeout,
             most_connections: most_connections(&config, &service),
+            asks_health: service.health_check_service.is_some(),
         };
         let state = State::new(target.clone(), terms, &config, now());
         let core = Mutex::new(Locked { state, attempts: HashMap::new(), armed: None });
@@ -233,6 +235,15 @@ impl Shared {
         }
     }
 
+    /// Whom questions of our own are put to.
+    pub(super) fn origin(&self) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.security.scheme());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+
     /// Why calls are not carried, for people.
     pub(super) fn unreached_text(&self) -> String {
         self.core.lock().state.unreached(now()).to_string()
@@ -296,7 +307,10 @@ impl Shared {
                         attempt.cancel();
                     }
                 }
-                Action::Retire(connection) => drop(connection),
+                Action::Watch { subchannel, number, connection } => {
+                    self.watch(Watched { subchannel, number, connection });
+                }
+                Action::Retire(connection) => connection.retire(),
                 Action::Resolve => {}
             }
         }

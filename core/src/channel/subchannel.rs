@@ -1,6 +1,6 @@
 //! One address of a channel: its connections, the attempt to make one more, and the wait after a failure.
 
-use super::ConnectivityState;
+use super::{ConnectivityState, connectivity::aggregate, health::Health};
 use crate::{address::Address, backoff::Backoff, endpoint::EndpointId, error::ConnectionError};
 use std::time::Instant;
 
@@ -20,7 +20,9 @@ pub(super) struct ConnectionNumber(pub(super) u64);
 ///    └──────────────────────────────────────────────┘
 /// ```
 ///
-/// With several connections an address is ready while it has one; attempts beside it show only after.
+/// With several connections an address is ready while it has one; attempts beside it show only after. Where servers
+/// are asked about their health, a connection counts once its server says that calls are welcome: until it has said
+/// anything the address is connecting, and while it says something else the address fails.
 #[derive(Debug)]
 pub(super) struct Subchannel<C> {
     pub(super) id: EndpointId,
@@ -45,6 +47,21 @@ struct Held<C> {
     value: C,
     in_flight: u32,
     limit: u32,
+    health: Health,
+}
+
+impl<C> Held<C> {
+    fn has_room(&self) -> bool {
+        self.health.takes_calls() && self.in_flight + self.health.streams() < self.limit
+    }
+
+    fn state(&self) -> ConnectivityState {
+        match self.health {
+            Health::NotAsked | Health::Serving => ConnectivityState::Ready,
+            Health::Unknown => ConnectivityState::Connecting,
+            Health::NotServing => ConnectivityState::TransientFailure,
+        }
+    }
 }
 
 /// An attempt that is to be made now.
@@ -74,12 +91,13 @@ impl<C: Clone> Subchannel<C> {
     }
 
     pub(super) fn state(&self) -> ConnectivityState {
-        match (&self.attempt, self.connections.is_empty()) {
-            (_, false) => ConnectivityState::Ready,
-            (Attempt::UnderWay(_), true) => ConnectivityState::Connecting,
-            (Attempt::Waiting { .. }, true) => ConnectivityState::TransientFailure,
-            (Attempt::Resting, true) => ConnectivityState::Idle,
-        }
+        let attempt = match (&self.attempt, self.connections.is_empty()) {
+            (Attempt::UnderWay(_), _) => Some(ConnectivityState::Connecting),
+            (Attempt::Waiting { .. }, _) => Some(ConnectivityState::TransientFailure),
+            (Attempt::Resting, true) => Some(ConnectivityState::Idle),
+            (Attempt::Resting, false) => None,
+        };
+        aggregate(self.connections.iter().map(Held::state).chain(attempt))
     }
 
     /// Why the last attempt or connection failed, until one succeeds.
@@ -95,7 +113,7 @@ impl<C: Clone> Subchannel<C> {
         }
     }
 
-    /// How many connections carry new calls.
+    /// How many connections stand and were not told to end.
     pub(super) fn connections(&self) -> usize {
         self.connections.len()
     }
@@ -124,14 +142,20 @@ impl<C: Clone> Subchannel<C> {
 
     /// The attempt's connection has received the peer's SETTINGS, and carries at most `limit` calls. False if
     /// nobody waits for it any more: it is to be closed.
-    pub(super) fn on_connected(&mut self, number: ConnectionNumber, value: C, limit: u32) -> bool {
+    pub(super) fn on_connected(
+        &mut self,
+        number: ConnectionNumber,
+        value: C,
+        limit: u32,
+        health: Health,
+    ) -> bool {
         if !self.is_under_way(number) {
             return false;
         }
         self.attempt = Attempt::Resting;
         self.backoff.on_connected();
         self.last_failure = None;
-        self.connections.push(Held { number, value, in_flight: 0, limit });
+        self.connections.push(Held { number, value, in_flight: 0, limit, health });
         true
     }
 
@@ -202,20 +226,21 @@ impl<C: Clone> Subchannel<C> {
 
     /// A place for one more call: on the oldest connection that has one.
     pub(super) fn room(&mut self, most_connections: u32) -> Room<C> {
-        if let Some(held) = self.connections.iter_mut().find(|held| held.in_flight < held.limit) {
+        if let Some(held) = self.connections.iter_mut().find(|held| held.has_room()) {
             held.in_flight += 1;
             return Room::Found(held.number, held.value.clone());
         }
         let may_grow = self.connections.len() < most_connections as usize;
+        let is_full = self.connections.iter().any(|held| held.health.takes_calls());
         match self.attempt {
-            Attempt::Resting if may_grow && !self.connections.is_empty() => Room::WantsConnection,
+            Attempt::Resting if may_grow && is_full => Room::WantsConnection,
             Attempt::Resting | Attempt::UnderWay(_) | Attempt::Waiting { .. } => Room::Full,
         }
     }
 
     /// Whether a connection has a place.
     pub(super) fn has_room(&self) -> bool {
-        self.connections.iter().any(|held| held.in_flight < held.limit)
+        self.connections.iter().any(Held::has_room)
     }
 
     /// A call on this connection has ended.
@@ -223,6 +248,19 @@ impl<C: Clone> Subchannel<C> {
         if let Some(held) = self.connections.iter_mut().find(|held| held.number == number) {
             debug_assert!(held.in_flight > 0, "a place is given back once");
             held.in_flight = held.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// The server behind a connection says something else of its health; `why` if calls must not go there.
+    pub(super) fn set_health(
+        &mut self,
+        number: ConnectionNumber,
+        health: Health,
+        why: Option<ConnectionError>,
+    ) {
+        if let Some(held) = self.connections.iter_mut().find(|held| held.number == number) {
+            held.health = health;
+            self.last_failure = why;
         }
     }
 

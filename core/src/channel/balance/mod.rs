@@ -7,6 +7,7 @@ mod tests;
 
 use super::{
     ConnectivityState,
+    health::Health,
     subchannel::{Connect, ConnectionNumber, Room, Subchannel},
 };
 use crate::{
@@ -28,6 +29,8 @@ pub(super) struct Terms {
     pub(super) min_connect_timeout: Duration,
     /// Connections to each address.
     pub(super) most_connections: u32,
+    /// Whether servers are asked about their health, where calls are spread over several.
+    pub(super) asks_health: bool,
 }
 
 /// What the driver must do.
@@ -37,6 +40,8 @@ pub(super) enum Action<C> {
     Connect(Connect),
     /// Drop this attempt.
     Abandon(ConnectionNumber),
+    /// Ask the server behind this connection about its health, until it is retired, and tell what it says.
+    Watch { subchannel: EndpointId, number: ConnectionNumber, connection: C },
     /// Let this connection finish its calls, and close it.
     Retire(C),
     /// Look the addresses up again: those that are known do not work.
@@ -163,11 +168,16 @@ impl<C: Clone> Balance<C> {
         now: Instant,
         draw: &mut dyn FnMut() -> f64,
     ) {
+        let health = self.health_at_first(limit);
         let subchannel = self.subchannels.iter_mut().find(|subchannel| subchannel.id == id);
-        let kept = subchannel.is_some_and(|s| s.on_connected(number, connection.clone(), limit));
+        let kept =
+            subchannel.is_some_and(|s| s.on_connected(number, connection.clone(), limit, health));
         if !kept {
             self.actions.push(Action::Retire(connection));
             return;
+        }
+        if health == Health::Unknown {
+            self.actions.push(Action::Watch { subchannel: id, number, connection });
         }
         if let Policy::PickFirst(policy) = &mut self.policy
             && policy.on_connected(id)
@@ -218,6 +228,28 @@ impl<C: Clone> Balance<C> {
             policy.on_gone(&self.subchannels);
         }
         self.advance(now, draw);
+    }
+
+    /// What is known of a connection's server before it was asked. One that carries a single call is not asked:
+    /// the question would take its place.
+    fn health_at_first(&self, limit: u32) -> Health {
+        match &self.policy {
+            Policy::Spread(_) if self.terms.asks_health && limit > 1 => Health::Unknown,
+            Policy::Spread(_) | Policy::PickFirst(_) => Health::NotAsked,
+        }
+    }
+
+    /// The server behind a connection says something else of its health; `why` if calls must not go there.
+    pub(super) fn on_health(
+        &mut self,
+        id: EndpointId,
+        number: ConnectionNumber,
+        health: Health,
+        why: Option<ConnectionError>,
+    ) {
+        if let Some(subchannel) = self.subchannels.iter_mut().find(|s| s.id == id) {
+            subchannel.set_health(number, health, why);
+        }
     }
 
     /// The peer changed how many calls a connection carries.

@@ -60,7 +60,7 @@ impl<C: Clone> Peers for View<'_, C> {
     fn is_ready(&self, index: usize) -> bool {
         let subchannel = &self.subchannels[index];
         match self.full_too {
-            true => subchannel.connections() > 0,
+            true => subchannel.state() == ConnectivityState::Ready,
             false => subchannel.has_room(),
         }
     }

@@ -14,22 +14,39 @@ struct World {
     now: Instant,
     /// Attempts under way, by the name of their address.
     attempts: HashMap<String, Connect>,
+    /// Connections whose servers are to be asked about their health.
+    watched: Vec<(EndpointId, ConnectionNumber, u64)>,
     retired: Vec<u64>,
     resolves: usize,
     next_connection: u64,
 }
 
 impl World {
-    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn new(policy: LoadBalancing, most_connections: u32) -> Self {
+        Self::with_terms(policy, most_connections, false)
+    }
+
+    /// One whose servers are asked about their health.
+    fn asking(policy: LoadBalancing) -> Self {
+        Self::with_terms(policy, 1, true)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn with_terms(policy: LoadBalancing, most_connections: u32, asks_health: bool) -> Self {
         let backoff = BackoffConfig { jitter: 0.0, ..BackoffConfig::default() };
         let min_connect_timeout = Duration::from_secs(20);
-        let balance =
-            Balance::new(Terms { policy, backoff, min_connect_timeout, most_connections });
+        let balance = Balance::new(Terms {
+            policy,
+            backoff,
+            min_connect_timeout,
+            most_connections,
+            asks_health,
+        });
         Self {
             balance,
             now: Instant::now(),
             attempts: HashMap::new(),
+            watched: Vec::new(),
             retired: Vec::new(),
             resolves: 0,
             next_connection: 0,
@@ -44,6 +61,9 @@ impl World {
                     self.attempts.insert(connect.address.to_string(), connect);
                 }
                 Action::Abandon(number) => self.attempts.retain(|_, a| a.number != number),
+                Action::Watch { subchannel, number, connection } => {
+                    self.watched.push((subchannel, number, connection));
+                }
                 Action::Retire(connection) => self.retired.push(connection),
                 Action::Resolve => self.resolves += 1,
             }
@@ -81,6 +101,13 @@ impl World {
         self.with(|balance, now, draw| {
             balance.on_attempt_failed(attempt.subchannel, attempt.number, why, now, draw);
         });
+    }
+
+    /// The server behind the `nth` connection that is watched says this.
+    fn say(&mut self, nth: usize, health: Health) {
+        let (id, number, _) = self.watched[nth];
+        let why = (!health.takes_calls()).then(|| ConnectionError::closed(Step::Call));
+        self.with(|balance, _, _| balance.on_health(id, number, health, why));
     }
 
     fn lose(&mut self, picked: &(EndpointId, ConnectionNumber, u64)) {
@@ -294,6 +321,45 @@ fn a_reset_ends_every_wait_and_begins_with_the_shortest() {
     assert_eq!(world.under_way(), ["mem:a"]);
     world.fail("mem:a");
     assert_eq!(world.balance.wake_at(), Some(world.now + Duration::from_secs(1)));
+}
+
+#[test]
+fn a_server_that_is_asked_gets_calls_once_it_says_that_it_serves() {
+    let mut world = World::asking(LoadBalancing::RoundRobin);
+    world.list(&["mem:a", "mem:b"]);
+    let (a, b) = (world.succeed("mem:a", 10), world.succeed("mem:b", 10));
+    assert_eq!((world.state(), world.watched.len()), (Connecting, 2));
+    assert!(world.pick().is_none());
+    world.say(1, Health::NotServing);
+    assert_eq!(world.state(), Connecting);
+    world.say(0, Health::Serving);
+    assert_eq!((world.state(), world.pick().unwrap().2, world.pick().unwrap().2), (Ready, a, a));
+    world.say(0, Health::NotServing);
+    assert_eq!((world.state(), world.pick()), (TransientFailure, None));
+    assert!(world.under_way().is_empty(), "its connection stands");
+    world.say(1, Health::NotAsked);
+    assert_eq!((world.state(), world.pick().unwrap().2), (Ready, b));
+}
+
+#[test]
+fn the_question_takes_one_of_the_calls_that_a_connection_carries() {
+    let mut world = World::asking(LoadBalancing::RoundRobin);
+    world.list(&["mem:a", "mem:b"]);
+    world.succeed("mem:a", 2);
+    world.say(0, Health::Serving);
+    assert!(world.pick().is_some() && world.pick().is_none());
+    world.succeed("mem:b", 1);
+    assert_eq!(world.watched.len(), 1, "one that carries a single call is not asked");
+    assert!(world.pick().is_some());
+}
+
+#[test]
+fn where_all_calls_go_to_one_address_its_server_is_not_asked() {
+    let mut world = World::asking(LoadBalancing::PickFirst { shuffle: false });
+    world.list(&["mem:a"]);
+    world.connect();
+    world.succeed("mem:a", 10);
+    assert_eq!((world.state(), world.watched.len()), (Ready, 0));
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! One connection of the server half: its calls, its age, its end.
 
-use super::super::{security::is_agreed, status, wire::now};
+use super::super::{received::Received, security::is_agreed, wire::now};
 use crate::{
     config::{ChannelServerConfig, TimeLimit},
     transport::Stream,
@@ -35,10 +35,7 @@ pub(super) struct Serving<S> {
 
 /// The body of a request.
 #[derive(Debug)]
-pub struct RequestBody {
-    stream: RecvStream,
-    is_at_trailers: bool,
-}
+pub struct RequestBody(Received);
 
 /// Serves one connection to its end.
 pub(super) async fn serve<S>(stream: Stream, serving: Serving<S>)
@@ -114,7 +111,7 @@ async fn answer<S>(
 ) where
     S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible>,
 {
-    let request = request.map(|stream| RequestBody { stream, is_at_trailers: false });
+    let request = request.map(|stream| RequestBody(Received::new(stream)));
     if poll_fn(|cx| service.poll_ready(cx)).await.is_err() {
         return;
     }
@@ -205,27 +202,10 @@ impl http_body::Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { stream, is_at_trailers } = self.get_mut();
-        if !*is_at_trailers {
-            match stream.poll_data(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(data))) => {
-                    let _ = stream.flow_control().release_capacity(data.len());
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Some(Err(status::of_h2(&error))));
-                }
-                Poll::Ready(None) => *is_at_trailers = true,
-            }
-        }
-        stream.poll_trailers(cx).map(|trailers| match trailers {
-            Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
-            Err(error) => Some(Err(status::of_h2(&error))),
-        })
+        Pin::new(&mut self.get_mut().0).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.0.is_end_stream()
     }
 }

@@ -1,6 +1,6 @@
 //! A service of bytes: methods by name, and gRPC's health service.
 
-use super::{super::codec::BytesCodec, RequestBody};
+use super::{super::codec::BytesCodec, RequestBody, health::HealthReporter};
 use bytes::Bytes;
 use http::{Request, Response};
 use std::{
@@ -30,11 +30,13 @@ pub type Outcome = Result<tonic::Response<Messages>, Status>;
 
 type Method = Arc<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
 
-/// Methods by their paths; what is not there is UNIMPLEMENTED. Knows gRPC's `Health/Check`: the whole server, and each
-/// service that has a method, is SERVING.
+/// Methods by their paths; what is not there is UNIMPLEMENTED. Has gRPC's health service, for `Check`, `Watch` and
+/// `List`: the whole server, and each service that has a method, is SERVING unless its [`health`](Self::health) is set
+/// to something else.
 #[derive(Clone, Default)]
 pub struct Methods {
     methods: Arc<HashMap<Box<str>, Method>>,
+    health: HealthReporter,
     max_message_size: Option<usize>,
     compress: bool,
 }
@@ -77,6 +79,7 @@ impl Methods {
     {
         let method: Method = Arc::new(move |incoming| Box::pin(method(incoming)));
         Arc::make_mut(&mut self.methods).insert(path.into(), method);
+        self.health.on_method(path);
         self
     }
 
@@ -103,37 +106,19 @@ impl Methods {
         })
     }
 
+    /// What its health service says, to be changed while it serves.
+    pub fn health(&self) -> HealthReporter {
+        self.health.clone()
+    }
+
     fn find(&self, path: &str) -> Option<Method> {
-        let health = || -> Method {
-            let known = self.clone();
-            Arc::new(move |incoming| Box::pin(known.clone().check(incoming)))
+        let health = || -> Option<Method> {
+            let asked = self.health.method(path)?;
+            let health = self.health.clone();
+            Some(Arc::new(move |incoming| Box::pin(health.clone().answer(asked, incoming))))
         };
-        let found = self.methods.get(path).cloned();
-        found.or_else(|| (path == "/grpc.health.v1.Health/Check").then(health))
+        self.methods.get(path).cloned().or_else(health)
     }
-
-    /// `HealthCheckRequest { string service = 1; }`, `HealthCheckResponse { ServingStatus status = 1; }`.
-    async fn check(self, incoming: Incoming) -> Outcome {
-        const SERVING: [u8; 2] = [0x08, 0x01];
-        let message = incoming.into_inner().message().await?.unwrap_or_default();
-        let service = match &message[..] {
-            [] => "",
-            [0x0a, length, name @ ..] if usize::from(*length) == name.len() => {
-                std::str::from_utf8(name).map_err(|_| Status::invalid_argument("service"))?
-            }
-            _ => return Err(Status::invalid_argument("no HealthCheckRequest")),
-        };
-        let has_method = |path: &str| service_of(path) == Some(service);
-        if !service.is_empty() && !self.methods.keys().any(|path| has_method(path)) {
-            return Err(Status::not_found("there is no such service"));
-        }
-        let answer: Messages = Box::pin(tokio_stream::once(Ok(Bytes::from_static(&SERVING))));
-        Ok(tonic::Response::new(answer))
-    }
-}
-
-fn service_of(path: &str) -> Option<&str> {
-    path.strip_prefix('/')?.rsplit_once('/').map(|(service, _)| service)
 }
 
 struct One(Method);

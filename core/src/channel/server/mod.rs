@@ -1,12 +1,14 @@
 //! The server half: takes calls from a listener's connections and hands them to a service.
 //!
-//! Enough to serve bytes, to be asked about health, to age connections out and to drain. What it does not have:
+//! Enough to serve bytes, to say how healthy each service is, to age connections out and to drain. What it does not have:
 //! reflection, and rules about who pings how often.
 
 mod connection;
+mod health;
 mod methods;
 
 pub use connection::RequestBody;
+pub use health::HealthReporter;
 pub use methods::{Incoming, Messages, Methods, Outcome};
 
 use super::wire::now;

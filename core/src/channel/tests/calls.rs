@@ -219,8 +219,13 @@ async fn the_health_of_the_server_and_of_each_service_can_be_asked() {
         let reply = channel.unary(CHECK, request, within(SECOND)).await.unwrap();
         assert_eq!(&reply.message[..], [0x08, 0x01]);
     }
-    let error = channel.unary(CHECK, named("test.Other"), within(SECOND)).await.unwrap_err();
-    assert_eq!(code(&error), StatusCode::NotFound);
+    for (request, expected) in [
+        (named("test.Other"), StatusCode::NotFound),
+        (message("\x0a\x05x"), StatusCode::InvalidArgument),
+    ] {
+        let error = channel.unary(CHECK, request, within(SECOND)).await.unwrap_err();
+        assert_eq!(code(&error), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod calls;
 mod connections;
+mod health;
 mod intercepted;
 mod peer;
 mod repeats;
