@@ -41,7 +41,8 @@ class Health:
         self.asked.append(request)
         while context.is_active():
             with self._changed:
-                self._changed.wait_for(lambda: self._status != told or not context.is_active())
+                while self._status == told and context.is_active():
+                    self._changed.wait()
                 told = self._status
             yield bytes([0x08, told])
 
