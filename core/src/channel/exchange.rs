@@ -212,7 +212,8 @@ fn outgoing(
     let of_call = parts.extensions.get::<MaxReply>().map(|most| most.0);
     let limits = [of_method, of_call].into_iter().flatten();
     let limit = limits.fold(shared.config.max_message_size, u32::min);
-    let uri = uri(&shared, &parts.uri)?;
+    let uri = shared.uri(parts.uri.authority(), parts.uri.path_and_query());
+    let uri = uri.map_err(|error| Status::internal(format!("the method's path: {error}")))?;
     let mut headers = parts.headers;
     headers.remove("grpc-timeout");
     headers.insert(header::USER_AGENT, user_agent(headers.get(header::USER_AGENT)));
@@ -236,18 +237,6 @@ fn deadline(
     let set = parts.extensions.get::<Deadline>().map(|deadline| deadline.0);
     let now = now();
     Ok(timeouts.map(|timeout| now + timeout.min(FAR)).chain(set).min())
-}
-
-fn uri(shared: &Shared, given: &Uri) -> Result<Uri, Status> {
-    let authority = match given.authority() {
-        Some(authority) => authority.clone(),
-        None => shared.authority.clone(),
-    };
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(shared.security.scheme());
-    parts.authority = Some(authority);
-    parts.path_and_query = given.path_and_query().cloned();
-    Uri::from_parts(parts).map_err(|error| Status::internal(format!("the method's path: {error}")))
 }
 
 fn user_agent(given: Option<&HeaderValue>) -> HeaderValue {

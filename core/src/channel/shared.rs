@@ -26,7 +26,7 @@ use crate::{
     transport::Network,
 };
 use arc_swap::ArcSwap;
-use http::uri::{Authority, PathAndQuery, Uri};
+use http::uri::{Authority, InvalidUriParts, PathAndQuery, Uri};
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
 use tokio::sync::{Notify, watch};
@@ -235,13 +235,17 @@ impl Shared {
         }
     }
 
-    /// Whom questions of our own are put to.
-    pub(super) fn origin(&self) -> Uri {
+    /// Where a request goes: to the channel's authority unless `authority` is another.
+    pub(super) fn uri(
+        &self,
+        authority: Option<&Authority>,
+        path: Option<&PathAndQuery>,
+    ) -> Result<Uri, InvalidUriParts> {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.security.scheme());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-        Uri::from_parts(parts).unwrap_or_default()
+        parts.authority = Some(authority.unwrap_or(&self.authority).clone());
+        parts.path_and_query = path.cloned();
+        Uri::from_parts(parts)
     }
 
     /// Why calls are not carried, for people.

@@ -46,9 +46,13 @@ impl Shared {
     /// Asks the server behind a connection, as the service config says, until the connection is retired.
     pub(super) fn watch(self: &Arc<Self>, watched: Watched) {
         let Some(service) = &self.service.health_check_service else { return };
-        let (service, backoff) = (service.as_str().into(), self.config.backoff);
-        let work =
-            watch(Arc::downgrade(self), watched, Asked { service, origin: self.origin(), backoff });
+        let origin = self.uri(None, Some(&PathAndQuery::from_static("/")));
+        let asked = Asked {
+            service: service.as_str().into(),
+            origin: origin.expect("it has a scheme, an authority and a path"),
+            backoff: self.config.backoff,
+        };
+        let work = watch(Arc::downgrade(self), watched, asked);
         self.tasks.spawn_on(work, self.network.runtime());
     }
 }
