@@ -93,8 +93,8 @@ impl MemoryConnManager {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
-        let (path, error) = (wanted.name(), error);
-        tracing::debug!(path, error = &error as &dyn Error, "a connection goes the other way");
+        let cause = &error as &dyn Error;
+        tracing::debug!(path = wanted.name(), error = cause, "a connection goes the other way");
         self.open_by(wanted.other(), true).map_err(|_| error)
     }
 
@@ -192,6 +192,7 @@ impl MemoryConnManager {
         self.taken.seal();
         self.taken.cut(reason);
         let socket = std::mem::replace(&mut *self.socket.lock(), Socket::Closed);
+        // Its file and directory go here, where the lock is not held.
         drop(socket);
     }
 }
