@@ -16,6 +16,8 @@ use std::{
 ///               try_acquire, acquire                 drop
 ///   free places ────────────────────▶ Permit ──────────────────▶ oldest waiter, else free places
 /// ```
+///
+/// One budget may lie [within](Self::within) another: its permits are counted in both.
 #[derive(Clone, Debug)]
 pub struct Budget {
     ledger: Arc<Ledger>,
@@ -28,14 +30,29 @@ pub struct Budget {
 #[derive(Debug)]
 #[must_use = "a permit that is dropped is given back"]
 pub struct Permit {
-    ledger: Arc<Ledger>,
+    /// Given back first: whoever is served by it finds the outer one free soon after, and waits for it meanwhile.
+    _place: Place,
+    _outer: Option<Box<Self>>,
 }
 
 impl Budget {
     /// A budget of which nothing is in use. With a `limit` of 0 nothing is handed out until it is raised.
     pub fn new(limit: u64) -> Self {
+        Self::with(limit, None)
+    }
+
+    /// A further budget of which each permit takes one of `self` as well, so that neither limit is exceeded.
+    ///
+    /// A place of the new budget is taken first, and kept while one of the outer budget is waited for. So nobody
+    /// keeps a place of the outer one for want of an inner one. Cost: an allocation for each permit.
+    #[must_use]
+    pub fn within(&self, limit: u64) -> Self {
+        Self::with(limit, Some(self.clone()))
+    }
+
+    fn with(limit: u64, outer: Option<Self>) -> Self {
         let state = State { limit, in_use: 0, next_ticket: 0, waiters: BTreeMap::new() };
-        Self { ledger: Arc::new(Ledger { state: Mutex::new(state) }) }
+        Self { ledger: Arc::new(Ledger { state: Mutex::new(state), outer }) }
     }
 
     /// The most permits that are handed out.
@@ -80,7 +97,12 @@ impl Budget {
     /// Takes a permit if one is free now. Never overtakes a waiter.
     pub fn try_acquire(&self) -> Option<Permit> {
         let taken = self.ledger.state.lock().take();
-        taken.then(|| Permit::counted(&self.ledger))
+        let place = taken.then(|| Place::counted(&self.ledger))?;
+        let outer = match &self.ledger.outer {
+            Some(outer) => Some(Box::new(outer.try_acquire()?)),
+            None => None,
+        };
+        Some(Permit { _place: place, _outer: outer })
     }
 
     /// Takes a permit, waiting for one to be given back.
@@ -94,18 +116,46 @@ impl Budget {
     /// Dropping the future loses the place in line and nothing else: a permit handed over at that
     /// moment goes to the next waiter.
     pub async fn acquire(&self) -> Permit {
-        Acquire { ledger: &self.ledger, ticket: None }.await
+        self.acquire_in_line(usize::MAX).await.expect("a line without a bound has room")
+    }
+
+    /// As [`acquire`](Self::acquire), but waits only where fewer than `room` wait already: a line of that length
+    /// at most. `None`, at once, where it is full; with a `room` of 0 this is [`try_acquire`](Self::try_acquire).
+    ///
+    /// Of a budget within another the bound is that of its own line.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_in_line(&self, room: usize) -> Option<Permit> {
+        let place = Acquire { ledger: &self.ledger, room, ticket: None }.await?;
+        let outer = match &self.ledger.outer {
+            Some(outer) => Some(Box::new(outer.acquire_boxed().await)),
+            None => None,
+        };
+        Some(Permit { _place: place, _outer: outer })
+    }
+
+    /// For budgets within budgets within budgets: a future may not hold itself.
+    fn acquire_boxed(&self) -> Pin<Box<dyn Future<Output = Permit> + Send + '_>> {
+        Box::pin(self.acquire())
     }
 }
 
-impl Permit {
+/// A place in one ledger, counted until it is dropped.
+#[derive(Debug)]
+struct Place {
+    ledger: Arc<Ledger>,
+}
+
+impl Place {
     /// The guard of a place that is already counted.
     fn counted(ledger: &Arc<Ledger>) -> Self {
         Self { ledger: Arc::clone(ledger) }
     }
 }
 
-impl Drop for Permit {
+impl Drop for Place {
     fn drop(&mut self) {
         self.ledger.give_back();
     }
@@ -114,6 +164,8 @@ impl Drop for Permit {
 #[derive(Debug)]
 struct Ledger {
     state: Mutex<State>,
+    /// The budget of which each place takes one as well.
+    outer: Option<Budget>,
 }
 
 /// Between two locks: whoever waits does so because nothing is free (`in_use >= limit`).
@@ -169,51 +221,67 @@ impl State {
 
 struct Acquire<'a> {
     ledger: &'a Arc<Ledger>,
-    /// Drawn by the first poll that found nothing free, taken out by the poll that returns the permit.
+    /// How many may stand in line, this one included.
+    room: usize,
+    /// Drawn by the first poll that found nothing free, taken out by the poll that returns the place.
     ticket: Option<u64>,
 }
 
-impl Future for Acquire<'_> {
-    type Output = Permit;
+/// What came of standing in line.
+enum Turn {
+    Taken,
+    Waits,
+    /// There was no room in the line.
+    Refused,
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
-        let ready = match self.ticket {
+impl Future for Acquire<'_> {
+    type Output = Option<Place>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Place>> {
+        let turn = match self.ticket {
             None => self.take_or_enqueue(cx),
             Some(ticket) => self.was_served(ticket, cx),
         };
-        if !ready {
-            return Poll::Pending;
+        match turn {
+            Turn::Waits => Poll::Pending,
+            Turn::Refused => Poll::Ready(None),
+            Turn::Taken => {
+                self.ticket = None;
+                Poll::Ready(Some(Place::counted(self.ledger)))
+            }
         }
-        self.ticket = None;
-        Poll::Ready(Permit::counted(self.ledger))
     }
 }
 
 impl Acquire<'_> {
-    fn take_or_enqueue(&mut self, cx: &Context<'_>) -> bool {
+    fn take_or_enqueue(&mut self, cx: &Context<'_>) -> Turn {
         if self.ledger.state.lock().take() {
-            return true;
+            return Turn::Taken;
         }
         let waker = cx.waker().clone();
         let mut state = self.ledger.state.lock();
         if state.take() {
             // `waker` was declared before `state`, so it is dropped after the unlock.
-            return true;
+            return Turn::Taken;
+        }
+        if state.waiters.len() >= self.room {
+            return Turn::Refused;
         }
         self.ticket = Some(state.enqueue(waker));
-        false
+        Turn::Waits
     }
 
     /// Whether `ticket` was served; if not, the newest waker replaces the one that waits.
-    fn was_served(&self, ticket: u64, cx: &Context<'_>) -> bool {
+    fn was_served(&self, ticket: u64, cx: &Context<'_>) -> Turn {
         let mut waker = cx.waker().clone();
         let mut state = self.ledger.state.lock();
         match state.waiters.get_mut(&ticket) {
             Some(waiting) => {
                 std::mem::swap(waiting, &mut waker);
-                false
+                Turn::Waits
             }
-            None => true,
+            None => Turn::Taken,
         }
     }
 }
@@ -239,10 +307,24 @@ mod tests {
     };
 
     type Waiting = Pin<Box<dyn Future<Output = Permit> + Send>>;
+    type InLine = Pin<Box<dyn Future<Output = Option<Permit>> + Send>>;
 
     fn waiter(budget: &Budget) -> Waiting {
         let budget = budget.clone();
         Box::pin(async move { budget.acquire().await })
+    }
+
+    fn waiter_in_line(budget: &Budget, room: usize) -> InLine {
+        let budget = budget.clone();
+        Box::pin(async move { budget.acquire_in_line(room).await })
+    }
+
+    /// Of one that stands in line.
+    fn poll_in_line(waiter: &mut InLine) -> Option<Permit> {
+        match waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(permit) => permit,
+            Poll::Pending => None,
+        }
     }
 
     fn poll(waiter: &mut Waiting) -> Option<Permit> {
@@ -297,6 +379,64 @@ mod tests {
         }
         held.pop();
         assert!(poll(&mut last).is_some());
+    }
+
+    #[test]
+    fn a_line_that_is_full_refuses_and_one_that_was_served_stands_in_it_no_more() {
+        let budget = Budget::new(1);
+        let enter = |room| {
+            let mut waiter = waiter_in_line(&budget, room);
+            (waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())), waiter)
+        };
+        let Poll::Ready(Some(held)) = enter(0).0 else { panic!("one is free") };
+        assert!(matches!(enter(0).0, Poll::Ready(None)), "no line at all");
+        let (Poll::Pending, mut first) = enter(1) else { panic!("there is room for one") };
+        assert!(matches!(enter(1).0, Poll::Ready(None)), "the line is full");
+        drop(held);
+        // The first was served, although it has not looked yet.
+        let (Poll::Pending, second) = enter(1) else { panic!("the line is empty again") };
+        let held = poll_in_line(&mut first).unwrap();
+        drop(second);
+        assert!(enter(1).0.is_pending(), "who left makes room");
+        drop(held);
+        assert_eq!((budget.in_use(), budget.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn a_permit_of_a_budget_within_another_counts_in_both_and_comes_back_to_both() {
+        let outer = Budget::new(3);
+        let (wide, narrow) = (outer.within(9), outer.within(1));
+        let only = narrow.try_acquire().unwrap();
+        assert!(narrow.try_acquire().is_none());
+        assert_eq!((outer.in_use(), narrow.in_use()), (1, 1), "the refused one left nothing");
+        let rest = [wide.try_acquire().unwrap(), wide.try_acquire().unwrap()];
+        assert!(wide.try_acquire().is_none() && outer.try_acquire().is_none());
+        assert_eq!((outer.in_use(), wide.in_use()), (3, 2));
+        drop((only, rest));
+        assert_eq!((outer.in_use(), wide.in_use(), narrow.in_use()), (0, 0, 0));
+    }
+
+    #[test]
+    fn who_waits_for_an_inner_place_keeps_no_outer_one_from_others() {
+        let outer = Budget::new(2);
+        let narrow = outer.within(1);
+        let held = narrow.try_acquire().unwrap();
+        let mut waiting = waiter(&narrow);
+        assert!(poll(&mut waiting).is_none());
+        let other = outer.try_acquire().unwrap();
+        drop(held);
+        // The inner place is its own by now, and the outer one that came back.
+        let permit = poll(&mut waiting).unwrap();
+        assert_eq!((outer.in_use(), narrow.in_use()), (2, 1));
+        drop((other, permit));
+
+        let full = [outer.try_acquire().unwrap(), outer.try_acquire().unwrap()];
+        let mut waiting = waiter(&narrow);
+        assert!(poll(&mut waiting).is_none());
+        assert_eq!((narrow.in_use(), outer.waiting()), (1, 1));
+        drop(waiting);
+        assert_eq!((narrow.in_use(), outer.waiting()), (0, 0), "what was taken came back");
+        drop(full);
     }
 
     #[test]
@@ -381,7 +521,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Op {
         TryAcquire,
-        Enqueue,
+        Enqueue { room: usize },
         Poll(usize),
         Cancel(usize),
         Release(usize),
@@ -391,7 +531,7 @@ mod tests {
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
             Just(Op::TryAcquire),
-            Just(Op::Enqueue),
+            prop_oneof![0..3_usize, Just(usize::MAX)].prop_map(|room| Op::Enqueue { room }),
             (0..8_usize).prop_map(Op::Poll),
             (0..8_usize).prop_map(Op::Cancel),
             (0..8_usize).prop_map(Op::Release),
@@ -427,7 +567,7 @@ mod tests {
         fn any_script_agrees_with_a_line_on_paper(script in prop::collection::vec(op(), 0..80)) {
             let budget = Budget::new(2);
             let mut model = Model { limit: 2, ..Model::default() };
-            let (mut held, mut line, mut next) = (Vec::new(), Vec::<(u64, Waiting)>::new(), 0);
+            let (mut held, mut line, mut next) = (Vec::new(), Vec::<(u64, InLine)>::new(), 0);
             for op in script {
                 match op {
                     Op::TryAcquire => {
@@ -437,22 +577,29 @@ mod tests {
                         model.held += u64::from(free);
                         held.extend(permit);
                     }
-                    Op::Enqueue => {
-                        let mut waiter = waiter(&budget);
-                        let permit = poll(&mut waiter);
-                        prop_assert_eq!(permit.is_some(), model.in_use() < model.limit);
-                        if permit.is_some() {
-                            model.held += 1;
-                        } else {
-                            model.line.push_back(next);
-                            line.push((next, waiter));
-                            next += 1;
+                    Op::Enqueue { room } => {
+                        let mut waiter = waiter_in_line(&budget, room);
+                        let free = model.in_use() < model.limit;
+                        match waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                            Poll::Ready(Some(permit)) => {
+                                prop_assert!(free);
+                                model.held += 1;
+                                held.push(permit);
+                            }
+                            Poll::Ready(None) => {
+                                prop_assert!(!free && model.line.len() >= room);
+                            }
+                            Poll::Pending => {
+                                prop_assert!(!free && model.line.len() < room);
+                                model.line.push_back(next);
+                                line.push((next, waiter));
+                                next += 1;
+                            }
                         }
-                        held.extend(permit);
                     }
                     Op::Poll(at) if at < line.len() => {
                         let served = model.served.iter().position(|name| *name == line[at].0);
-                        let permit = poll(&mut line[at].1);
+                        let permit = poll_in_line(&mut line[at].1);
                         prop_assert_eq!(permit.is_some(), served.is_some());
                         if let Some(served) = served {
                             model.served.remove(served);

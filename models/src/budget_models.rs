@@ -135,3 +135,47 @@ fn a_lowered_limit_lets_nothing_out_until_it_is_kept() {
         assert_eq!(room.budget.in_use(), 0);
     });
 }
+
+#[test]
+fn a_bounded_line_is_never_longer_and_strands_nobody() {
+    check(3, || {
+        let room = Room::new(1);
+        let held = room.budget.try_acquire().unwrap();
+        let visit = |room: loom::sync::Arc<Room>| {
+            move || {
+                let permit = block_on(room.budget.acquire_in_line(1));
+                if permit.is_some() {
+                    room.visit();
+                }
+                permit.is_some()
+            }
+        };
+        let rivals = [thread::spawn(visit(room.clone())), thread::spawn(visit(room.clone()))];
+        assert!(room.budget.waiting() <= 1);
+        drop(held);
+        let served = rivals.map(|rival| rival.join().unwrap());
+        assert!(served.contains(&true), "one at least stood in line or came later");
+        assert_eq!((room.budget.in_use(), room.budget.waiting()), (0, 0));
+    });
+}
+
+#[test]
+fn budgets_within_one_never_exceed_it_and_wait_for_it_in_turn() {
+    check(3, || {
+        let room = Room::new(1);
+        let visit = |room: loom::sync::Arc<Room>| {
+            let inner = room.budget.within(1);
+            move || {
+                block_on(async {
+                    let _permit = inner.acquire().await;
+                    room.visit();
+                });
+                assert_eq!(inner.in_use(), 0);
+            }
+        };
+        let first = thread::spawn(visit(room.clone()));
+        visit(room.clone())();
+        first.join().unwrap();
+        assert_eq!((room.budget.in_use(), room.budget.waiting()), (0, 0));
+    });
+}
