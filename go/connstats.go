@@ -36,10 +36,14 @@ const (
 	CloseRefused          CloseReason = 10 // turned away before it reached a backend: no route, or no good PROXY header
 	CloseKilled           CloseReason = 11 // ended by its number, by this program
 	CloseMaxDuration      CloseReason = 12 // it had lasted for the maximum that was configured
+	CloseSourceLimit      CloseReason = 13 // its source had as many connections as it may, or could not be counted
+	CloseBackendFull      CloseReason = 14 // its backend had as many connections as it may, and no room in its line
+	CloseQueueTimeout     CloseReason = 15 // it had waited for a place of its backend for as long as it may
 )
 
 var closeReasonNames = [...]string{"open", "finished", "local", "reset", "idle_timeout",
-	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted", "refused", "killed", "max_duration"}
+	"half_close_timeout", "connect_failed", "drained", "cancelled", "evicted", "refused", "killed", "max_duration",
+	"source_limit", "backend_full", "queue_timeout"}
 
 // String is the reason as metrics name it; "open" for 0.
 func (r CloseReason) String() string {

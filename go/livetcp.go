@@ -31,6 +31,7 @@ type LiveState string
 const (
 	LiveHeld     LiveState = "held"     // the program, which accepted it or dialled it
 	LiveReaching LiveState = "reaching" // the manager, on the way to its destination
+	LiveWaiting  LiveState = "waiting"  // the manager, in line for a place of its backend
 	LiveRelaying LiveState = "relaying" // the manager, which relays it
 )
 

@@ -21,6 +21,7 @@ type TcpConnectionManager struct {
 // TcpManagerStats are the counts of a [TcpConnectionManager], of one moment.
 type TcpManagerStats struct {
 	Active        uint64 // connections at this moment; a relayed one counts once
+	Waiting       uint64 // of those, the ones that stand in line for a place of their backend
 	Limit         uint64 // the most there can be
 	Opened        uint64 // connections that stood
 	Closed        uint64 // connections that ended: Opened = Active + Closed
@@ -134,7 +135,8 @@ func (m *TcpConnectionManager) Relay(ctx context.Context, listen, destination st
 // listeners start or none. Host names are looked up inside C.
 //
 // What no route takes, and who breaks the rules for PROXY headers, is reset as [CloseRefused]; whose backend is not reached
-// as [CloseConnectFailed]. It fails with [KindConfig] when it was started before, and for an endpoint that leads back to a
+// as [CloseConnectFailed]. Whose backend has as many connections as it may waits for a place, and is reset as
+// [CloseBackendFull] where too many wait, or in the end as [CloseQueueTimeout]. It fails with [KindConfig] when it was started before, and for an endpoint that leads back to a
 // listener.
 func (m *TcpConnectionManager) Start() (map[string]net.Addr, error) {
 	defer runtime.KeepAlive(m)
@@ -188,6 +190,7 @@ func (m *TcpConnectionManager) Stats() TcpManagerStats {
 	}
 	return TcpManagerStats{
 		Active:        stats.Active,
+		Waiting:       stats.Waiting,
 		Limit:         stats.Limit,
 		Opened:        stats.Opened,
 		Closed:        stats.Closed,

@@ -391,6 +391,7 @@ func TestAManagerConfigOutOfRangeNamesTheField(t *testing.T) {
 		"splice.pipe_size":       {Splice: SpliceConfig{PipeSize: 1}},
 		"bandwidth.to_client":    {Bandwidth: BandwidthConfig{ToClient: AfterBytes(0)}},
 		"max_duration":           {MaxDuration: After(0)},
+		"per_source.ipv6_prefix": {PerSource: PerSourceConfig{IPv6Prefix: Set[uint8](129)}},
 		"tcp.keepalive.count":    {TCP: TcpConfig{Keepalive: TcpKeepalive{Count: 128}}},
 		"tcp.user_timeout":       {TCP: TcpConfig{UserTimeout: After(25 * 24 * time.Hour)}},
 		"tcp.connect_timeout":    {TCP: TcpConfig{ConnectTimeout: Never}},

@@ -5,6 +5,8 @@ type TcpManagerConfig struct {
 	// MaxConnections at one time, accepted and dialled together; those above wait in the listener's backlog. A relayed
 	// one counts once. Default: 1024. Limits: 1 to 1,000,000.
 	MaxConnections uint32 `json:"max_connections,omitzero"`
+	// PerSource says how many of them those of one network may have.
+	PerSource PerSourceConfig `json:"per_source,omitzero"`
 	// IdleTimeout is the time without a byte either way after which a relayed connection is closed. Default: 1 h.
 	// Limits: 1 ms to 365 days, or never.
 	IdleTimeout TimeLimit `json:"idle_timeout,omitzero"`
@@ -37,6 +39,32 @@ type TcpManagerConfig struct {
 	// Backends are where connections are passed on to, by name.
 	Backends map[string]BackendConfig `json:"backends,omitzero"`
 }
+
+// PerSourceConfig says how many connections those of one network may have with a manager at one time. It counts what is
+// relayed, by the address of the client: as a proxy in front announced it where one did. Who is on a Unix socket or a pipe is
+// not counted.
+type PerSourceConfig struct {
+	// MaxConnections of one network at one time; those above are reset. Default: as many as the manager lets in. Limits:
+	// 1 to 1,000,000.
+	MaxConnections uint32 `json:"max_connections,omitzero"`
+	// IPv4Prefix is how many leading bits of an IPv4 address make a network. Default: 32. Limits: 0 to 32.
+	IPv4Prefix Optional[uint8] `json:"ipv4_prefix,omitzero"`
+	// IPv6Prefix is the same of an IPv6 address. Default: 64. Limits: 0 to 128.
+	IPv6Prefix Optional[uint8] `json:"ipv6_prefix,omitzero"`
+	// MaxNetworks are counted at one time: those with a connection. Default: 65,536. Limits: 1 to 1,000,000.
+	MaxNetworks uint32 `json:"max_networks,omitzero"`
+	// WhenFull says what becomes of those of a further network. Default: [SourcesRefuse].
+	WhenFull SourcesFull `json:"when_full,omitzero"`
+}
+
+// SourcesFull says what becomes of a connection from a network that there is no more room to count.
+type SourcesFull string
+
+// What becomes of it.
+const (
+	SourcesRefuse SourcesFull = "refuse" // it is reset
+	SourcesAdmit  SourcesFull = "admit"  // it comes in and is not counted
+)
 
 // BandwidthConfig says how fast a relay carries the bytes of one connection, each way on its own. What comes faster waits in
 // the sender: nothing is dropped.

@@ -4,6 +4,9 @@ package trunkline
 type ListenerConfig struct {
 	// Address is what is listened on; port 0 means a free port. Must be set.
 	Address string `json:"address"`
+	// MaxConnections that came in here at one time; those above wait in the backlog. Default: as many as the manager lets
+	// in. Limits: 1 to 1,000,000.
+	MaxConnections uint32 `json:"max_connections,omitzero"`
 	// ProxyProtocol says whether a proxy in front says for whom it speaks.
 	ProxyProtocol AcceptProxyConfig `json:"proxy_protocol,omitzero"`
 	// Probe says how long and how much is waited for to tell what a client speaks.
@@ -62,6 +65,11 @@ type RouteConfig struct {
 type BackendConfig struct {
 	// Endpoints, 1 to 10,000.
 	Endpoints []EndpointConfig `json:"endpoints"`
+	// MaxConnections to all of them together at one time; those above wait in line. Default: as many as the manager lets
+	// in. Limits: 1 to 1,000,000.
+	MaxConnections uint32 `json:"max_connections,omitzero"`
+	// Queue says who may wait for a place, and for how long.
+	Queue QueueConfig `json:"queue,omitzero"`
 	// Balance says which of them gets the next connection.
 	Balance BalanceConfig `json:"balance,omitzero"`
 	// Breaker says when one that fails is not tried for a while.
@@ -76,6 +84,16 @@ type BackendConfig struct {
 	AttemptTimeout TimeLimit `json:"attempt_timeout,omitzero"`
 	// SendProxyProtocol says whether they are told for whom the manager speaks. Default: [SendProxyOff].
 	SendProxyProtocol SendProxy `json:"send_proxy_protocol,omitzero"`
+}
+
+// QueueConfig says who may wait while a backend has as many connections as it may, and for how long. Places are given in the
+// order in which connections came.
+type QueueConfig struct {
+	// MaxWaiting connections wait at one time; who comes when so many do is reset. Default: 1024. Limits: 0 (nobody waits)
+	// to 1,000,000.
+	MaxWaiting Optional[uint32] `json:"max_waiting,omitzero"`
+	// Timeout of a wait, before any attempt to connect. Default: 5 s. Limits: 1 ms to 365 days, or never.
+	Timeout TimeLimit `json:"timeout,omitzero"`
 }
 
 // SendProxy says whether and how endpoints are told for whom a manager speaks, by the PROXY protocol.

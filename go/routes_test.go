@@ -1,7 +1,9 @@
 package trunkline
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -171,4 +173,101 @@ func TestAnotherConfigurationTakesHoldAndWhatStandsStays(t *testing.T) {
 	if err := m.Reconfigure(next); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
+}
+
+// limitedConfig has one place in the backend, and one connection for each network.
+func limitedConfig(queue QueueConfig) TcpManagerConfig {
+	return TcpManagerConfig{
+		PerSource: PerSourceConfig{MaxConnections: 1, IPv4Prefix: Set[uint8](24), MaxNetworks: 100, WhenFull: SourcesRefuse},
+		Listeners: map[string]ListenerConfig{"in": {
+			Address:        "tcp://127.0.0.1:0",
+			MaxConnections: 3,
+			ProxyProtocol:  AcceptProxyConfig{Mode: ProxyOptional, Trusted: []string{"127.0.0.0/8"}, Timeout: After(time.Hour)},
+		}},
+		DefaultBackend: "one",
+		Backends: map[string]BackendConfig{"one": {
+			Endpoints: []EndpointConfig{{Address: "mem:go-places"}}, MaxConnections: 1, Queue: queue,
+		}},
+	}
+}
+
+func TestAFullBackendMakesClientsWaitAndEachRefusalHasItsReason(t *testing.T) {
+	m := newManager(t, limitedConfig(QueueConfig{MaxWaiting: Set[uint32](1), Timeout: Never}))
+	behind := listening(t, "mem:go-places")
+	bound, err := m.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	announced := func(network string) *Conn {
+		t.Helper()
+		client := dial(t, bound["in"])
+		if _, err := client.Write([]byte("PROXY TCP4 " + network + ".7 198.51.100.1 4711 443\r\nhello")); err != nil {
+			t.Fatal(err)
+		}
+		return client
+	}
+	served := func() net.Conn {
+		t.Helper()
+		server, err := behind.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Close() })
+		heard := make([]byte, 5)
+		if _, err := io.ReadFull(server, heard); err != nil || string(heard) != "hello" {
+			t.Fatalf("%q, %v", heard, err)
+		}
+		return server
+	}
+	refused := func(network string, reason CloseReason) {
+		t.Helper()
+		if _, err := announced(network).Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%v: %v", reason, err)
+		}
+		eventually(t, func() error {
+			if stats := m.Stats(); stats.ClosedBy[reason] != 1 {
+				return fmt.Errorf("%v: %+v", reason, stats)
+			}
+			return nil
+		})
+	}
+	waits := func() {
+		t.Helper()
+		eventually(t, func() error {
+			if stats := m.Stats(); stats.Waiting != 1 {
+				return fmt.Errorf("%+v", stats)
+			}
+			return nil
+		})
+	}
+	first, server := announced("192.0.1"), served()
+	refused("192.0.1", CloseSourceLimit)
+	second := announced("192.0.2")
+	waits()
+	live, err := m.Live(0, 10)
+	if err != nil || len(live) != 2 || live[1].State != LiveWaiting || live[1].Backend != "one" {
+		t.Errorf("%+v, %v", live, err)
+	}
+	refused("192.0.3", CloseBackendFull)
+	first.Close()
+	server.Close()
+	served()
+	if stats := m.Stats(); stats.Waiting != 0 {
+		t.Errorf("its turn has come: %+v", stats)
+	}
+	if err := m.Reconfigure(limitedConfig(QueueConfig{Timeout: After(time.Millisecond)})); err != nil {
+		t.Fatal(err)
+	}
+	refused("192.0.4", CloseQueueTimeout)
+	if err := m.Reconfigure(limitedConfig(QueueConfig{Timeout: Never})); err != nil {
+		t.Fatal(err)
+	}
+	announced("192.0.5")
+	waits()
+	now, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if cut, err := m.Drain(now); cut != 2 || err != nil {
+		t.Errorf("cut %d, %v", cut, err)
+	}
+	second.Close()
 }

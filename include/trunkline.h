@@ -43,7 +43,7 @@
 #define TRUNKLINE_LISTEN_OPTIONS_INIT { sizeof(trunkline_listen_options_t), 0, 0, { 0 } }
 #define TRUNKLINE_PIPE_OPTIONS_INIT { sizeof(trunkline_pipe_options_t), 0 }
 #define TRUNKLINE_STREAM_STATS_INIT { sizeof(trunkline_stream_stats_t), 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_TCP_MANAGER_STATS_INIT { sizeof(trunkline_tcp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DATAGRAM_STATS_INIT { sizeof(trunkline_datagram_stats_t), 0, 0, 0 }
 #define TRUNKLINE_UDP_RELAY_OPTIONS_INIT { sizeof(trunkline_udp_relay_options_t), 0 }
 #define TRUNKLINE_UDP_MANAGER_STATS_INIT { sizeof(trunkline_udp_manager_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -653,6 +653,21 @@
  * It had lasted for the maximum that was configured.
  */
 #define TRUNKLINE_CLOSE_MAX_DURATION 12
+
+/**
+ * Its source had as many connections as it may have, or there was no room to count one more source.
+ */
+#define TRUNKLINE_CLOSE_SOURCE_LIMIT 13
+
+/**
+ * Its backend had as many connections as it may have, and no room in its line.
+ */
+#define TRUNKLINE_CLOSE_BACKEND_FULL 14
+
+/**
+ * It had waited for a place of its backend for as long as it may.
+ */
+#define TRUNKLINE_CLOSE_QUEUE_TIMEOUT 15
 
 /**
  * The peer's fault: its certificate is missing, expired, damaged or not trusted here.
@@ -2008,7 +2023,7 @@ typedef struct trunkline_tcp_manager_stats_t {
    */
   uint64_t closed_connect_failed;
   /**
-   * Cut by a drain.
+   * Cut by a drain, at its deadline or while they waited for a place of their backend.
    */
   uint64_t closed_drained;
   /**
@@ -2035,6 +2050,22 @@ typedef struct trunkline_tcp_manager_stats_t {
    * Cut at the maximum duration.
    */
   uint64_t closed_max_duration;
+  /**
+   * Connections that stand and wait in line for a place of their backend.
+   */
+  uint64_t waiting;
+  /**
+   * Their source had as many connections as it may have, or there was no room to count one more source.
+   */
+  uint64_t closed_source_limit;
+  /**
+   * Their backend had as many connections as it may have, and no room in its line.
+   */
+  uint64_t closed_backend_full;
+  /**
+   * They had waited for a place of their backend for as long as they may.
+   */
+  uint64_t closed_queue_timeout;
 } trunkline_tcp_manager_stats_t;
 
 /**
@@ -4766,7 +4797,7 @@ trunkline_status_t trunkline_tcp_manager_reconfigure(struct trunkline_tcp_manage
  * "idle_ns", "bytes_received", "bytes_sent"}.
  *
  * `state` is "held" of what the program accepted or dialled itself, "reaching" of what the manager takes to its
- * destination, and "relaying". `protocol` is what its first bytes speak. What is not known, or does not apply, is null.
+ * destination, "waiting" of what stands in line for a place of its backend, and "relaying". `protocol` is what its first bytes speak. What is not known, or does not apply, is null.
  *
  * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
  * INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.

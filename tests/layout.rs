@@ -75,7 +75,7 @@ fn in_rust() -> Layout {
             accept_pauses, closed_finished, closed_local, closed_reset, closed_idle_timeout,
             closed_half_close_timeout, closed_connect_failed, closed_drained, closed_cancelled,
             closed_evicted, closed_refused, bytes_spliced, closed_killed,
-            closed_max_duration,
+            closed_max_duration, waiting, closed_source_limit, closed_backend_full, closed_queue_timeout,
         }
         trunkline_datagram_t { h }
         trunkline_udp_manager_t { h }

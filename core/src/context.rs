@@ -138,7 +138,7 @@ pub enum CloseReason {
     HalfCloseTimeout = 5,
     /// The destination could not be reached.
     ConnectFailed = 6,
-    /// A drain reached its deadline first.
+    /// A drain reached its deadline first, or found it waiting for a place of its backend.
     Drained = 7,
     /// Its owner was dropped or its task was cancelled.
     Cancelled = 8,
@@ -150,11 +150,17 @@ pub enum CloseReason {
     Killed = 11,
     /// It had lasted for the maximum that was configured.
     MaxDuration = 12,
+    /// Its source had as many connections as it may have, or there was no room to count one more source.
+    SourceLimit = 13,
+    /// Its backend had as many connections as it may have, and no room in its line.
+    BackendFull = 14,
+    /// It had waited for a place of its backend for as long as it may.
+    QueueTimeout = 15,
 }
 
 impl CloseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Finished,
         Self::Local,
         Self::Reset,
@@ -167,6 +173,9 @@ impl CloseReason {
         Self::Refused,
         Self::Killed,
         Self::MaxDuration,
+        Self::SourceLimit,
+        Self::BackendFull,
+        Self::QueueTimeout,
     ];
 
     /// Lower-case name, as in metric labels and events.
@@ -184,6 +193,9 @@ impl CloseReason {
             Self::Refused => "refused",
             Self::Killed => "killed",
             Self::MaxDuration => "max_duration",
+            Self::SourceLimit => "source_limit",
+            Self::BackendFull => "backend_full",
+            Self::QueueTimeout => "queue_timeout",
         }
     }
 

@@ -73,7 +73,8 @@ pub enum EventKind {
     },
     /// The drain is over.
     DrainEnded {
-        /// Connections that had not finished by the deadline and were cut.
+        /// Connections that it closed: those that had not finished by the deadline, or had no place of their
+        /// backend yet.
         cut: u64,
     },
     /// A client was not let in: its TLS handshake failed.

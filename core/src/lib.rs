@@ -70,9 +70,9 @@ pub use config::{
     AcceptProxy, AcceptProxyConfig, AgentConfig, AgentPolicy, BackendConfig, BalanceConfig,
     BandwidthConfig, BreakerConfig, CheckoutPoolConfig, ConnectionConfig, EndpointConfig,
     HealthConfig, HttpConfig, HttpRoute, HubConfig, LinkConfig, ListenerConfig, MemoryCommConfig,
-    OutlierConfig, PipeConfig, PoolConfig, ProbeConfig, ResolveConfig, RouteConfig, SendProxy,
-    SourcePrefix, SpliceConfig, TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig,
-    UdpManagerConfig, UserConfig,
+    OutlierConfig, PerSourceConfig, PipeConfig, PoolConfig, ProbeConfig, QueueConfig,
+    ResolveConfig, RouteConfig, SendProxy, SourcePrefix, SourcesFull, SpliceConfig, TargetRule,
+    TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{

@@ -100,6 +100,12 @@ pub const TRUNKLINE_CLOSE_REFUSED: i32 = 10;
 pub const TRUNKLINE_CLOSE_KILLED: i32 = 11;
 /// It had lasted for the maximum that was configured.
 pub const TRUNKLINE_CLOSE_MAX_DURATION: i32 = 12;
+/// Its source had as many connections as it may have, or there was no room to count one more source.
+pub const TRUNKLINE_CLOSE_SOURCE_LIMIT: i32 = 13;
+/// Its backend had as many connections as it may have, and no room in its line.
+pub const TRUNKLINE_CLOSE_BACKEND_FULL: i32 = 14;
+/// It had waited for a place of its backend for as long as it may.
+pub const TRUNKLINE_CLOSE_QUEUE_TIMEOUT: i32 = 15;
 
 const _: () = {
     assert!(TRUNKLINE_CLOSE_FINISHED == CloseReason::Finished as i32);
@@ -114,6 +120,9 @@ const _: () = {
     assert!(TRUNKLINE_CLOSE_REFUSED == CloseReason::Refused as i32);
     assert!(TRUNKLINE_CLOSE_KILLED == CloseReason::Killed as i32);
     assert!(TRUNKLINE_CLOSE_MAX_DURATION == CloseReason::MaxDuration as i32);
+    assert!(TRUNKLINE_CLOSE_SOURCE_LIMIT == CloseReason::SourceLimit as i32);
+    assert!(TRUNKLINE_CLOSE_BACKEND_FULL == CloseReason::BackendFull as i32);
+    assert!(TRUNKLINE_CLOSE_QUEUE_TIMEOUT == CloseReason::QueueTimeout as i32);
 };
 
 /// What a stream handle names.

@@ -63,7 +63,7 @@ pub struct trunkline_tcp_manager_stats_t {
     pub closed_half_close_timeout: u64,
     /// The destination of the relay was not reached.
     pub closed_connect_failed: u64,
-    /// Cut by a drain.
+    /// Cut by a drain, at its deadline or while they waited for a place of their backend.
     pub closed_drained: u64,
     /// Their owner or their task was gone.
     pub closed_cancelled: u64,
@@ -77,6 +77,14 @@ pub struct trunkline_tcp_manager_stats_t {
     pub closed_killed: u64,
     /// Cut at the maximum duration.
     pub closed_max_duration: u64,
+    /// Connections that stand and wait in line for a place of their backend.
+    pub waiting: u64,
+    /// Their source had as many connections as it may have, or there was no room to count one more source.
+    pub closed_source_limit: u64,
+    /// Their backend had as many connections as it may have, and no room in its line.
+    pub closed_backend_full: u64,
+    /// They had waited for a place of their backend for as long as they may.
+    pub closed_queue_timeout: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -412,6 +420,10 @@ fn counted(manager: &TcpConnectionManager) -> trunkline_tcp_manager_stats_t {
         bytes_spliced: counted.bytes_spliced,
         closed_killed: counted.closed_because(CloseReason::Killed),
         closed_max_duration: counted.closed_because(CloseReason::MaxDuration),
+        waiting: counted.waiting,
+        closed_source_limit: counted.closed_because(CloseReason::SourceLimit),
+        closed_backend_full: counted.closed_because(CloseReason::BackendFull),
+        closed_queue_timeout: counted.closed_because(CloseReason::QueueTimeout),
     }
 }
 
@@ -457,7 +469,7 @@ fn configured(json: &str) -> Result<TcpManagerConfig, ConnectionError> {
 /// "idle_ns", "bytes_received", "bytes_sent"}.
 ///
 /// `state` is "held" of what the program accepted or dialled itself, "reaching" of what the manager takes to its
-/// destination, and "relaying". `protocol` is what its first bytes speak. What is not known, or does not apply, is null.
+/// destination, "waiting" of what stands in line for a place of its backend, and "relaying". `protocol` is what its first bytes speak. What is not known, or does not apply, is null.
 ///
 /// Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
 /// INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.

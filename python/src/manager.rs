@@ -12,9 +12,9 @@ use crate::{
 use pyo3::prelude::*;
 use trunkline::*;
 
-/// Active, limit, opened, closed; accepted, dialled; bytes received, sent and spliced; pauses of accepting; and
+/// Active, limit, opened, closed; accepted, dialled, waiting; bytes received, sent and spliced; pauses of accepting; and
 /// closed by reason, in the order of TRUNKLINE_CLOSE_*.
-type Stats = ((u64, u64, u64, u64), (u64, u64), (u64, u64, u64), u64, [u64; 12]);
+type Stats = ((u64, u64, u64, u64), (u64, u64, u64), (u64, u64, u64), u64, [u64; 15]);
 
 /// Makes, accepts, runs and counts TCP connections.
 #[pyclass(frozen, module = "trunkline._native")]
@@ -73,7 +73,7 @@ impl TcpManager {
         bound.map_err(|failed| failed.raise_while(py, doing))
     }
 
-    /// Active, limit, opened, closed; accepted, dialled; bytes received, sent and spliced; pauses of
+    /// Active, limit, opened, closed; accepted, dialled, waiting; bytes received, sent and spliced; pauses of
     /// accepting; and closed by reason.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         let s = buffer::manager_stats(self.handle).map_err(|failed| failed.raise(py))?;
@@ -90,8 +90,11 @@ impl TcpManager {
             s.closed_refused,
             s.closed_killed,
             s.closed_max_duration,
+            s.closed_source_limit,
+            s.closed_backend_full,
+            s.closed_queue_timeout,
         ];
-        let ways = (s.accepted, s.dialled);
+        let ways = (s.accepted, s.dialled, s.waiting);
         let bytes = (s.bytes_received, s.bytes_sent, s.bytes_spliced);
         Ok(((s.active, s.limit, s.opened, s.closed), ways, bytes, s.accept_pauses, reasons))
     }

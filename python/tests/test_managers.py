@@ -20,6 +20,7 @@ from trunkline import (
     BandwidthConfig,
     CloseReason,
     Never,
+    PerSourceConfig,
     SpliceConfig,
     TcpConfig,
     TcpConnectionManager,
@@ -238,6 +239,7 @@ def test_a_bad_figure_is_named() -> None:
         (TcpManagerConfig(splice=SpliceConfig(after=-1)), "splice.after"),
         (TcpManagerConfig(bandwidth=BandwidthConfig(to_client=0)), "bandwidth.to_client"),
         (TcpManagerConfig(max_duration=timedelta(0)), "max_duration"),
+        (TcpManagerConfig(per_source=PerSourceConfig(ipv4_prefix=33)), "per_source.ipv4_prefix"),
         (TcpManagerConfig(tcp=TcpConfig(keepalive=TcpKeepalive(count=0))), "tcp.keepalive.count"),
     ):
         with pytest.raises(trunkline.ConfigError, match=name):

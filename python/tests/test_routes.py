@@ -13,6 +13,7 @@ from support import PATIENCE, eventually
 
 import trunkline
 from trunkline import (
+    NEVER,
     AcceptProxyConfig,
     AsyncTcpConnectionManager,
     BackendConfig,
@@ -23,7 +24,9 @@ from trunkline import (
     HealthConfig,
     ListenerConfig,
     OutlierConfig,
+    PerSourceConfig,
     ProbeConfig,
+    QueueConfig,
     RouteConfig,
     SlowStartConfig,
     TcpConnectionManager,
@@ -159,6 +162,82 @@ async def test_a_loop_reconfigures_as_well(behind: dict[str, trunkline.Listener]
         async with await trunkline.async_connect(address, timeout=PATIENCE) as stream:
             await stream.send(b"to b")
             await asyncio.to_thread(hears, behind["b"], b"to b")
+
+
+def limited(name: str, queue: QueueConfig) -> TcpManagerConfig:
+    """One place in the backend, one connection for each network."""
+    return TcpManagerConfig(
+        per_source=PerSourceConfig(max_connections=1, ipv4_prefix=24, ipv6_prefix=64, max_networks=100),
+        listeners={
+            "in": ListenerConfig(
+                address="tcp://127.0.0.1:0",
+                max_connections=3,
+                proxy_protocol=AcceptProxyConfig(
+                    mode="optional", trusted=["127.0.0.0/8"], timeout=timedelta(hours=1)
+                ),
+            )
+        },
+        default_backend="one",
+        backends={
+            "one": BackendConfig(
+                endpoints=[EndpointConfig(address=f"mem:py-{name}")], max_connections=1, queue=queue
+            )
+        },
+    )
+
+
+def announced(network: int) -> bytes:
+    return b"PROXY TCP4 192.0.%d.7 198.51.100.1 4711 443\r\nhello" % network
+
+
+def is_reset(address: str, data: bytes) -> None:
+    with said_to(address, data) as stream, pytest.raises(trunkline.ResetError):
+        stream.recv(1)
+
+
+def test_a_full_backend_makes_clients_wait_and_each_refusal_has_its_reason(
+    behind: dict[str, trunkline.Listener],
+) -> None:
+    with TcpConnectionManager(limited("a", QueueConfig(max_waiting=1, timeout=NEVER))) as manager:
+        address = manager.start()["in"]
+
+        def closed(reason: CloseReason) -> int:
+            return manager.stats().closed_by_reason[reason]
+
+        with said_to(address, announced(1)) as first, behind["a"].accept() as server:
+            assert server.recv(5) == b"hello"
+            is_reset(address, announced(1))
+            eventually(lambda: closed(CloseReason.SOURCE_LIMIT) == 1)
+            with said_to(address, announced(2)):
+                eventually(lambda: manager.stats().waiting == 1)
+                assert [one.state for one in manager.live()] == ["relaying", "waiting"]
+                assert manager.stats().active == 2
+                is_reset(address, announced(3))
+                eventually(lambda: closed(CloseReason.BACKEND_FULL) == 1)
+                first.close()
+                server.close()
+                with behind["a"].accept() as next_server:
+                    assert next_server.recv(5) == b"hello"
+                    assert manager.stats().waiting == 0
+                    manager.reconfigure(limited("a", QueueConfig(timeout=timedelta(milliseconds=1))))
+                    is_reset(address, announced(4))
+                    eventually(lambda: closed(CloseReason.QUEUE_TIMEOUT) == 1)
+
+
+async def test_a_drain_ends_a_wait_of_a_loop(behind: dict[str, trunkline.Listener]) -> None:
+    async with AsyncTcpConnectionManager(limited("b", QueueConfig(timeout=NEVER))) as manager:
+        address = (await manager.start())["in"]
+        async with await trunkline.async_connect(address, timeout=PATIENCE) as first:
+            await first.send(announced(1))
+            with await asyncio.to_thread(behind["b"].accept):
+                async with await trunkline.async_connect(address, timeout=PATIENCE) as second:
+                    await second.send(announced(2))
+                    async with asyncio.timeout(PATIENCE):
+                        while manager.stats().waiting != 1:
+                            await asyncio.sleep(0.001)
+                    assert await manager.drain(timeout=0) == 2
+                    with pytest.raises(trunkline.ResetError):
+                        await second.receive()
 
 
 def test_a_document_of_text_is_the_same(behind: dict[str, trunkline.Listener]) -> None:

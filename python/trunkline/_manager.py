@@ -37,10 +37,12 @@ class ManagerStats:
 
     A relayed connection counts once: it is accepted, and its bytes are counted as they come in from the
     client and go out to the client. ``bytes_spliced`` are those that relays let the kernel move without
-    copying, both ways together.
+    copying, both ways together. ``waiting`` of those that are active stand in line for a place of their
+    backend.
     """
 
     active: int
+    waiting: int
     limit: int
     opened: int
     closed: int
@@ -64,8 +66,8 @@ class LiveTcpConnection:
         destination: where its bytes go, once that is reached.
         backend: the one that the routes chose for it.
         protocol: what its first bytes speak, where they were looked at and it could be told.
-        state: ``"held"`` by the program, which accepted or dialled it, ``"reaching"`` its destination, or
-            ``"relaying"``.
+        state: ``"held"`` by the program, which accepted or dialled it, ``"reaching"`` its destination,
+            ``"waiting"`` in line for a place of its backend, or ``"relaying"``.
         age: since when it stands.
         idle: how long no byte has moved either way, while it is relayed.
         bytes_received: from its peer, the client of one that is relayed.
@@ -78,7 +80,7 @@ class LiveTcpConnection:
     destination: str | None
     backend: str | None
     protocol: str | None
-    state: Literal["held", "reaching", "relaying"]
+    state: Literal["held", "reaching", "waiting", "relaying"]
     age: timedelta
     idle: timedelta | None
     bytes_received: int
@@ -105,6 +107,7 @@ class _ManagerBase:
         active, limit, opened, closed = counts
         return ManagerStats(
             active=active,
+            waiting=ways[2],
             limit=limit,
             opened=opened,
             closed=closed,

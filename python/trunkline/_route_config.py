@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Literal
 
 from ._checkout_config import BreakerConfig
+from ._types import Never
 
 __all__ = [
     "AcceptProxyConfig",
@@ -19,11 +20,52 @@ __all__ = [
     "HealthConfig",
     "ListenerConfig",
     "OutlierConfig",
+    "PerSourceConfig",
     "ProbeConfig",
+    "QueueConfig",
     "RouteConfig",
     "SlowStartConfig",
     "SuccessRateConfig",
 ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PerSourceConfig:
+    """How many connections those of one network may have with a manager; ``None`` is unset.
+
+    It counts what is relayed, by the address of the client: as a proxy in front announced it where one did.
+    Who is on a Unix socket or a pipe is not counted.
+
+    Attributes:
+        max_connections: of one network at one time; those above are reset. Unset as many as the manager lets
+            in; 1 to 1,000,000.
+        ipv4_prefix: leading bits of an IPv4 address that make a network. Unset 32; 0 to 32.
+        ipv6_prefix: the same of an IPv6 address. Unset 64; 0 to 128.
+        max_networks: that are counted at one time: those with a connection. Unset 65,536; 1 to 1,000,000.
+        when_full: what becomes of those of a further network: ``"refuse"`` (unset) resets them, ``"admit"``
+            lets them in without counting.
+    """
+
+    max_connections: int | None = None
+    ipv4_prefix: int | None = None
+    ipv6_prefix: int | None = None
+    max_networks: int | None = None
+    when_full: Literal["refuse", "admit"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueConfig:
+    """Who may wait while a backend has as many connections as it may, and for how long; ``None`` is unset.
+
+    Attributes:
+        max_waiting: connections that wait at one time; who comes when so many do is reset. Unset 1024; 0
+            (nobody waits) to 1,000,000.
+        timeout: that a connection waits, before any attempt to connect; then it is reset. Unset 5 s; 1 ms to
+            365 days, or ``NEVER``.
+    """
+
+    max_waiting: int | None = None
+    timeout: timedelta | Never | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,12 +103,15 @@ class ListenerConfig:
 
     Attributes:
         address: what is listened on; port 0 means a free port.
+        max_connections: that came in here at one time; those above wait in the backlog. Unset as many as the
+            manager lets in; 1 to 1,000,000.
         proxy_protocol: whether a proxy in front says for whom it speaks.
         probe: how long and how much is waited for to tell what a client speaks.
         default_backend: of what no route takes; unset that of the manager.
     """
 
     address: str
+    max_connections: int | None = None
     proxy_protocol: AcceptProxyConfig | None = None
     probe: ProbeConfig | None = None
     default_backend: str | None = None
@@ -243,6 +288,9 @@ class BackendConfig:
 
     Attributes:
         endpoints: 1 to 10,000.
+        max_connections: to all of them together at one time; those above wait in line. Unset as many as the
+            manager lets in; 1 to 1,000,000.
+        queue: who may wait for a place, and for how long.
         balance: which of them gets the next connection.
         breaker: when one that fails is not tried for a while.
         outlier: when one that fails more than the others is left out.
@@ -254,6 +302,8 @@ class BackendConfig:
     """
 
     endpoints: Sequence[EndpointConfig]
+    max_connections: int | None = None
+    queue: QueueConfig | None = None
     balance: BalanceConfig | None = None
     breaker: BreakerConfig | None = None
     outlier: OutlierConfig | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ._document import to_document
-from ._route_config import BackendConfig, ListenerConfig, RouteConfig
+from ._route_config import BackendConfig, ListenerConfig, PerSourceConfig, RouteConfig
 from ._types import Never
 
 __all__ = ["BandwidthConfig", "SpliceConfig", "TcpConfig", "TcpKeepalive", "TcpManagerConfig"]
@@ -98,6 +98,7 @@ class TcpManagerConfig:
 
     Attributes:
         max_connections: at one time, accepted and dialled together. Unset 1024; 1 to 1,000,000.
+        per_source: how many of them those of one network may have.
         idle_timeout: silence both ways after which a relayed connection is closed. Unset 1 h; 1 ms to
             365 days, or ``NEVER``.
         half_close_timeout: silence for the second side to finish in after the first has. Unset 60 s.
@@ -117,6 +118,7 @@ class TcpManagerConfig:
     """
 
     max_connections: int | None = None
+    per_source: PerSourceConfig | None = None
     idle_timeout: timedelta | Never | None = None
     half_close_timeout: timedelta | Never | None = None
     max_duration: timedelta | Never | None = None

@@ -48,6 +48,9 @@ class CloseReason(IntEnum):
     REFUSED = 10
     KILLED = 11
     MAX_DURATION = 12
+    SOURCE_LIMIT = 13
+    BACKEND_FULL = 14
+    QUEUE_TIMEOUT = 15
 
 
 _PROTOCOLS: Final = {1: "tcp", 2: "unix", 3: "pipe", 4: "tls"}

@@ -308,6 +308,16 @@ void a_manager_starts_what_its_document_says() {
   server.read_exact(text, 19);
   CHECK(std::string(text) == "PROXY UNKNOWN\r\ndata", "for whom it speaks, then what was said");
   CHECK(thrown([&] { manager.start(); }) == TRUNKLINE_E_INVALID_ARGUMENT, "it starts once");
+  manager.reconfigure(
+      "{\"listeners\": {\"in\": {\"address\": \"mem:cpp-in\"}}, \"default_backend\": \"b\", \"backends\": {\"b\":"
+      " {\"endpoints\": [{\"address\": \"mem:cpp-backend\"}], \"max_connections\": 1, \"queue\": {\"timeout\": \"never\"}}}}");
+  Stream more = Stream::connect(manager.listener_address("in"));
+  while (manager.stats().waiting != 1) sched_yield();
+  CHECK(manager.live().find("\"waiting\"") != std::string::npos, "it waits for the place of the first");
+  client.close();
+  server.close();
+  Stream next = backend.accept(milliseconds(5000));
+  CHECK(manager.stats().waiting == 0, "and gets it");
 }
 
 void a_pool_gives_each_value_up_exactly_once() {

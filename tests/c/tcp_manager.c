@@ -644,6 +644,97 @@ static void another_document_takes_hold_and_what_stands_stays(void) {
   OK(trunkline_listener_free(two));
 }
 
+/* A backend of one place at the address `in`, for one client of each network. */
+static const char LIMITED[] =
+    "{\"listeners\": {\"in\": {\"address\": \"tcp://127.0.0.1:0\", \"max_connections\": 3,"
+    "                         \"proxy_protocol\": {\"mode\": \"optional\", \"trusted\": [\"127.0.0.0/8\"], \"timeout\": \"1h\"}}},"
+    " \"per_source\": {\"max_connections\": 1}, \"default_backend\": \"one\","
+    " \"backends\": {\"one\": {\"endpoints\": [{\"address\": \"mem:c-places\"}], \"max_connections\": 1,"
+    "                       \"queue\": {\"max_waiting\": 1, \"timeout\": \"1h\"}}}}";
+
+static trunkline_stream_t announced(const char *address, size_t length, const char *source) {
+  char text[128];
+  trunkline_stream_t client = connect_text(address, length);
+  snprintf(text, sizeof text, "PROXY TCP4 %s 198.51.100.1 4711 443\r\nhello", source);
+  say(client, text);
+  return client;
+}
+
+static void is_reset(trunkline_stream_t client) {
+  uint8_t byte;
+  size_t n;
+  GIVES(TRUNKLINE_E_BROKEN, trunkline_stream_read(client, &byte, 1, NEVER, &n));
+  OK(trunkline_stream_free(client));
+}
+
+static void a_full_backend_makes_clients_wait_and_each_refusal_has_its_reason(void) {
+  trunkline_listener_t behind = listen_on("mem:c-places");
+  trunkline_tcp_manager_t manager = new_manager(LIMITED);
+  trunkline_stream_t first, server, second;
+  trunkline_buf_t *bound;
+  char address[128];
+  size_t length;
+  uint64_t cut;
+  OK(trunkline_tcp_manager_start(manager, &bound, NULL));
+  trunkline_buf_free(bound);
+  OK(trunkline_tcp_manager_listener_address(manager, TEXT("in"), address, sizeof address, &length));
+  first = announced(address, length, "192.0.2.1");
+  OK(trunkline_listener_accept(behind, NEVER, &server, NULL));
+  hears(server, "hello");
+  is_reset(announced(address, length, "192.0.2.1"));
+  while (stats_of(manager).closed_source_limit != 1) sched_yield();
+
+  second = announced(address, length, "192.0.2.2");
+  while (stats_of(manager).waiting != 1) sched_yield();
+  CHECK(strstr(page(manager, 0, 10), "\"state\":\"waiting\"") != NULL, "it is seen to wait");
+  CHECK(stats_of(manager).active == 2, "and counts while it does");
+  is_reset(announced(address, length, "192.0.2.3"));
+  while (stats_of(manager).closed_backend_full != 1) sched_yield();
+
+  OK(trunkline_stream_free(first));
+  OK(trunkline_stream_free(server));
+  OK(trunkline_listener_accept(behind, NEVER, &server, NULL));
+  hears(server, "hello");
+  CHECK(stats_of(manager).waiting == 0, "its turn has come");
+
+  first = announced(address, length, "192.0.2.4");
+  while (stats_of(manager).waiting != 1) sched_yield();
+  OK(trunkline_tcp_manager_drain(manager, 0, &cut, NULL));
+  CHECK(cut == 2 && stats_of(manager).closed_drained == 2, "a drain ends a wait");
+  is_reset(first);
+  OK(trunkline_stream_free(second));
+  OK(trunkline_stream_free(server));
+  OK(trunkline_tcp_manager_free(manager));
+  OK(trunkline_listener_free(behind));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
+        trunkline_tcp_manager_new(default_runtime(), TEXT("{\"per_source\": {\"max_connections\": 0}}"), &manager, NULL));
+}
+
+static void who_waits_too_long_is_told_so(void) {
+  trunkline_listener_t behind = listen_on("mem:c-too-long");
+  trunkline_tcp_manager_t manager = new_manager(
+      "{\"listeners\": {\"in\": {\"address\": \"tcp://127.0.0.1:0\","
+      "   \"proxy_protocol\": {\"mode\": \"optional\", \"trusted\": [\"127.0.0.0/8\"], \"timeout\": \"1h\"}}},"
+      " \"default_backend\": \"one\", \"backends\": {\"one\": {\"endpoints\": [{\"address\": \"mem:c-too-long\"}],"
+      "   \"max_connections\": 1, \"queue\": {\"timeout\": \"1ms\"}}}}");
+  trunkline_stream_t first, server;
+  trunkline_buf_t *bound;
+  char address[128];
+  size_t length;
+  OK(trunkline_tcp_manager_start(manager, &bound, NULL));
+  trunkline_buf_free(bound);
+  OK(trunkline_tcp_manager_listener_address(manager, TEXT("in"), address, sizeof address, &length));
+  first = announced(address, length, "192.0.2.1");
+  OK(trunkline_listener_accept(behind, NEVER, &server, NULL));
+  /* Its header is read before it waits: it has been connected, and has said it, by the time it is reset. */
+  is_reset(announced(address, length, "192.0.2.1"));
+  while (stats_of(manager).closed_queue_timeout != 1) sched_yield();
+  OK(trunkline_stream_free(first));
+  OK(trunkline_stream_free(server));
+  OK(trunkline_tcp_manager_free(manager));
+  OK(trunkline_listener_free(behind));
+}
+
 int main(void) {
   begin();
   a_relay_carries_both_ways_and_counts_what_it_carried("tcp://127.0.0.1:0", "tcp://127.0.0.1:0");
@@ -663,6 +754,8 @@ int main(void) {
   connections_are_listed_looked_at_and_killed_by_number();
   a_connection_ends_at_its_maximum_and_is_no_faster_than_it_may();
   another_document_takes_hold_and_what_stands_stays();
+  a_full_backend_makes_clients_wait_and_each_refusal_has_its_reason();
+  who_waits_too_long_is_told_so();
   leave();
   return 0;
 }

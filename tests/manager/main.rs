@@ -9,6 +9,7 @@ mod counts;
 mod drain;
 mod exhaustion;
 mod limit;
+mod limits;
 mod live;
 mod reconfigure;
 mod relay;

@@ -1,7 +1,7 @@
 //! Where connections are passed on to: endpoints that stand in for each other.
 
 use super::{
-    BalanceConfig, BreakerConfig, Config, HealthConfig, OutlierConfig,
+    BalanceConfig, BreakerConfig, Config, HealthConfig, OutlierConfig, QueueConfig,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::{address::Address, error::ConnectionError};
@@ -14,6 +14,11 @@ use std::{collections::HashSet, time::Duration};
 pub struct BackendConfig {
     /// The endpoints, 1 to 10,000. Must be set.
     pub endpoints: Vec<EndpointConfig>,
+    /// Connections to all of them together at one time; those above wait in line, as `queue` says. Default: as many as the
+    /// manager lets in. Limits: 1 to 1,000,000.
+    pub max_connections: Option<u32>,
+    /// Who may wait for a place, and for how long.
+    pub queue: QueueConfig,
     /// Which of them gets the next connection. By key the source's IP address is the key.
     pub balance: BalanceConfig,
     /// When one that fails is not tried for a while.
@@ -68,6 +73,8 @@ impl Default for BackendConfig {
     fn default() -> Self {
         Self {
             endpoints: Vec::new(),
+            max_connections: None,
+            queue: QueueConfig::default(),
             balance: BalanceConfig::default(),
             breaker: BreakerConfig::default(),
             outlier: OutlierConfig::default(),
@@ -88,6 +95,8 @@ impl Config for BackendConfig {
             let checked = endpoint.validate(twice, self.send_proxy_protocol);
             check::within(format_args!("endpoints[{index}]"), checked)?;
         }
+        check::connections(self.max_connections)?;
+        check::within("queue", self.queue.validate())?;
         check::within("balance", self.balance.validate())?;
         check::within("breaker", self.breaker.validate())?;
         check::within("outlier", self.outlier.validate())?;

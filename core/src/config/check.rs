@@ -24,6 +24,11 @@ pub(super) fn number<T: Copy + Display + PartialOrd>(
     refuse(field, format!("must be within {low} and {high}, is {value}"))
 }
 
+/// Checks a limit of connections within that of a manager, where one is set.
+pub(super) fn connections(limit: Option<u32>) -> Result<(), ConnectionError> {
+    number("max_connections", limit.unwrap_or(1), 1..=1_000_000)
+}
+
 /// Checks a duration.
 pub(super) fn duration(
     field: &'static str,

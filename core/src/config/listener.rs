@@ -15,6 +15,9 @@ use std::time::Duration;
 pub struct ListenerConfig {
     /// What is listened on; port 0 means a free port. Must be set.
     pub address: Option<Address>,
+    /// Connections that came in here at one time, within the manager's `max_connections`; those above wait in the
+    /// backlog. Default: as many as the manager lets in. Limits: 1 to 1,000,000.
+    pub max_connections: Option<u32>,
     /// Whether a proxy in front says for whom it speaks.
     pub proxy_protocol: AcceptProxyConfig,
     /// How long and how much is waited for to tell what a client speaks.
@@ -84,6 +87,7 @@ impl Config for ListenerConfig {
         let Some(address) = &self.address else {
             return check::refuse("address", "must be set".to_owned());
         };
+        check::connections(self.max_connections)?;
         if is_tls(address) && self.proxy_protocol.mode != AcceptProxy::Off {
             let reason =
                 "no header is read before a handshake of TLS: must be off, or address a plain one";

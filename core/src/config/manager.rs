@@ -1,8 +1,8 @@
 //! How a TCP connection manager limits, relays and drains.
 
 use super::{
-    BackendConfig, BandwidthConfig, Config, ListenerConfig, RouteConfig, SpliceConfig, TcpConfig,
-    TimeLimit,
+    BackendConfig, BandwidthConfig, Config, ListenerConfig, PerSourceConfig, RouteConfig,
+    SpliceConfig, TcpConfig, TimeLimit,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::error::ConnectionError;
@@ -16,6 +16,8 @@ pub struct TcpManagerConfig {
     /// Connections at one time, accepted and dialled together; those above wait in the listener's
     /// backlog. Default: 1024. Limits: 1 to 1,000,000. Cost: a relayed one takes two descriptors.
     pub max_connections: u32,
+    /// How many of them those of one network may have.
+    pub per_source: PerSourceConfig,
     /// Time without a byte either way after which a relayed connection is closed. Default: 1 h.
     /// Limits: 1 ms to 365 days, or never. Cost: never keeps what a vanished peer left behind,
     /// unless TCP keepalive finds it.
@@ -56,6 +58,7 @@ impl Default for TcpManagerConfig {
     fn default() -> Self {
         Self {
             max_connections: 1024,
+            per_source: PerSourceConfig::default(),
             idle_timeout: TimeLimit::secs(3600),
             half_close_timeout: TimeLimit::secs(60),
             max_duration: LONGEST.into(),
@@ -76,6 +79,7 @@ impl Default for TcpManagerConfig {
 impl Config for TcpManagerConfig {
     fn validate(&self) -> Result<(), ConnectionError> {
         check::number("max_connections", self.max_connections, 1..=1_000_000)?;
+        check::within("per_source", self.per_source.validate())?;
         check::limit("idle_timeout", self.idle_timeout, SHORTEST..=LONGEST)?;
         check::limit("half_close_timeout", self.half_close_timeout, Duration::ZERO..=LONGEST)?;
         check::number("buffer_size", self.buffer_size, 1 << 10..=16 << 20)?;

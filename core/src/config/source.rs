@@ -10,6 +10,14 @@ use std::{fmt, net::IpAddr, str::FromStr};
 pub struct SourcePrefix(IpNet);
 
 impl SourcePrefix {
+    /// The network that the leading bits of an address make: as many as the figure for its family says, all at most.
+    pub(crate) fn around(ip: IpAddr, ipv4_bits: u8, ipv6_bits: u8) -> Self {
+        let ip = ip.to_canonical();
+        let bits = if ip.is_ipv4() { ipv4_bits } else { ipv6_bits };
+        let network = IpNet::new(ip, bits).unwrap_or_else(|_| IpNet::from(ip));
+        Self(network.trunc())
+    }
+
     /// Whether the address lies in it.
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.0.contains(&ip.to_canonical())
@@ -68,5 +76,21 @@ mod tests {
         assert!(one.contains("2001:db8::1".parse().unwrap()));
         assert!(!one.contains("2001:db8::2".parse().unwrap()));
         assert!("10.0.0.0/33".parse::<SourcePrefix>().is_err());
+    }
+
+    #[test]
+    fn the_leading_bits_make_the_network() {
+        for (ip, network) in [
+            ("10.1.2.3", "10.1.2.0/24"),
+            ("::ffff:10.1.2.3", "10.1.2.0/24"),
+            ("2001:db8:1:2:3::4", "2001:db8:1::/48"),
+        ] {
+            let found = SourcePrefix::around(ip.parse().unwrap(), 24, 48);
+            assert_eq!(found.to_string(), network, "{ip}");
+        }
+        let all = SourcePrefix::around("10.1.2.3".parse().unwrap(), 0, 0);
+        assert_eq!(all.to_string(), "0.0.0.0/0");
+        let one = SourcePrefix::around("10.1.2.3".parse().unwrap(), 200, 200);
+        assert_eq!(one.to_string(), "10.1.2.3/32");
     }
 }

@@ -253,6 +253,11 @@ fn bytes_are_zero_never_or_unset_as_times_are() {
         (r#"{"bandwidth": {"to_client": "0"}}"#, "bandwidth.to_client"),
         (r#"{"bandwidth": {"burst": 0}}"#, "bandwidth.burst"),
         (r#"{"max_duration": "0s"}"#, "max_duration"),
+        (r#"{"per_source": {"max_connections": 0}}"#, "per_source.max_connections"),
+        (r#"{"per_source": {"ipv4_prefix": 33}}"#, "per_source.ipv4_prefix"),
+        (r#"{"per_source": {"ipv6_prefix": 129}}"#, "per_source.ipv6_prefix"),
+        (r#"{"per_source": {"max_networks": 0}}"#, "per_source.max_networks"),
+        (r#"{"per_source": {"when_full": "evict"}}"#, "per_source.when_full"),
     ] {
         assert_eq!(complaint::<TcpManagerConfig>(text).0, field, "{text}");
     }
@@ -285,7 +290,22 @@ fn a_mistake_in_a_listener_a_route_or_a_backend_is_named_with_its_path() {
             "listeners.in.probe.max_bytes",
             "must be within 64",
         ),
+        (
+            r#"{"listeners": {"in": {"address": "mem:a", "max_connections": 0}}}"#,
+            "listeners.in.max_connections",
+            "must be within 1",
+        ),
         (r#"{"backends": {"a": {}}}"#, "backends.a.endpoints.length", "must be within 1"),
+        (
+            r#"{"backends": {"a": {"endpoints": [{"address": "mem:a"}], "max_connections": 1000001}}}"#,
+            "backends.a.max_connections",
+            "must be within 1",
+        ),
+        (
+            r#"{"backends": {"a": {"endpoints": [{"address": "mem:a"}], "queue": {"timeout": "0s"}}}}"#,
+            "backends.a.queue.timeout",
+            "or never",
+        ),
         (
             r#"{"backends": {"a": {"endpoints": [{"address": "mem:a"}, {"address": "mem:a"}]}}}"#,
             "backends.a.endpoints[1].address",
@@ -350,8 +370,10 @@ fn a_mistake_in_a_listener_a_route_or_a_backend_is_named_with_its_path() {
 #[test]
 fn null_means_unset_also_within_named_things() {
     let text = r#"{
-        "listeners": {"in": {"address": "mem:in", "probe": null, "default_backend": null}},
-        "backends": {"a": {"endpoints": [{"address": "mem:a", "weight": null}], "health": null}}
+        "per_source": {"max_connections": null},
+        "listeners": {"in": {"address": "mem:in", "probe": null, "default_backend": null, "max_connections": null}},
+        "backends": {"a": {"endpoints": [{"address": "mem:a", "weight": null}], "health": null,
+            "max_connections": null, "queue": {"timeout": null}}}
     }"#;
     let config = TcpManagerConfig::from_json(text).unwrap();
     assert_eq!(config.backends["a"].endpoints[0].weight, 1);

@@ -100,7 +100,7 @@ async fn serve(shared: Arc<Shared>, client: Stream, to: Target, relayed: Arc<Rel
         reason = ordered(&shared, &relayed) => return client.0.close_because(reason),
         answer = Box::pin(find(&shared, &to, &client.0, &relayed)) => answer,
     };
-    let Reached { server, ahead, in_use } = match answer {
+    let Reached { server, ahead, in_use, from } = match answer {
         Ok(reached) => reached,
         Err(error) => {
             tracing::debug!(error = &error as &dyn std::error::Error, "no server for a client");
@@ -118,7 +118,7 @@ async fn serve(shared: Arc<Shared>, client: Stream, to: Target, relayed: Arc<Rel
         reason = ordered(&shared, &relayed) => relay.cut(reason),
         outcome = relay.run() => outcome,
     };
-    drop(in_use);
+    drop((in_use, from));
     tracing::trace!(?outcome, "relay over");
 }
 
@@ -139,8 +139,9 @@ async fn find(
 ) -> Result<Reached, NotReached> {
     match to {
         Target::Direct(to) => {
+            let from = serve::count(shared, client)?;
             let server = shared.dial(to, None, None).await?;
-            Ok(Reached { server, ahead: Vec::new(), in_use: None })
+            Ok(Reached { server, ahead: Vec::new(), in_use: None, from })
         }
         Target::Routed(entrance) => serve::reach(shared, entrance, client, relayed).await,
     }

@@ -127,6 +127,11 @@ fn without(mode: AcceptProxy) -> Result<Option<ProxyHeader>, Refusal> {
     }
 }
 
+/// Whether the client may say for whom it speaks.
+pub(super) fn may_announce(client: &Stream, config: &AcceptProxyConfig) -> bool {
+    config.mode != AcceptProxy::Off && is_trusted(client.context().source.as_ref(), config)
+}
+
 /// Who is not on the network is on this machine, where the permissions of the socket decide.
 fn is_trusted(source: Option<&Address>, config: &AcceptProxyConfig) -> bool {
     match host(source) {

@@ -32,7 +32,7 @@ pub(crate) struct Live {
 struct Table {
     standing: HashMap<ConnectionId, Standing>,
     sealed: bool,
-    /// All but `active`, `limit`, and the bytes of what stands.
+    /// All but `active`, `waiting`, `limit`, and the bytes of what stands.
     totals: TcpManagerStats,
 }
 
@@ -74,6 +74,7 @@ impl Keeper {
             Self::CutterOfBoth(_, relayed) | Self::Task(relayed) if relayed.is_relaying() => {
                 LiveState::Relaying
             }
+            Self::Task(relayed) if relayed.is_waiting() => LiveState::Waiting,
             Self::Task(_) => LiveState::Reaching,
             Self::Cutter | Self::CutterOfBoth(..) => LiveState::Held,
         }
@@ -254,6 +255,7 @@ impl Live {
         for standing in table.standing.values() {
             stats.bytes_received += standing.metrics.bytes_received();
             stats.bytes_sent += standing.metrics.bytes_sent();
+            stats.waiting += u64::from(standing.keeper.state() == LiveState::Waiting);
         }
         stats
     }

@@ -9,7 +9,9 @@
 //!
 //! A permit is taken before the work: what exceeds the limit waits in the backlog, or is refused
 //! before a socket exists. One relayed connection takes one permit; the connection to its
-//! destination belongs to it and is counted in the network's metrics only.
+//! destination belongs to it and is counted in the network's metrics only. Further limits lie within that one:
+//! of a listener, whose excess waits in its backlog; of the network that a client comes from, whose excess
+//! is reset; of a backend, whose excess waits in a line.
 
 mod accept;
 mod ahead;
@@ -17,12 +19,15 @@ mod backend;
 mod connection;
 mod live;
 mod pacing;
+mod places;
 mod reconfigure;
 mod relayed;
 mod routes;
 mod serve;
 mod settings;
 mod shared;
+mod source_table;
+mod sources;
 mod stats;
 mod table;
 mod tcp;

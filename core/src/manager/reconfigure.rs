@@ -18,8 +18,8 @@ impl TcpConnectionManager {
     /// Goes by another configuration from now on, and drops no connection for it. Either all of it holds or nothing.
     ///
     /// Connections that stand keep what they have: their server, their timeouts and their rates, also when their
-    /// endpoint is gone. A lower limit ends nothing; no more are let in until enough have ended. What is known of an
-    /// endpoint that stays in its backend is kept, but for its health where that is checked otherwise than before.
+    /// endpoint is gone. A lower limit ends nothing; no more are let in until enough have ended. With other prefixes for
+    /// sources, what stands counts for none of the new networks. What is known of an endpoint that stays in its backend is kept, but for its health where that is checked otherwise than before.
     ///
     /// # Errors
     ///
@@ -36,11 +36,12 @@ impl TcpConnectionManager {
         let endpoints = config.backends.values().flat_map(|backend| &backend.endpoints);
         for endpoint in endpoints {
             let is_loop = |listen| listening.routes.is_loop(listen, &endpoint.address);
-            if listening.started.iter().flat_map(|started| started.values()).any(is_loop) {
+            if listening.addresses().any(is_loop) {
                 return Err(leads_back());
             }
         }
-        let after = Arc::new(Settings::following(config, &before.upstreams));
+        let after =
+            Arc::new(Settings::following(config, shared.network.metrics(), &before.upstreams));
         let mut fresh = Vec::new();
         for (name, upstream) in &after.upstreams {
             for member in upstream.reconfigure(after.config.backends[name].clone()) {
@@ -57,7 +58,7 @@ impl TcpConnectionManager {
             start_checks(shared, fresh);
         }
         drop(listening);
-        // Wakes those who now fit. Of two at a time, each brings about what came last.
+        // Wakes those who now fit.
         shared.apply_limits();
         tracing::info!("reconfigured");
         Ok(())

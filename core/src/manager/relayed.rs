@@ -4,17 +4,21 @@ use crate::{context::ConnectionContext, relay::Pulse, transport::CloseHandle};
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
+const REACHING: u8 = 0;
+const WAITING: u8 = 1;
+const RELAYING: u8 = 2;
+
 /// Written by whoever relays the connection, read by anybody.
 #[derive(Debug)]
 pub(crate) struct Relayed {
     pulse: Pulse,
-    is_relaying: AtomicBool,
+    stage: AtomicU8,
     backend: OnceLock<Arc<str>>,
     /// What its first bytes speak.
     protocol: OnceLock<&'static str>,
@@ -26,7 +30,7 @@ impl Relayed {
     pub(super) fn new(now: Instant) -> Arc<Self> {
         Arc::new(Self {
             pulse: Pulse::new(now),
-            is_relaying: AtomicBool::new(false),
+            stage: AtomicU8::new(REACHING),
             backend: OnceLock::new(),
             protocol: OnceLock::new(),
             server: OnceLock::new(),
@@ -42,13 +46,18 @@ impl Relayed {
         let _ = self.backend.set(Arc::clone(backend));
     }
 
+    /// Whether it stands in line for a place of its backend.
+    pub(super) fn on_waiting(&self, waits: bool) {
+        self.stage.store(if waits { WAITING } else { REACHING }, Ordering::Relaxed);
+    }
+
     pub(super) fn on_reached(&self, server: CloseHandle) {
         let _ = self.server.set(server);
     }
 
     /// Bytes move from here on; what counts them.
     pub(super) fn on_relaying(&self) -> &Pulse {
-        self.is_relaying.store(true, Ordering::Relaxed);
+        self.stage.store(RELAYING, Ordering::Relaxed);
         &self.pulse
     }
 
@@ -63,7 +72,11 @@ impl Relayed {
     }
 
     pub(super) fn is_relaying(&self) -> bool {
-        self.is_relaying.load(Ordering::Relaxed)
+        self.stage.load(Ordering::Relaxed) == RELAYING
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) == WAITING
     }
 
     /// How long no byte has moved, once any may.

@@ -1,15 +1,18 @@
-//! Takes an accepted client to its backend: header, probe, route, connect, header.
+//! Takes an accepted client to its backend: header, probe, route, place, connect, header.
 
 use super::{
-    ahead::{Ahead, Refusal, host},
+    ahead::{Ahead, Refusal, host, may_announce},
+    places::NoPlace,
     relayed::Relayed,
+    settings::Settings,
     shared::{Shared, clock},
+    sources::SourcePlace,
     table::Facts,
-    upstream::InUse,
+    upstream::{InUse, Upstream},
 };
 use crate::{
     address::Address,
-    config::SendProxy,
+    config::{ListenerConfig, SendProxy},
     context::{CloseReason, ConnectionContext},
     error::{ConnectionError, Place, Step},
     proxy_protocol::{ProxyAddresses, ProxyHeader, ProxyVersion},
@@ -32,6 +35,8 @@ pub(super) struct Reached {
     pub(super) ahead: Vec<u8>,
     /// Counts for the endpoint as long as it is held.
     pub(super) in_use: Option<InUse>,
+    /// Counts for the network that the client comes from as long as it is held.
+    pub(super) from: Option<SourcePlace>,
 }
 
 /// Why a client did not get to a server.
@@ -39,8 +44,12 @@ pub(super) struct Reached {
 pub(super) enum NotReached {
     #[error("turned away")]
     Refused(#[from] Refusal),
+    #[error("its source has as many connections as it may")]
+    SourceLimit(#[source] ConnectionError),
     #[error("no route takes it")]
     NoRoute,
+    #[error("no place in its backend")]
+    NoPlace(#[from] NoPlace),
     #[error("its backend was not reached")]
     Failed(#[from] ConnectionError),
 }
@@ -51,12 +60,16 @@ impl NotReached {
         match self {
             Self::Refused(Refusal::Gone(_)) => CloseReason::Reset,
             Self::Refused(_) | Self::NoRoute => CloseReason::Refused,
+            Self::SourceLimit(_) => CloseReason::SourceLimit,
+            Self::NoPlace(NoPlace::Full(_)) => CloseReason::BackendFull,
+            Self::NoPlace(NoPlace::TimedOut(_)) => CloseReason::QueueTimeout,
+            Self::NoPlace(NoPlace::Stopping) => CloseReason::Drained,
             Self::Failed(_) => CloseReason::ConnectFailed,
         }
     }
 }
 
-/// Finds the backend of a client and connects to it.
+/// Finds the backend of a client, waits for a place there, and connects to it.
 ///
 /// # Cancel safety
 ///
@@ -71,34 +84,69 @@ pub(super) async fn reach(
     let settings = shared.settings();
     let config = settings.config.listeners.get(&entrance.name).ok_or(NotReached::NoRoute)?;
     let mut ahead = Ahead::default();
+    let (header, from) = enter(shared, config, client, &mut ahead).await?;
+    let source = host(client.context().source.as_ref());
+    let facts = Facts { listener: &entrance.name, source, protocol: None };
+    let upstream = route(&settings, config, facts, client, &mut ahead, relayed).await?;
+    relayed.on_routed(&upstream.name);
+
+    let place = upstream.place(shared, relayed).await?;
+    let deadline = clock() + settings.config.tcp.connect_timeout;
+    let (server, in_use) = upstream.connect(shared, source, place).await?;
+    if let Some(version) = version(upstream.send_proxy()) {
+        let bytes = introduction(client.context(), header).encode(version);
+        introduce(&server, &bytes, deadline).await?;
+    }
+    Ok(Reached { server, ahead: ahead.into_bytes(), in_use: Some(in_use), from })
+}
+
+/// Learns who the client is, and counts it for its network. Who speaks for others is counted as those, and anybody
+/// else before a byte is read.
+async fn enter(
+    shared: &Arc<Shared>,
+    config: &ListenerConfig,
+    client: &Stream,
+    ahead: &mut Ahead,
+) -> Result<(Option<ProxyHeader>, Option<SourcePlace>), NotReached> {
+    let may_announce = may_announce(client, &config.proxy_protocol);
+    let early = if may_announce { None } else { count(shared, client)? };
     let header = ahead.header(client, &config.proxy_protocol).await?;
     if let Some(announced) = header.as_ref().and_then(|header| header.addresses) {
         client.announce(announced.source.into(), announced.destination.into());
     }
-    let context = client.context();
-    let source = host(context.source.as_ref());
-    let mut facts = Facts { listener: &entrance.name, source, protocol: None };
+    let from = if may_announce { count(shared, client)? } else { early };
+    Ok((header, from))
+}
+
+/// Counts a client for the network that it comes from.
+pub(super) fn count(
+    shared: &Arc<Shared>,
+    client: &Stream,
+) -> Result<Option<SourcePlace>, NotReached> {
+    let source = host(client.context().source.as_ref());
+    shared.sources.admit(source).map_err(NotReached::SourceLimit)
+}
+
+/// The backend that the routes say, by the first bytes where those matter.
+async fn route<'a>(
+    settings: &'a Settings,
+    config: &ListenerConfig,
+    mut facts: Facts<'_>,
+    client: &Stream,
+    ahead: &mut Ahead,
+    relayed: &Relayed,
+) -> Result<&'a Arc<Upstream>, NotReached> {
     let protocol = if settings.table.needs_probe(facts) {
         ahead.protocol(client, &config.probe).await?
     } else {
         None
     };
-    if let Some(protocol) = &protocol {
-        relayed.on_probed(protocol.name());
-    }
+    let name = protocol.as_ref().map(|protocol| protocol.name());
+    name.into_iter().for_each(|name| relayed.on_probed(name));
     facts.protocol = protocol.as_ref();
     let backend = settings.table.backend(facts).ok_or(NotReached::NoRoute)?;
-    tracing::debug!(backend, protocol = protocol.as_ref().map(|found| found.name()), "routed");
-
-    let upstream = settings.upstreams.get(backend).ok_or(NotReached::NoRoute)?;
-    relayed.on_routed(&upstream.name);
-    let deadline = clock() + settings.config.tcp.connect_timeout;
-    let (server, in_use) = upstream.connect(shared, source).await?;
-    if let Some(version) = version(upstream.send_proxy()) {
-        let bytes = introduction(context, header).encode(version);
-        introduce(&server, &bytes, deadline).await?;
-    }
-    Ok(Reached { server, ahead: ahead.into_bytes(), in_use: Some(in_use) })
+    tracing::debug!(backend, protocol = name, "routed");
+    settings.upstreams.get(backend).ok_or(NotReached::NoRoute)
 }
 
 fn version(send: SendProxy) -> Option<ProxyVersion> {

@@ -4,6 +4,7 @@ use super::{table::RouteTable, upstream::Upstream};
 use crate::{
     config::{Config, TcpConfig, TcpManagerConfig},
     error::ConnectionError,
+    metrics::Metrics,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,18 +17,19 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(config: TcpManagerConfig) -> Self {
-        Self::following(config, &BTreeMap::new())
+    pub(super) fn new(config: TcpManagerConfig, metrics: &Metrics) -> Self {
+        Self::following(config, metrics, &BTreeMap::new())
     }
 
     /// Backends that there were before go on under their names, with what is known of their endpoints.
     pub(super) fn following(
         config: TcpManagerConfig,
+        metrics: &Metrics,
         before: &BTreeMap<String, Arc<Upstream>>,
     ) -> Self {
         let upstream = |name: &String| match before.get(name) {
             Some(upstream) => Arc::clone(upstream),
-            None => Upstream::new(name.as_str().into(), config.backends[name].clone()),
+            None => Upstream::new(name.as_str().into(), config.backends[name].clone(), metrics),
         };
         let upstreams = config.backends.keys().map(|name| (name.clone(), upstream(name))).collect();
         Self { table: RouteTable::new(&config), upstreams, config }
@@ -123,14 +125,16 @@ mod tests {
     fn everything_else_may_change() {
         let before = r#"{"listeners": {"in": {"address": "mem:in"}}}"#;
         let after = r#"{
-            "max_connections": 7, "idle_timeout": "1s", "half_close_timeout": "0s", "max_duration": "1h",
+            "max_connections": 7, "per_source": {"max_connections": 3, "ipv4_prefix": 24, "max_networks": 7},
+            "idle_timeout": "1s", "half_close_timeout": "0s", "max_duration": "1h",
             "buffer_size": 4096, "splice": {"after": 0, "max_pipes": 3, "pipe_size": 4096},
             "bandwidth": {"to_server": 1000}, "drain_timeout": "1s", "accept_pause": "1s",
             "tcp": {"connect_timeout": "1s", "attempt_stagger": "0s"},
-            "listeners": {"in": {"address": "mem:in", "default_backend": "a", "probe": {"timeout": "1s"},
+            "listeners": {"in": {"address": "mem:in", "max_connections": 5, "default_backend": "a", "probe": {"timeout": "1s"},
                 "proxy_protocol": {"mode": "optional"}}},
             "routes": [{"host": "b.example", "backend": "b"}], "default_backend": "a",
-            "backends": {"a": {"endpoints": [{"address": "mem:a"}]}, "b": {"endpoints": [{"address": "mem:b"}]}}
+            "backends": {"a": {"endpoints": [{"address": "mem:a"}], "max_connections": 2, "queue": {"max_waiting": 0}},
+                "b": {"endpoints": [{"address": "mem:b"}]}}
         }"#;
         assert_eq!(complaint(before, after, true), None);
     }

@@ -1,6 +1,6 @@
 //! What a manager and its tasks have in common. The tasks hold this, and never the manager itself.
 
-use super::{live::Live, routes::Routes, settings::Settings};
+use super::{live::Live, routes::Routes, settings::Settings, sources::Sources};
 use crate::{
     address::Address,
     budget::{Budget, Permit},
@@ -30,6 +30,7 @@ use tokio_util::{
 pub(super) struct Shared {
     pub(super) network: Network,
     pub(super) budget: Budget,
+    pub(super) sources: Arc<Sources>,
     /// For relays to splice through.
     pub(super) pipes: Pipes,
     settings: ArcSwap<Settings>,
@@ -50,9 +51,24 @@ pub(super) struct Shared {
 pub(super) struct Listening {
     /// Given away to the caller.
     pub(super) given: Vec<ListenerCloseHandle>,
-    /// Those of the configuration, once they are started.
-    pub(super) started: Option<BTreeMap<String, Address>>,
+    /// Those of the configuration by their names, once they are started.
+    pub(super) started: Option<BTreeMap<String, Started>>,
     pub(super) routes: Routes,
+}
+
+/// A listener of the configuration that listens.
+#[derive(Clone, Debug)]
+pub(super) struct Started {
+    pub(super) address: Address,
+    /// What came in by it.
+    pub(super) budget: Budget,
+}
+
+impl Listening {
+    /// Where those of the configuration listen.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.started.iter().flat_map(|started| started.values()).map(|one| &one.address)
+    }
 }
 
 /// The order to end what the manager's own tasks run, with the reason.
@@ -83,10 +99,11 @@ impl Cut {
 impl Shared {
     pub(super) fn new(network: Network, config: TcpManagerConfig) -> Self {
         Self {
-            network,
             budget: Budget::new(u64::from(config.max_connections)),
+            sources: Sources::new(config.per_source),
             pipes: pipes(&config.splice),
-            settings: ArcSwap::from_pointee(Settings::new(config)),
+            settings: ArcSwap::from_pointee(Settings::new(config, network.metrics())),
+            network,
             live: Live::new(),
             stopping: CancellationToken::new(),
             cut: Cut::default(),
@@ -105,11 +122,29 @@ impl Shared {
         self.settings.load_full()
     }
 
-    /// Brings the limits to what the settings say.
+    /// Brings the limits to what the settings say. Of several at one time, each goes on until the newest hold.
     pub(super) fn apply_limits(&self) {
-        let config = &self.settings().config;
+        loop {
+            let settings = self.settings();
+            self.apply(&settings);
+            if Arc::ptr_eq(&settings, &self.settings()) {
+                return;
+            }
+        }
+    }
+
+    fn apply(&self, settings: &Settings) {
+        let config = &settings.config;
         self.budget.set_limit(u64::from(config.max_connections));
+        self.sources.reconfigure(config.per_source);
         self.pipes.resize(u64::from(config.splice.max_pipes), config.splice.pipe_size as usize);
+        let started = self.listening.lock().started.clone().unwrap_or_default();
+        for (name, listener) in started {
+            listener.budget.set_limit(limit_of(config, &name));
+        }
+        for (name, upstream) in &settings.upstreams {
+            upstream.places.set_limit(config.backends[name].max_connections);
+        }
     }
 
     pub(super) fn replace_settings(&self, settings: Arc<Settings>) {
@@ -167,10 +202,14 @@ impl Shared {
         })
     }
 
-    /// Listens under the limit; what is accepted is counted.
-    pub(super) async fn bind(&self, address: &Address) -> Result<Listener, ConnectionError> {
+    /// Listens under the limit of `budget`; what is accepted is counted.
+    pub(super) async fn bind(
+        &self,
+        address: &Address,
+        budget: &Budget,
+    ) -> Result<Listener, ConnectionError> {
         self.check_open(Step::Bind)?;
-        let budget = Some(self.budget.clone());
+        let budget = Some(budget.clone());
         let tcp = self.settings().config.tcp;
         let options = ListenOptions { tcp, budget, ..Default::default() };
         let admission = Arc::clone(&self.live) as Arc<dyn Admission>;
@@ -197,6 +236,12 @@ impl Shared {
             listener.close();
         }
     }
+}
+
+/// How many connections may come in by a listener of the configuration.
+pub(super) fn limit_of(config: &TcpManagerConfig, listener: &str) -> u64 {
+    let own = config.listeners.get(listener).and_then(|listener| listener.max_connections);
+    own.map_or(u64::MAX, u64::from)
 }
 
 fn pipes(config: &SpliceConfig) -> Pipes {

@@ -16,6 +16,8 @@ use std::{sync::Arc, time::Duration};
 pub struct TcpManagerStats {
     /// Connections that stand.
     pub active: u64,
+    /// Those of them that wait in line for a place of their backend.
+    pub waiting: u64,
     /// The most that may stand at one time.
     pub limit: u64,
     /// Connections that stood.
@@ -83,6 +85,8 @@ pub enum LiveState {
     Held,
     /// The manager, on the way to its destination: header, probe, route, connect.
     Reaching,
+    /// The manager, in line for a place of its backend.
+    Waiting,
     /// The manager, which relays it.
     Relaying,
 }
@@ -93,6 +97,7 @@ impl LiveState {
         match self {
             Self::Held => "held",
             Self::Reaching => "reaching",
+            Self::Waiting => "waiting",
             Self::Relaying => "relaying",
         }
     }
@@ -109,7 +114,7 @@ pub(super) fn place(reason: CloseReason) -> usize {
 pub struct DrainReport {
     /// Those that ended by themselves.
     pub finished: u64,
-    /// Those that were closed at the deadline.
+    /// Those that were closed at the deadline, or at once because they waited for a place of their backend.
     pub cut: u64,
 }
 

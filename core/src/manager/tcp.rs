@@ -6,7 +6,7 @@ use super::{
     connection,
     reconfigure::start_checks,
     serve::Entrance,
-    shared::{Listening, Shared, clock},
+    shared::{Listening, Shared, Started, clock, limit_of},
     stats::{DrainReport, LiveTcpConnection, TcpManagerStats},
     upstream::Upstream,
 };
@@ -107,7 +107,7 @@ impl TcpConnectionManager {
     /// [`Network::listen_with`].
     pub async fn listen(&self, address: &Address) -> Result<Listener, ConnectionError> {
         let shared = self.shared();
-        let listener = shared.bind(address).await?;
+        let listener = shared.bind(address, &shared.budget).await?;
         let handle = listener.close_handle();
         let mut listening = shared.listening.lock();
         shared.check_open(Step::Bind)?;
@@ -122,8 +122,9 @@ impl TcpConnectionManager {
     /// timeout; a client whose destination is not reached is reset as
     /// [`ConnectFailed`](CloseReason::ConnectFailed).
     ///
-    /// A connection is accepted only under a permit. When the process or the system is out of files or
-    /// memory, accepting pauses for the config's `accept_pause` at a time.
+    /// A connection is accepted only under a permit; one of a network that has as many as it may is reset as
+    /// [`SourceLimit`](CloseReason::SourceLimit). When the process or the system is out of files or memory,
+    /// accepting pauses for the config's `accept_pause` at a time.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl TcpConnectionManager {
         if shared.listening.lock().routes.is_loop(listen, &to) {
             return Err(leads_back());
         }
-        let listener = shared.bind(listen).await?;
+        let listener = shared.bind(listen, &shared.budget).await?;
         let bound = listener.address().clone();
         let mut listening = shared.listening.lock();
         shared.check_open(Step::Bind)?;
@@ -157,9 +158,11 @@ impl TcpConnectionManager {
     /// say, in the background, until the manager ends; returns the address of each listener by its name.
     /// Either all listen or none.
     ///
-    /// A connection is accepted only under a permit, as by [`relay`](Self::relay). What no route takes, and who
-    /// breaks the rules for PROXY headers, is reset as [`Refused`](CloseReason::Refused); whose backend is not
-    /// reached as [`ConnectFailed`](CloseReason::ConnectFailed).
+    /// A connection is accepted only under a permit, as by [`relay`](Self::relay), and one of its listener. What no
+    /// route takes, and who breaks the rules for PROXY headers, is reset as [`Refused`](CloseReason::Refused); whose
+    /// backend is not reached as [`ConnectFailed`](CloseReason::ConnectFailed). Whose backend has as many connections as
+    /// it may waits for a place; it is reset as [`BackendFull`](CloseReason::BackendFull) where too many wait, as
+    /// [`QueueTimeout`](CloseReason::QueueTimeout) in the end, and as [`Drained`](CloseReason::Drained) by a drain.
     ///
     /// # Errors
     ///
@@ -176,13 +179,14 @@ impl TcpConnectionManager {
         let mut bound = Vec::new();
         for (name, config) in &settings.config.listeners {
             let Some(address) = &config.address else { continue };
-            let listener = shared.bind(address).await?;
+            let budget = shared.budget.within(limit_of(&settings.config, name));
+            let listener = shared.bind(address, &budget).await?;
             let entrance = Entrance { name: name.clone() };
-            bound.push((listener, Arc::new(entrance)));
+            bound.push((listener, budget, Arc::new(entrance)));
         }
         let addresses: BTreeMap<_, _> = bound
             .iter()
-            .map(|(listener, entrance)| (entrance.name.clone(), listener.address().clone()))
+            .map(|(listener, _, entrance)| (entrance.name.clone(), listener.address().clone()))
             .collect();
         let mut listening = shared.listening.lock();
         shared.check_open(Step::Bind)?;
@@ -199,12 +203,15 @@ impl TcpConnectionManager {
                 }
             }
         }
-        listening.started = Some(addresses.clone());
-        for (listener, entrance) in bound {
+        let mut started = BTreeMap::new();
+        for (listener, budget, entrance) in bound {
+            let address = listener.address().clone();
+            started.insert(entrance.name.clone(), Started { address, budget });
             tracing::debug!(listener = entrance.name, address = %listener.address(), "serving");
             let task = accept_loop(Arc::clone(shared), listener, Target::Routed(entrance));
             shared.loops.spawn_on(task, shared.network.runtime());
         }
+        listening.started = Some(started);
         let checked = |upstream: &Arc<Upstream>| {
             let upstream = Arc::clone(upstream);
             upstream.checked().into_iter().map(move |checked| (Arc::clone(&upstream), checked))
@@ -216,7 +223,8 @@ impl TcpConnectionManager {
 
     /// The address of a listener of the configuration, once it is started.
     pub fn listener_address(&self, name: &str) -> Option<Address> {
-        self.shared().listening.lock().started.as_ref()?.get(name).cloned()
+        let listening = self.shared().listening.lock();
+        Some(listening.started.as_ref()?.get(name)?.address.clone())
     }
 
     /// All counts at one moment.
@@ -252,7 +260,7 @@ impl TcpConnectionManager {
     /// [`Drained`](CloseReason::Drained). Then the manager is closed.
     ///
     /// Connections that wait in the backlog of a [`relay`](Self::relay) are still served, as far as
-    /// the limit lets them in.
+    /// the limit lets them in. Those that wait for a place of their backend are closed at once.
     ///
     /// # Cancel safety
     ///

@@ -2,12 +2,16 @@
 
 use super::{
     backend::{Attempt, Backend},
+    places::{NoPlace, Places},
+    relayed::Relayed,
     shared::{Shared, clock},
 };
 use crate::{
+    budget::Permit,
     config::{BackendConfig, SendProxy},
     endpoint::{EndpointId, HealthAction, HealthChange, Member},
     error::{ConnectionError, Place, Step},
+    metrics::Metrics,
     transport::{ConnectOptions, Stream},
 };
 use parking_lot::Mutex;
@@ -18,6 +22,7 @@ use tokio::time::sleep_until;
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) name: Arc<str>,
+    pub(super) places: Places,
     /// Held for a pick or the count of an outcome, never across a wait.
     state: Mutex<Backend>,
 }
@@ -27,6 +32,7 @@ pub(super) struct Upstream {
 pub(super) struct InUse {
     upstream: Arc<Upstream>,
     endpoint: EndpointId,
+    _place: Permit,
 }
 
 /// An attempt that is given back however it ends.
@@ -36,9 +42,10 @@ struct Trying<'a> {
 }
 
 impl Upstream {
-    pub(super) fn new(name: Arc<str>, config: BackendConfig) -> Arc<Self> {
+    pub(super) fn new(name: Arc<str>, config: BackendConfig, metrics: &Metrics) -> Arc<Self> {
+        let places = Places::new(metrics, &name, config.max_connections);
         let state = Mutex::new(Backend::new(config, clock(), fastrand::f64));
-        Arc::new(Self { name, state })
+        Arc::new(Self { name, places, state })
     }
 
     pub(super) fn send_proxy(&self) -> SendProxy {
@@ -64,7 +71,18 @@ impl Upstream {
         self.state.lock().members()
     }
 
-    /// Connects to one endpoint after the other until one answers, within the connect timeout of the manager.
+    /// The right to one connection more, waited for in line where all places are taken.
+    pub(super) async fn place(
+        &self,
+        shared: &Shared,
+        relayed: &Relayed,
+    ) -> Result<Permit, NoPlace> {
+        let queue = self.state.lock().config().queue;
+        self.places.take(queue, &shared.stopping, relayed).await
+    }
+
+    /// Connects to one endpoint after the other until one answers, within the connect timeout of the manager. The
+    /// connection keeps its `place`.
     ///
     /// # Errors
     ///
@@ -78,6 +96,7 @@ impl Upstream {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         source: Option<IpAddr>,
+        place: Permit,
     ) -> Result<(Stream, InUse), ConnectionError> {
         let deadline = clock() + shared.settings().config.tcp.connect_timeout;
         let key = source.map(octets);
@@ -92,7 +111,7 @@ impl Upstream {
             tried.push(trying.endpoint());
             let give_up_at = deadline.min(clock() + attempt_timeout);
             match trying.connect(shared, give_up_at).await {
-                Ok(stream) => return Ok((stream, trying.stands(self))),
+                Ok(stream) => return Ok((stream, trying.stands(self, place))),
                 Err(error) if is_ours(&error) => return Err(error),
                 Err(error) => {
                     trying.failed();
@@ -171,12 +190,12 @@ impl Trying<'_> {
         shared.dial(&attempt.address, Some(give_up_at), None).await
     }
 
-    fn stands(mut self, upstream: &Arc<Upstream>) -> InUse {
+    fn stands(mut self, upstream: &Arc<Upstream>, place: Permit) -> InUse {
         let endpoint = self.endpoint();
         if let Some(attempt) = self.attempt.take() {
             self.upstream.state.lock().on_connected(attempt, clock(), fastrand::f64());
         }
-        InUse { upstream: Arc::clone(upstream), endpoint }
+        InUse { upstream: Arc::clone(upstream), endpoint, _place: place }
     }
 
     fn failed(mut self) {

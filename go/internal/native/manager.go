@@ -7,9 +7,9 @@ import "unsafe"
 
 // TCPManagerStats are the counts of a TCP manager.
 type TCPManagerStats struct {
-	Active, Limit, Opened, Closed, Accepted, Dialled, BytesReceived, BytesSent, BytesSpliced, AcceptPauses uint64
-	// ClosedBy counts by close reason: 1 to 12, as in stream stats.
-	ClosedBy [13]uint64
+	Active, Waiting, Limit, Opened, Closed, Accepted, Dialled, BytesReceived, BytesSent, BytesSpliced, AcceptPauses uint64
+	// ClosedBy counts by close reason: 1 to 15, as in stream stats.
+	ClosedBy [16]uint64
 }
 
 func tcpManager(handle uint64) C.trunkline_tcp_manager_t {
@@ -118,6 +118,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 	status := Status(C.trunkline_tcp_manager_stats(tcpManager(handle), &c))
 	return TCPManagerStats{
 		Active:        uint64(c.active),
+		Waiting:       uint64(c.waiting),
 		Limit:         uint64(c.limit),
 		Opened:        uint64(c.opened),
 		Closed:        uint64(c.closed),
@@ -127,7 +128,7 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 		BytesSent:     uint64(c.bytes_sent),
 		BytesSpliced:  uint64(c.bytes_spliced),
 		AcceptPauses:  uint64(c.accept_pauses),
-		ClosedBy: [13]uint64{
+		ClosedBy: [16]uint64{
 			0,
 			uint64(c.closed_finished),
 			uint64(c.closed_local),
@@ -141,6 +142,9 @@ func TCPManagerStatsOf(handle uint64) (TCPManagerStats, Status) {
 			uint64(c.closed_refused),
 			uint64(c.closed_killed),
 			uint64(c.closed_max_duration),
+			uint64(c.closed_source_limit),
+			uint64(c.closed_backend_full),
+			uint64(c.closed_queue_timeout),
 		},
 	}, status
 }
