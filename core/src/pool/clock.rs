@@ -1,6 +1,12 @@
 //! The clock that a pool reads for each of its calls.
 
-use std::time::{Duration, Instant};
+use super::moment::Moment;
+#[cfg(target_os = "linux")]
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Tells the time to calls that must be quick.
@@ -12,10 +18,10 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 pub(super) enum Clock {
     /// Tokio's, which a paused runtime holds still.
     Exact,
-    /// The tick. Never ahead of the exact clock, and behind it by one tick, or for as long as the whole machine
-    /// stood still.
+    /// The tick, `lag` long. Never ahead of the exact clock, and behind it by one tick, or for as long as the whole
+    /// machine stood still.
     #[cfg(target_os = "linux")]
-    Ticking(tick::Anchor),
+    Ticking { lag: Duration },
 }
 
 impl Clock {
@@ -30,10 +36,8 @@ impl Clock {
 
     #[cfg(target_os = "linux")]
     fn ticking(shortest: Duration) -> Self {
-        match tick::Anchor::new() {
-            Some(anchor) if anchor.length() * 16 <= shortest => Self::Ticking(anchor),
-            Some(_) | None => Self::Exact,
-        }
+        let lag = Duration::from_nanos(nanos(clock_getres(ClockId::MonotonicCoarse)));
+        if lag * 16 <= shortest { Self::Ticking { lag } } else { Self::Exact }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -41,11 +45,12 @@ impl Clock {
         Self::Exact
     }
 
-    pub(super) fn now(&self) -> Instant {
+    #[inline]
+    pub(super) fn now(&self) -> Moment {
         match self {
             Self::Exact => exact(),
             #[cfg(target_os = "linux")]
-            Self::Ticking(anchor) => anchor.now(),
+            Self::Ticking { .. } => tick(),
         }
     }
 
@@ -54,7 +59,7 @@ impl Clock {
         match self {
             Self::Exact => Duration::ZERO,
             #[cfg(target_os = "linux")]
-            Self::Ticking(anchor) => anchor.length(),
+            Self::Ticking { lag } => *lag,
         }
     }
 }
@@ -64,62 +69,81 @@ impl Clock {
     clippy::disallowed_methods,
     reason = "a pool lives by tokio's clock, which tests hold still"
 )]
-pub(crate) fn exact() -> Instant {
-    tokio::time::Instant::now().into_std()
+pub(crate) fn exact() -> Moment {
+    tokio::time::Instant::now().into_std().into()
 }
 
 #[cfg(target_os = "linux")]
-mod tick {
-    use rustix::time::{ClockId, clock_getres, clock_gettime};
-    use std::time::{Duration, Instant};
+#[inline]
+fn tick() -> Moment {
+    Moment::from_nanos(nanos(clock_gettime(ClockId::MonotonicCoarse)))
+}
 
-    /// One moment on both clocks: their distance is the same at every other.
-    #[derive(Clone, Copy, Debug)]
-    pub(in super::super) struct Anchor {
-        instant: Instant,
-        nanos: u64,
-        length: u64,
+/// A reading of one of the system's clocks, which count from its start: never negative, and not for centuries.
+#[cfg(target_os = "linux")]
+#[inline]
+fn nanos(time: Timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The same moment on both clocks.
+struct Anchor {
+    instant: Instant,
+    nanos: u64,
+}
+
+static ANCHOR: LazyLock<Anchor> = LazyLock::new(Anchor::take);
+
+impl Anchor {
+    /// The count is read after the instant, so that no [`Instant`] becomes an earlier moment than it was. Whatever
+    /// interrupts this thread between them makes it later, so the closest of a few pairs counts.
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::disallowed_methods, reason = "it is paired with the system's clock")]
+    fn take() -> Self {
+        let count = || nanos(clock_gettime(ClockId::Monotonic));
+        let pair = || {
+            let (before, instant, nanos) = (count(), Instant::now(), count());
+            (nanos - before, Self { instant, nanos })
+        };
+        let closer =
+            |best: (u64, Self), next: (u64, Self)| if next.0 < best.0 { next } else { best };
+        (0..3).map(|_| pair()).fold(pair(), closer).1
     }
 
-    impl Anchor {
-        /// `None` if the system does not say how long its tick is.
-        pub(super) fn new() -> Option<Self> {
-            let length = nanos(clock_getres(ClockId::MonotonicCoarse))?;
-            // The count is read after the instant, which keeps the tick behind. Whatever interrupts this thread
-            // between them makes it lag more, so the closest of a few pairs counts.
-            #[expect(clippy::disallowed_methods, reason = "it is paired with the system's clock")]
-            let pair = || {
-                let before = nanos(clock_gettime(ClockId::Monotonic))?;
-                let instant = Instant::now();
-                let after = nanos(clock_gettime(ClockId::Monotonic))?;
-                Some((after - before, Self { instant, nanos: after, length }))
-            };
-            (0..4).filter_map(|_| pair()).min_by_key(|(gap, _)| *gap).map(|(_, anchor)| anchor)
-        }
+    /// With room for instants before this one.
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::disallowed_methods, reason = "every other moment is measured from this one")]
+    fn take() -> Self {
+        Self { instant: Instant::now(), nanos: 1 << 62 }
+    }
+}
 
-        pub(super) fn length(&self) -> Duration {
-            Duration::from_nanos(self.length)
-        }
-
-        pub(super) fn now(&self) -> Instant {
-            let tick = nanos(clock_gettime(ClockId::MonotonicCoarse)).unwrap_or(self.nanos);
-            match tick.checked_sub(self.nanos) {
-                Some(since) => self.instant + Duration::from_nanos(since),
-                // The tick in which the anchor was made.
-                None => self.instant,
-            }
+impl From<Instant> for Moment {
+    fn from(instant: Instant) -> Self {
+        let (anchor, base) = (ANCHOR.instant, Self::from_nanos(ANCHOR.nanos));
+        match instant.checked_duration_since(anchor) {
+            Some(after) => base + after,
+            None => base.before(anchor.duration_since(instant)),
         }
     }
+}
 
-    fn nanos(time: rustix::time::Timespec) -> Option<u64> {
-        let seconds = u64::try_from(time.tv_sec).ok()?.checked_mul(1_000_000_000)?;
-        seconds.checked_add(u64::try_from(time.tv_nsec).ok()?)
+/// One that no `Instant` can stand for becomes that of the process's beginning.
+impl From<Moment> for Instant {
+    fn from(moment: Moment) -> Self {
+        let (anchor, base) = (ANCHOR.instant, Moment::from_nanos(ANCHOR.nanos));
+        let instant = match moment >= base {
+            true => anchor.checked_add(moment.since(base)),
+            false => anchor.checked_sub(base.since(moment)),
+        };
+        instant.unwrap_or(anchor)
     }
 }
 
 #[cfg(all(test, not(trunkline_loom)))]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use tokio::{
         runtime::Builder,
         time::{advance, pause},
@@ -135,7 +159,7 @@ mod tests {
             pause();
             let before = clock.now();
             advance(MINUTE).await;
-            assert_eq!((clock.now() - before, clock.lag()), (MINUTE, Duration::ZERO));
+            assert_eq!((clock.now().since(before), clock.lag()), (MINUTE, Duration::ZERO));
         });
     }
 
@@ -155,5 +179,15 @@ mod tests {
     fn limits_that_a_tick_would_blur_are_kept_by_the_exact_clock() {
         let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
         assert!(matches!(Clock::new(runtime.handle(), Duration::from_millis(1)), Clock::Exact));
+    }
+
+    proptest! {
+        #[test]
+        #[expect(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
+        fn an_instant_comes_back_as_it_was(offset in -1_000_000_000i64..1_000_000_000_000) {
+            let (now, time) = (Instant::now(), Duration::from_nanos(offset.unsigned_abs()));
+            let instant = if offset < 0 { now.checked_sub(time).unwrap_or(now) } else { now + time };
+            prop_assert_eq!(Instant::from(Moment::from(instant)), instant);
+        }
     }
 }

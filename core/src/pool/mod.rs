@@ -24,6 +24,7 @@ mod dash_map;
 mod entry;
 mod flight;
 mod meter;
+mod moment;
 mod reason;
 mod stats;
 mod sweep;

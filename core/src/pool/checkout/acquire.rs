@@ -9,7 +9,7 @@ use super::{
     shared::{Pace, Shared, clock},
     state::{Answer, Call, Collected, Custody, Loan, Verdict},
 };
-use crate::error::ConnectionError;
+use crate::{error::ConnectionError, pool::moment::Moment};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -28,7 +28,7 @@ use std::{
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Acquire<'a, C: Connector> {
     shared: &'a Arc<Shared<C>>,
-    patience: Patience,
+    until: Until,
     holder: Holder,
     /// Drawn by the first poll that found nothing, gone with the answer.
     ticket: Option<Ticket>,
@@ -45,7 +45,7 @@ pub enum Patience {
 
 impl<'a, C: Connector> Acquire<'a, C> {
     pub(super) fn new(shared: &'a Arc<Shared<C>>, patience: Patience, holder: Holder) -> Self {
-        Self { shared, patience, holder, ticket: None }
+        Self { shared, until: patience.into(), holder, ticket: None }
     }
 
     fn finish(&self, answer: Answer<C::Connection>) -> Result<Lease<C>, ConnectionError> {
@@ -61,9 +61,8 @@ impl<'a, C: Connector> Acquire<'a, C> {
         let wake = || Ok::<_, ConnectionError>(Call::Wake(cx.waker().clone()));
         let custody = Custody::Holder;
         loop {
-            let now = self.shared.begin(&mut self.patience);
-            let patience = self.patience;
-            match self.shared.enter(now, patience, &self.holder, custody, &mut call, wake)? {
+            let (now, deadline) = self.shared.begin(&mut self.until);
+            match self.shared.enter(now, deadline, &self.holder, custody, &mut call, wake)? {
                 Entered::Waits(ticket) => {
                     self.ticket = Some(ticket);
                     return Poll::Pending;
@@ -84,7 +83,7 @@ impl<'a, C: Connector> Acquire<'a, C> {
         cx: &Context<'_>,
     ) -> Poll<Result<Lease<C>, ConnectionError>> {
         let (call, now) = (Call::Wake(cx.waker().clone()), clock());
-        let deadline = self.patience.deadline();
+        let (_, deadline) = self.shared.begin(&mut self.until);
         let verdict = self.shared.update(|state, actions| {
             state.on_retired(loan, deadline, &self.holder, call, now, actions)
         });
@@ -100,12 +99,20 @@ impl<'a, C: Connector> Acquire<'a, C> {
     }
 }
 
-impl Patience {
-    /// Until when to wait, once that is known.
-    fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::Configured => None,
-            Self::Until(deadline) => deadline,
+/// Until when a caller waits, in the pool's own terms.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Until {
+    /// As the configuration says, from the first look at it on.
+    Configured,
+    /// `None` for ever.
+    Moment(Option<Moment>),
+}
+
+impl From<Patience> for Until {
+    fn from(patience: Patience) -> Self {
+        match patience {
+            Patience::Configured => Self::Configured,
+            Patience::Until(deadline) => Self::Moment(deadline.map(Moment::from)),
         }
     }
 }
@@ -117,15 +124,17 @@ pub(super) enum Entered<R> {
 }
 
 impl<C: Connector> Shared<C> {
-    /// The time; until when to wait is fixed by the first look at it.
-    pub(super) fn begin(&self, patience: &mut Patience) -> Instant {
-        match *patience {
-            Patience::Configured => {
+    /// The time, and until when to wait, which is fixed by the first look at it.
+    #[inline]
+    pub(super) fn begin(&self, until: &mut Until) -> (Moment, Option<Moment>) {
+        match *until {
+            Until::Configured => {
                 let now = self.now();
-                *patience = Patience::Until(self.deadline(now));
-                now
+                let deadline = self.deadline(now);
+                *until = Until::Moment(deadline);
+                (now, deadline)
             }
-            Patience::Until(deadline) => self.now_before(deadline),
+            Until::Moment(deadline) => (self.now_before(deadline), deadline),
         }
     }
 
@@ -137,8 +146,8 @@ impl<C: Connector> Shared<C> {
     /// Why there is none, or those of `make`.
     pub(super) fn enter<E: From<ConnectionError>>(
         self: &Arc<Self>,
-        now: Instant,
-        patience: Patience,
+        now: Moment,
+        deadline: Option<Moment>,
         holder: &Holder,
         custody: Custody,
         call: &mut Option<Call>,
@@ -147,7 +156,6 @@ impl<C: Connector> Shared<C> {
         if call.is_none() && self.is_crowded() {
             *call = Some(make()?);
         }
-        let deadline = patience.deadline();
         loop {
             let verdict = self.exchange(now, |state, actions| {
                 let verdict = state.on_acquire(now, deadline, holder, custody, call, actions);

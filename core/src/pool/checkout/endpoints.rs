@@ -6,11 +6,9 @@ use crate::{
     config::CheckoutPoolConfig,
     endpoint::{Breaker, BreakerState, Outcome, Pass},
     error::ConnectionError,
+    pool::moment::Moment,
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 /// The endpoints of one pool. A pool whose connections are made by the host has one without an address.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ struct Endpoint {
     connecting: u32,
     live: u32,
     /// Behind a pointer, because it is copied and dropped while a lock is held.
-    last_failure: Option<(Instant, Arc<ConnectionError>)>,
+    last_failure: Option<(Moment, Arc<ConnectionError>)>,
 }
 
 /// An attempt to connect that may begin now.
@@ -40,22 +38,22 @@ pub(crate) struct Attempt {
 /// The last failed attempt, and when the next may begin.
 #[derive(Clone, Debug)]
 pub(crate) struct Failed {
-    pub(crate) at: Instant,
+    pub(crate) at: Moment,
     pub(crate) error: Arc<ConnectionError>,
-    pub(crate) next_attempt: Option<Instant>,
+    pub(crate) next_attempt: Option<Moment>,
 }
 
 impl Endpoints {
     pub(crate) fn new(
         addresses: Vec<Option<Address>>,
         config: &CheckoutPoolConfig,
-        now: Instant,
+        now: Moment,
     ) -> Self {
         let endpoint = |address| Endpoint {
             address,
             // The pool bounds each attempt by a timeout of its own.
             backoff: Backoff::new(config.backoff, Duration::ZERO),
-            breaker: Breaker::new(config.breaker, now),
+            breaker: Breaker::new(config.breaker, now.into()),
             connecting: 0,
             live: 0,
             last_failure: None,
@@ -69,7 +67,7 @@ impl Endpoints {
     }
 
     /// Begins an attempt to the endpoint with the fewest connections of those that may be tried at `now`.
-    pub(crate) fn begin(&mut self, now: Instant, unit: f64) -> Option<Attempt> {
+    pub(crate) fn begin(&mut self, now: Moment, unit: f64) -> Option<Attempt> {
         let max_connecting = self.max_connecting;
         let (index, endpoint) = self
             .all
@@ -77,25 +75,25 @@ impl Endpoints {
             .enumerate()
             .filter(|(_, endpoint)| endpoint.may_connect(now, max_connecting))
             .min_by_key(|(_, endpoint)| endpoint.live + endpoint.connecting)?;
-        let pass = endpoint.breaker.on_admit(now).ok()?;
-        endpoint.backoff.on_attempt(now, unit);
+        let pass = endpoint.breaker.on_admit(now.into()).ok()?;
+        endpoint.backoff.on_attempt(now.into(), unit);
         endpoint.connecting += 1;
         Some(Attempt { endpoint: index as u32, pass })
     }
 
     /// Whether an attempt may begin now, for tests.
     #[cfg(all(test, not(trunkline_loom)))]
-    pub(crate) fn may_begin(&self, now: Instant) -> bool {
+    pub(crate) fn may_begin(&self, now: Moment) -> bool {
         self.all.iter().any(|endpoint| endpoint.may_connect(now, self.max_connecting))
     }
 
     /// The attempt became a connection.
-    pub(crate) fn on_connected(&mut self, attempt: Attempt, now: Instant, unit: f64) {
+    pub(crate) fn on_connected(&mut self, attempt: Attempt, now: Moment, unit: f64) {
         let endpoint = &mut self.all[attempt.endpoint as usize];
         endpoint.connecting -= 1;
         endpoint.live += 1;
         endpoint.backoff.on_connected();
-        endpoint.breaker.on_outcome(attempt.pass, Outcome::Success, now, unit);
+        endpoint.breaker.on_outcome(attempt.pass, Outcome::Success, now.into(), unit);
     }
 
     /// The attempt failed. Returns the failure before it, to be dropped.
@@ -103,13 +101,13 @@ impl Endpoints {
         &mut self,
         attempt: Attempt,
         error: Arc<ConnectionError>,
-        now: Instant,
+        now: Moment,
         unit: f64,
     ) -> Option<Arc<ConnectionError>> {
         let endpoint = &mut self.all[attempt.endpoint as usize];
         endpoint.connecting -= 1;
-        endpoint.backoff.on_failure(now);
-        endpoint.breaker.on_outcome(attempt.pass, Outcome::Failure, now, unit);
+        endpoint.backoff.on_failure(now.into());
+        endpoint.breaker.on_outcome(attempt.pass, Outcome::Failure, now.into(), unit);
         endpoint.last_failure.replace((now, error)).map(|(_, error)| error)
     }
 
@@ -118,36 +116,36 @@ impl Endpoints {
     }
 
     /// Forgets the failures, as when the peers are known to be back.
-    pub(crate) fn reset(&mut self, now: Instant) {
+    pub(crate) fn reset(&mut self, now: Moment) {
         for endpoint in &mut self.all {
             endpoint.backoff.reset();
-            endpoint.breaker.reset(now);
+            endpoint.breaker.reset(now.into());
         }
     }
 
     /// For how long no endpoint is tried because all of them keep failing; `None` if any may be.
-    pub(crate) fn circuit_open_for(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn circuit_open_for(&self, now: Moment) -> Option<Duration> {
         let open_until = |endpoint: &Endpoint| match endpoint.breaker.state() {
-            BreakerState::Open { until } => Some(until),
+            BreakerState::Open { until } => Some(Moment::from(until)),
             BreakerState::Closed | BreakerState::HalfOpen { .. } => None,
         };
-        let mut first = None::<Instant>;
+        let mut first = None::<Moment>;
         for endpoint in &self.all {
             let until = open_until(endpoint)?;
             first = Some(first.map_or(until, |first| first.min(until)));
         }
-        first?.checked_duration_since(now).filter(|left| !left.is_zero())
+        Some(first?.since(now)).filter(|left| !left.is_zero())
     }
 
     /// When an endpoint that only its failures hold up may be tried; `None` if there is none such.
-    pub(crate) fn next_attempt(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_attempt(&self, now: Moment) -> Option<Moment> {
         let max_connecting = self.max_connecting;
         let held_up = |endpoint: &&Endpoint| endpoint.connecting < max_connecting;
         self.all.iter().filter(held_up).filter_map(|endpoint| endpoint.waits_until(now)).min()
     }
 
     /// The latest failure of any endpoint that was not followed by a connection.
-    pub(crate) fn last_failure(&self, now: Instant) -> Option<Failed> {
+    pub(crate) fn last_failure(&self, now: Moment) -> Option<Failed> {
         let failing = self.all.iter().filter(|endpoint| endpoint.backoff.failures() > 0);
         let latest = failing
             .filter_map(|endpoint| Some((endpoint, endpoint.last_failure.as_ref()?)))
@@ -158,13 +156,13 @@ impl Endpoints {
 }
 
 impl Endpoint {
-    fn may_connect(&self, now: Instant, max_connecting: u32) -> bool {
+    fn may_connect(&self, now: Moment, max_connecting: u32) -> bool {
         self.connecting < max_connecting && self.waits_until(now).is_none_or(|until| until <= now)
     }
 
     /// Until when failures hold the next attempt up. Attempts beside one that is under way are not held up.
-    fn waits_until(&self, now: Instant) -> Option<Instant> {
+    fn waits_until(&self, now: Moment) -> Option<Moment> {
         let backoff = (self.backoff.failures() > 0).then(|| self.backoff.next_attempt()).flatten();
-        backoff.max(self.breaker.next_admission(now))
+        backoff.max(self.breaker.next_admission(now.into())).map(Moment::from)
     }
 }

@@ -1,7 +1,7 @@
 //! Connections that stay with their pool while they are lent: for callers of other languages, who know them by number.
 
 use super::{
-    acquire::{Entered, Patience},
+    acquire::{Entered, Patience, Until},
     callbacks::shield,
     connector::Connector,
     holder::Holder,
@@ -64,21 +64,21 @@ impl<C: Connector> CheckoutPool<C> {
     /// As [`acquire`](Self::acquire), for what is known at once, and those of `teller`; nobody is told then.
     pub fn acquire_then<T: Teller, E: From<ConnectionError>>(
         &self,
-        mut patience: Patience,
+        patience: Patience,
         holder: Holder,
         teller: impl FnOnce() -> Result<Arc<T>, E>,
     ) -> Result<Acquired, E> {
         let shared = self.shared();
         shared.check_process()?;
-        let custody = shared.custody();
+        let (custody, mut until) = (shared.custody(), Until::from(patience));
         let (mut teller, mut call) = (Some(teller), None);
         let mut make = || {
             let teller = teller.take().expect("a call that was made is kept until it is used");
             Ok::<_, E>(Call::Tell(teller()?))
         };
         loop {
-            let now = shared.begin(&mut patience);
-            match shared.enter(now, patience, &holder, custody, &mut call, &mut make)? {
+            let (now, deadline) = shared.begin(&mut until);
+            match shared.enter(now, deadline, &holder, custody, &mut call, &mut make)? {
                 Entered::Waits(ticket) => return Ok(Acquired::Later(WaitTicket(ticket))),
                 Entered::Lent(loan) => {
                     if let Some(entrusted) = shared.entrust_unless_broken(loan) {

@@ -1,12 +1,8 @@
 //! Why nothing came in time, with the numbers that tell what to do about it.
 
 use super::{endpoints::Failed, holder::Holder, slots::Counts};
-use std::{
-    error::Error,
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use crate::pool::moment::Moment;
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 /// The state of a pool in the moment in which a caller got nothing: the cause of its
 /// [`Timeout`](crate::ConnectionError::Timeout).
@@ -19,7 +15,7 @@ pub struct Exhaustion {
     pub(crate) waiting: usize,
     pub(crate) longest: Option<LongestUse>,
     pub(crate) failure: Option<Failed>,
-    pub(crate) now: Instant,
+    pub(crate) now: Moment,
 }
 
 /// The lease that is held for longest.
@@ -87,9 +83,9 @@ impl fmt::Display for Exhaustion {
 
 impl Exhaustion {
     fn write_failure(&self, f: &mut fmt::Formatter<'_>, failed: &Failed) -> fmt::Result {
-        let ago = self.now.saturating_duration_since(failed.at);
+        let ago = self.now.since(failed.at);
         write!(f, "; last connect failed {ago:.1?} ago")?;
-        match failed.next_attempt.map(|next| next.saturating_duration_since(self.now)) {
+        match failed.next_attempt.map(|next| next.since(self.now)) {
             Some(Duration::ZERO) | None => Ok(()),
             Some(next) => write!(f, ", next attempt in {next:.1?}"),
         }

@@ -1,6 +1,6 @@
 //! Waiters in the order of their arrival; no lock, no clock, no waking.
 
-use std::time::Instant;
+use crate::pool::moment::Moment;
 
 /// A place in a [`Line`], good for one wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) struct Line<W, A> {
     last: Option<u32>,
     waiting: usize,
     /// No waiter's deadline is before this one.
-    soonest: Option<Instant>,
+    soonest: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ enum State<W, A> {
     Vacant,
     Waiting {
         waiter: W,
-        deadline: Option<Instant>,
+        deadline: Option<Moment>,
         before: Option<u32>,
         after: Option<u32>,
     },
@@ -77,12 +77,12 @@ impl<W, A> Line<W, A> {
     }
 
     /// When [`expire`](Self::expire) should be called, at the latest.
-    pub(crate) fn soonest(&self) -> Option<Instant> {
+    pub(crate) fn soonest(&self) -> Option<Moment> {
         self.soonest
     }
 
     /// Puts `waiter` at the end.
-    pub(crate) fn push(&mut self, waiter: W, deadline: Option<Instant>) -> Ticket {
+    pub(crate) fn push(&mut self, waiter: W, deadline: Option<Moment>) -> Ticket {
         let state = State::Waiting { waiter, deadline, before: self.last, after: None };
         let index = self.place(state);
         match self.last.replace(index) {
@@ -92,7 +92,7 @@ impl<W, A> Line<W, A> {
         self.join(index, deadline)
     }
 
-    fn join(&mut self, index: u32, deadline: Option<Instant>) -> Ticket {
+    fn join(&mut self, index: u32, deadline: Option<Moment>) -> Ticket {
         self.waiting += 1;
         self.soonest = match (self.soonest, deadline) {
             (Some(soonest), Some(deadline)) => Some(soonest.min(deadline)),
@@ -102,7 +102,7 @@ impl<W, A> Line<W, A> {
     }
 
     /// Puts `waiter` before all others: it was first in line already.
-    pub(crate) fn push_front(&mut self, waiter: W, deadline: Option<Instant>) -> Ticket {
+    pub(crate) fn push_front(&mut self, waiter: W, deadline: Option<Moment>) -> Ticket {
         let state = State::Waiting { waiter, deadline, before: None, after: self.first };
         let index = self.place(state);
         match self.first.replace(index) {
@@ -120,11 +120,11 @@ impl<W, A> Line<W, A> {
     /// Takes the oldest waiter out whose deadline is not after `now`, if there is one.
     ///
     /// Looks at every waiter once the soonest deadline has come, and at none before.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<(Ticket, W)> {
+    pub(crate) fn expire(&mut self, now: Moment) -> Option<(Ticket, W)> {
         if self.soonest.is_none_or(|soonest| soonest > now) {
             return None;
         }
-        let mut soonest = None::<Instant>;
+        let mut soonest = None::<Moment>;
         let mut next = self.first;
         while let Some(index) = next {
             let State::Waiting { deadline, after, .. } = &self.nodes[index as usize].state else {
@@ -245,7 +245,6 @@ impl<W, A> Line<W, A> {
 }
 
 #[cfg(all(test, not(trunkline_loom)))]
-#[expect(clippy::disallowed_methods, reason = "a test needs some moment to count from")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -294,7 +293,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_agrees_with_a_plain_queue(steps in proptest::collection::vec(step(), 1..200)) {
-            let start = Instant::now();
+            let start = Moment::from_nanos(1);
             let at = |ms: u64| start + Duration::from_millis(ms);
             let mut line = Line::<u32, ()>::new();
             let mut model = VecDeque::<(Ticket, u32, Option<u64>)>::new();

@@ -18,7 +18,7 @@ use crate::{
     config::{CheckoutPoolConfig, Config},
     error::{ConnectionError, Place, Step},
     metrics::Metrics,
-    pool::reason::PoolCloseReason,
+    pool::{moment::Moment, reason::PoolCloseReason},
 };
 use std::{
     fmt,
@@ -150,7 +150,7 @@ impl<C: Connector> CheckoutPool<C> {
 
     /// When an acquire that begins now has to give up, by the configured `acquire_timeout`; `None` for never.
     pub fn default_deadline(&self) -> Option<Instant> {
-        self.shared().acquire_timeout.from(clock())
+        self.shared().acquire_timeout.from(clock().into())
     }
 
     /// Takes a connection, waiting for one until `deadline`; `None` waits without limit, and a deadline that
@@ -205,9 +205,9 @@ impl<C: Connector> CheckoutPool<C> {
     pub fn leases(&self) -> Vec<HeldLease> {
         let (shared, now) = (self.shared(), clock());
         let mut held = shared.read(|state| {
-            let lease = |(id, since, holder): (_, Instant, &Holder)| HeldLease {
+            let lease = |(id, since, holder): (_, Moment, &Holder)| HeldLease {
                 id: LeaseId::new(shared.salt, id),
-                held: now.saturating_duration_since(since),
+                held: now.since(since),
                 holder: holder.clone(),
             };
             state.used().map(lease).collect::<Vec<_>>()

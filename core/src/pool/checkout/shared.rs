@@ -14,7 +14,7 @@ use crate::{
     config::{CheckoutPoolConfig, TimeLimit},
     fork,
     metrics::Metrics,
-    pool::clock::Clock,
+    pool::{clock::Clock, moment::Moment},
     sync::Mutex,
 };
 use std::{
@@ -77,7 +77,7 @@ impl Times {
 struct Guarded<R> {
     state: State<R>,
     /// Until when the keeper sleeps; `None` if without end.
-    sleeps_until: Option<Instant>,
+    sleeps_until: Option<Moment>,
 }
 
 impl<C: Connector> Shared<C> {
@@ -117,22 +117,23 @@ impl<C: Connector> Shared<C> {
 
     /// The time, for what happens with each use of a connection. Exact where each time is shown; a sum of
     /// many is as good by the tick.
-    pub(crate) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Moment {
         if self.meter.get().is_some() { clock() } else { self.clock.now() }
     }
 
     /// The time, exact if `deadline` is so near that it matters.
-    pub(crate) fn now_before(&self, deadline: Option<Instant>) -> Instant {
+    pub(crate) fn now_before(&self, deadline: Option<Moment>) -> Moment {
         let now = self.now();
         let is_near = deadline.is_some_and(|deadline| deadline <= now + self.clock.lag());
         if is_near { clock() } else { now }
     }
 
     /// When an acquire that begins at `now` has to give up, by the configuration; `None` for never.
-    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
-        match self.acquire_timeout {
-            TimeLimit::After(Duration::ZERO) => Some(now),
-            limit => limit.from(now + self.clock.lag()),
+    pub(crate) fn deadline(&self, now: Moment) -> Option<Moment> {
+        match self.acquire_timeout.duration() {
+            Some(Duration::ZERO) => Some(now),
+            Some(limit) => (now + self.clock.lag()).checked_add(limit),
+            None => None,
         }
     }
 
@@ -229,7 +230,7 @@ impl<C: Connector> Shared<C> {
     #[inline]
     pub(crate) fn exchange<T>(
         self: &Arc<Self>,
-        now: Instant,
+        now: Moment,
         event: impl FnOnce(&mut State<C::Connection>, &mut Actions<C::Connection>) -> (T, Pace),
     ) -> T {
         let mut actions = Actions::new();
@@ -286,7 +287,7 @@ impl<C: Connector> Shared<C> {
     }
 
     /// The keeper's turn: does what is due and says until when there is nothing to do.
-    pub(crate) fn tick(self: &Arc<Self>, now: Instant) -> Option<Instant> {
+    pub(crate) fn tick(self: &Arc<Self>, now: Moment) -> Option<Moment> {
         let mut actions = Actions::new();
         let sleeps_until = self.with(|guarded| {
             guarded.state.on_tick(now, &mut actions);
@@ -353,7 +354,7 @@ pub(crate) enum Pace {
 
 impl<R> Guarded<R> {
     /// Whether the keeper must be woken to learn that it has something to do earlier than it knows.
-    fn wakes_earlier(&mut self, now: Instant) -> bool {
+    fn wakes_earlier(&mut self, now: Moment) -> bool {
         let Some(wake_at) = self.state.wake_at(now) else { return false };
         let is_earlier = self.sleeps_until.is_none_or(|until| wake_at < until);
         if is_earlier {

@@ -1,10 +1,8 @@
 //! Where each connection of a pool stands, and how many stand where; no lock, no clock, no waking.
 
 use super::{endpoints::Attempt, holder::Holder};
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use crate::pool::moment::Moment;
+use std::{collections::VecDeque, time::Duration};
 
 /// Bits of a place's turn, after which it starts anew.
 pub(crate) const TURN_BITS: u32 = 36;
@@ -24,13 +22,13 @@ pub(crate) struct SlotId {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
     /// When it is too old to be lent; `None` for never.
-    pub(crate) ends: Option<Instant>,
+    pub(crate) ends: Option<Moment>,
     /// When it was made, lent or put back last.
-    pub(crate) last_used: Instant,
+    pub(crate) last_used: Moment,
     /// When it was last known to work: used, made, or checked.
-    pub(crate) proven: Instant,
+    pub(crate) proven: Moment,
     /// When it is due for a check in the background; `None` for never.
-    pub(crate) probe_at: Option<Instant>,
+    pub(crate) probe_at: Option<Moment>,
     /// The generation of the pool that it belongs to.
     pub(crate) epoch: u32,
     /// Its endpoint.
@@ -40,34 +38,46 @@ pub(crate) struct Life {
     pub(crate) relief: Relief,
 }
 
-/// Where one connection stands.
+/// A connection that was made, in its place from its first moment to its last.
+///
+/// It is not moved while its place is: only where it stands changes, and the resource goes in and out.
 #[derive(Debug)]
-pub(crate) enum Phase<R> {
-    Vacant,
-    Connecting {
-        attempt: Attempt,
-        epoch: u32,
-        /// The idle connection that this one is to relieve.
-        relieves: Option<SlotId>,
-    },
-    Idle {
-        resource: R,
-        life: Life,
-    },
+pub(crate) struct Made<R> {
+    pub(crate) life: Life,
+    pub(crate) stand: Stand,
+    /// Here while it is idle, and while its holder knows it by its number alone.
+    pub(crate) resource: Option<R>,
+}
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(crate) enum Stand {
+    Idle,
     /// The driver has it, for a check or a reset.
-    Validating {
-        life: Life,
-        hope: Hope,
-    },
+    Validating(Hope),
     Used {
-        life: Life,
         holder: Holder,
-        /// Here only while the holder knows the connection by its number alone.
-        resource: Option<R>,
         leak: Leak,
     },
     /// The driver has it.
     Closing,
+}
+
+/// What a place is used for.
+#[derive(Debug)]
+enum Use<R> {
+    Vacant,
+    Connecting(Connecting),
+    Made(Made<R>),
+}
+
+/// A connection that is being made.
+#[derive(Debug)]
+pub(crate) struct Connecting {
+    pub(crate) attempt: Attempt,
+    pub(crate) epoch: u32,
+    /// The idle connection that this one is to relieve.
+    pub(crate) relieves: Option<SlotId>,
 }
 
 /// Whether a younger connection was called for, to take this one's place before its end.
@@ -122,7 +132,7 @@ impl Counts {
 #[derive(Debug)]
 struct Slot<R> {
     turn: u64,
-    phase: Phase<R>,
+    used_for: Use<R>,
 }
 
 /// All places of a pool; it grows with the most that were in use at one time.
@@ -150,210 +160,210 @@ impl<R> Slots<R> {
     }
 
     /// Takes a place for a connection that is about to be made.
-    pub(crate) fn occupy(&mut self, phase: Phase<R>) -> SlotId {
+    pub(crate) fn occupy(&mut self, connecting: Connecting) -> SlotId {
         let index = self.vacant.pop().unwrap_or_else(|| {
             if self.slots.len() == self.slots.capacity() {
                 // By an eighth, where a vector would double: a small pool has no room that it does not use.
                 self.slots.reserve_exact(2 + self.slots.len() / 8);
             }
-            self.slots.push(Slot { turn: 0, phase: Phase::Vacant });
+            self.slots.push(Slot { turn: 0, used_for: Use::Vacant });
             (self.slots.len() - 1) as u32
         });
-        self.put(index, phase)
-    }
-
-    /// Moves the place to its next turn and phase.
-    #[inline]
-    pub(crate) fn put(&mut self, index: u32, phase: Phase<R>) -> SlotId {
+        self.counts.connecting += 1;
         let slot = &mut self.slots[index as usize];
-        *self.counts.of(&slot.phase) -= u32::from(!matches!(slot.phase, Phase::Vacant));
-        *self.counts.of(&phase) += u32::from(!matches!(phase, Phase::Vacant));
-        match phase {
-            Phase::Vacant => self.vacant.push(index),
-            Phase::Idle { .. }
-            | Phase::Connecting { .. }
-            | Phase::Validating { .. }
-            | Phase::Used { .. }
-            | Phase::Closing => {}
-        }
-        slot.phase = phase;
-        slot.turn = (slot.turn + 1) & TURNS;
-        SlotId { index, turn: slot.turn }
-    }
-
-    /// Where the connection stands that left under this turn; `None` if it is stale.
-    pub(crate) fn phase_mut(&mut self, id: SlotId) -> Option<&mut Phase<R>> {
-        let slot = self.slots.get_mut(id.index as usize)?;
-        (slot.turn == id.turn).then_some(&mut slot.phase)
-    }
-
-    /// Puts a connection among the idle ones, by the time of its last use.
-    #[inline]
-    pub(crate) fn put_idle(&mut self, index: u32, resource: R, life: Life) {
-        self.put(index, Phase::Idle { resource, life });
-        let place =
-            self.idle.iter().rev().take_while(|other| self.used_after(**other, &life)).count();
-        self.idle.insert(self.idle.len() - place, index);
-    }
-
-    /// Takes the `place`-th idle connection out, counted from the one not used for longest;
-    /// its place must be put into another phase next.
-    #[inline]
-    pub(crate) fn take_idle_at(&mut self, place: usize) -> Option<(u32, R, Life)> {
-        let index = self.idle.remove(place)?;
-        self.begin(index)
-    }
-
-    /// Takes this idle connection out; `None` if it is not idle any more.
-    pub(crate) fn take_idle_by(&mut self, id: SlotId) -> Option<(u32, R, Life)> {
-        let is_idle = matches!(self.phase_mut(id)?, Phase::Idle { .. });
-        let place = self.idle.iter().position(|index| is_idle && *index == id.index)?;
-        self.take_idle_at(place)
-    }
-
-    /// The `place`-th idle connection, counted from the one not used for longest.
-    pub(crate) fn idle_at(&self, place: usize) -> Option<(SlotId, &Life)> {
-        let index = *self.idle.get(place)?;
-        let slot = &self.slots[index as usize];
-        match &slot.phase {
-            Phase::Idle { life, .. } => Some((SlotId { index, turn: slot.turn }, life)),
-            Phase::Vacant
-            | Phase::Connecting { .. }
-            | Phase::Validating { .. }
-            | Phase::Used { .. }
-            | Phase::Closing => None,
-        }
+        slot.used_for = Use::Connecting(connecting);
+        slot.next(index)
     }
 
     /// Ends an attempt to connect that left under this turn: what is known of it, or `None` if it is stale.
-    /// The place counts as vacant until it is put into another phase.
-    pub(crate) fn take_attempt(&mut self, id: SlotId) -> Option<(Attempt, u32, Option<SlotId>)> {
-        let phase = self.phase_mut(id)?;
-        match std::mem::replace(phase, Phase::Vacant) {
-            Phase::Connecting { attempt, epoch, relieves } => {
+    /// Its place is to be [settled](Self::settle) or [vacated](Self::vacate) next.
+    pub(crate) fn take_attempt(&mut self, id: SlotId) -> Option<Connecting> {
+        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.turn == id.turn)?;
+        match std::mem::replace(&mut slot.used_for, Use::Vacant) {
+            Use::Connecting(connecting) => {
                 self.counts.connecting -= 1;
-                Some((attempt, epoch, relieves))
+                Some(connecting)
             }
-            other @ (Phase::Vacant
-            | Phase::Idle { .. }
-            | Phase::Validating { .. }
-            | Phase::Used { .. }
-            | Phase::Closing) => {
-                *phase = other;
+            other @ (Use::Vacant | Use::Made(_)) => {
+                slot.used_for = other;
                 None
             }
         }
     }
 
+    /// Gives the connection that was made its place. Until it stands elsewhere it counts as one that is checked.
+    pub(crate) fn settle(&mut self, index: u32, life: Life) {
+        self.counts.validating += 1;
+        let slot = &mut self.slots[index as usize];
+        debug_assert!(matches!(slot.used_for, Use::Vacant), "its attempt was taken before");
+        let stand = Stand::Validating(Hope::Gone);
+        slot.used_for = Use::Made(Made { life, stand, resource: None });
+        slot.next(index);
+    }
+
+    /// Nothing is at this place any more.
+    pub(crate) fn vacate(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if let Use::Made(made) = &slot.used_for {
+            *self.counts.of(&made.stand) -= 1;
+        }
+        slot.used_for = Use::Vacant;
+        slot.next(index);
+        self.vacant.push(index);
+    }
+
+    /// The connection that left under this turn, if it is there.
+    #[inline]
+    pub(crate) fn made(&mut self, id: SlotId) -> Option<&mut Made<R>> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        match &mut slot.used_for {
+            Use::Made(made) if slot.turn == id.turn => Some(made),
+            Use::Made(_) | Use::Vacant | Use::Connecting(_) => None,
+        }
+    }
+
+    /// The connection at this place, which must be one that was made.
+    #[inline]
+    pub(crate) fn at(&mut self, index: u32) -> &mut Made<R> {
+        match &mut self.slots[index as usize].used_for {
+            Use::Made(made) => made,
+            Use::Vacant | Use::Connecting(_) => unreachable!("a connection is moved that stands"),
+        }
+    }
+
+    /// Has the connection at this place stand elsewhere, and starts the place's next turn.
+    #[inline]
+    pub(crate) fn put(&mut self, index: u32, stand: Stand) -> SlotId {
+        *self.counts.of(&stand) += 1;
+        let before = std::mem::replace(&mut self.at(index).stand, stand);
+        *self.counts.of(&before) -= 1;
+        self.slots[index as usize].next(index)
+    }
+
+    /// Puts a connection among the idle ones, by the time of its last use.
+    #[inline]
+    pub(crate) fn put_idle(&mut self, index: u32, resource: R) {
+        let made = self.at(index);
+        made.resource = Some(resource);
+        let last_used = made.life.last_used;
+        self.put(index, Stand::Idle);
+        let later = |other: &&u32| self.life(**other).is_some_and(|l| l.last_used > last_used);
+        match self.idle.iter().rev().take_while(later).count() {
+            0 => self.idle.push_back(index),
+            later => self.idle.insert(self.idle.len() - later, index),
+        }
+    }
+
+    /// Takes the `place`-th idle connection out, counted from the one not used for longest. It counts as closing
+    /// until it is put elsewhere, which must be next.
+    #[inline]
+    pub(crate) fn take_idle_at(&mut self, place: usize) -> Option<(u32, R)> {
+        let index = match place + 1 == self.idle.len() {
+            true => self.idle.pop_back(),
+            false => self.idle.remove(place),
+        }?;
+        self.counts.idle -= 1;
+        self.counts.closing += 1;
+        let made = self.at(index);
+        made.stand = Stand::Closing;
+        Some((index, made.resource.take().expect("an idle connection is here")))
+    }
+
+    /// Takes this idle connection out; `None` if it is not idle any more.
+    pub(crate) fn take_idle_by(&mut self, id: SlotId) -> Option<(u32, R)> {
+        self.made(id).filter(|made| matches!(made.stand, Stand::Idle))?;
+        let place = self.idle.iter().position(|index| *index == id.index)?;
+        self.take_idle_at(place)
+    }
+
+    /// The `place`-th idle connection, counted from the one not used for longest.
+    #[inline]
+    pub(crate) fn idle_at(&self, place: usize) -> Option<(SlotId, &Life)> {
+        let index = *self.idle.get(place)?;
+        let turn = self.slots[index as usize].turn;
+        Some((SlotId { index, turn }, self.life(index)?))
+    }
+
     /// Every lease, with its holder and since when it is held.
-    pub(crate) fn used(&self) -> impl Iterator<Item = (SlotId, Instant, &Holder)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.phase {
-            Phase::Used { life, holder, .. } => {
+    pub(crate) fn used(&self) -> impl Iterator<Item = (SlotId, Moment, &Holder)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.used_for {
+            Use::Made(Made { life, stand: Stand::Used { holder, .. }, .. }) => {
                 Some((SlotId { index: index as u32, turn: slot.turn }, life.last_used, holder))
             }
-            Phase::Vacant
-            | Phase::Idle { .. }
-            | Phase::Connecting { .. }
-            | Phase::Validating { .. }
-            | Phase::Closing => None,
+            Use::Made(_) | Use::Vacant | Use::Connecting(_) => None,
         })
     }
 
     /// Marks and names every lease that is held for longer than `limit` and was not named before.
-    pub(crate) fn report_leaks(
-        &mut self,
-        now: Instant,
-        limit: Duration,
-    ) -> Vec<(Holder, Duration)> {
-        let leaked = |slot: &mut Slot<R>| match &mut slot.phase {
-            Phase::Used { life, holder, leak: leak @ Leak::Unseen, .. } => {
-                let held = now.saturating_duration_since(life.last_used);
+    pub(crate) fn report_leaks(&mut self, now: Moment, limit: Duration) -> Vec<(Holder, Duration)> {
+        let leaked = |made: &mut Made<R>| match &mut made.stand {
+            Stand::Used { holder, leak: leak @ Leak::Unseen } => {
+                let held = now.since(made.life.last_used);
                 (held >= limit).then(|| {
                     *leak = Leak::Reported;
                     (holder.clone(), held)
                 })
             }
-            Phase::Used { leak: Leak::Reported, .. }
-            | Phase::Vacant
-            | Phase::Idle { .. }
-            | Phase::Connecting { .. }
-            | Phase::Validating { .. }
-            | Phase::Closing => None,
+            Stand::Used { leak: Leak::Reported, .. }
+            | Stand::Idle
+            | Stand::Validating(_)
+            | Stand::Closing => None,
         };
-        self.slots.iter_mut().filter_map(leaked).collect()
+        self.all_made().filter_map(|(_, made)| leaked(made)).collect()
     }
 
     /// Takes the resources of all leases out that were left here; their places must be put elsewhere next.
-    pub(crate) fn take_entrusted(&mut self) -> Vec<(u32, R, Life)> {
-        let entrusted = |(index, slot): (usize, &mut Slot<R>)| match &mut slot.phase {
-            Phase::Used { life, resource, .. } => {
-                resource.take().map(|resource| (index as u32, resource, *life))
-            }
-            Phase::Vacant
-            | Phase::Idle { .. }
-            | Phase::Connecting { .. }
-            | Phase::Validating { .. }
-            | Phase::Closing => None,
+    pub(crate) fn take_entrusted(&mut self) -> Vec<(u32, R)> {
+        let entrusted = |(index, made): (u32, &mut Made<R>)| match made.stand {
+            Stand::Used { .. } => made.resource.take().map(|resource| (index, resource)),
+            Stand::Idle | Stand::Validating(_) | Stand::Closing => None,
         };
-        self.slots.iter_mut().enumerate().filter_map(entrusted).collect()
+        self.all_made().filter_map(entrusted).collect()
     }
 
     /// What is known of the connection at this place, if there is one that stands and is not being closed.
     pub(crate) fn life_mut(&mut self, index: u32) -> Option<&mut Life> {
-        match &mut self.slots.get_mut(index as usize)?.phase {
-            Phase::Idle { life, .. }
-            | Phase::Validating { life, .. }
-            | Phase::Used { life, .. } => Some(life),
-            Phase::Vacant | Phase::Connecting { .. } | Phase::Closing => None,
-        }
-    }
-
-    fn used_after(&self, index: u32, life: &Life) -> bool {
-        self.idle_life(index).is_some_and(|other| other.last_used > life.last_used)
-    }
-
-    fn idle_life(&self, index: u32) -> Option<&Life> {
-        match &self.slots[index as usize].phase {
-            Phase::Idle { life, .. } => Some(life),
-            Phase::Vacant
-            | Phase::Connecting { .. }
-            | Phase::Validating { .. }
-            | Phase::Used { .. }
-            | Phase::Closing => None,
-        }
-    }
-
-    /// Moves the resource of an idle slot out. The slot counts as closing until it is put elsewhere.
-    #[inline]
-    fn begin(&mut self, index: u32) -> Option<(u32, R, Life)> {
-        let slot = &mut self.slots[index as usize];
-        match std::mem::replace(&mut slot.phase, Phase::Closing) {
-            Phase::Idle { resource, life, .. } => {
-                self.counts.idle -= 1;
-                self.counts.closing += 1;
-                Some((index, resource, life))
-            }
-            other @ (Phase::Vacant
-            | Phase::Connecting { .. }
-            | Phase::Validating { .. }
-            | Phase::Used { .. }
-            | Phase::Closing) => {
-                slot.phase = other;
+        match &mut self.slots.get_mut(index as usize)?.used_for {
+            Use::Made(Made { stand: Stand::Closing, .. }) | Use::Vacant | Use::Connecting(_) => {
                 None
             }
+            Use::Made(made) => Some(&mut made.life),
+        }
+    }
+
+    fn all_made(&mut self) -> impl Iterator<Item = (u32, &mut Made<R>)> {
+        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| match &mut slot.used_for {
+            Use::Made(made) => Some((index as u32, made)),
+            Use::Vacant | Use::Connecting(_) => None,
+        })
+    }
+
+    #[inline]
+    fn life(&self, index: u32) -> Option<&Life> {
+        match &self.slots[index as usize].used_for {
+            Use::Made(made) => Some(&made.life),
+            Use::Vacant | Use::Connecting(_) => None,
         }
     }
 }
 
+impl<R> Slot<R> {
+    /// Starts the next turn: whatever left under an earlier one is stale.
+    #[inline]
+    fn next(&mut self, index: u32) -> SlotId {
+        self.turn = (self.turn + 1) & TURNS;
+        SlotId { index, turn: self.turn }
+    }
+}
+
 impl Counts {
-    fn of<R>(&mut self, phase: &Phase<R>) -> &mut u32 {
-        match phase {
-            // Not counted: the caller adds nothing to it.
-            Phase::Vacant | Phase::Closing => &mut self.closing,
-            Phase::Connecting { .. } => &mut self.connecting,
-            Phase::Idle { .. } => &mut self.idle,
-            Phase::Validating { .. } => &mut self.validating,
-            Phase::Used { .. } => &mut self.used,
+    #[inline]
+    fn of(&mut self, stand: &Stand) -> &mut u32 {
+        match stand {
+            Stand::Idle => &mut self.idle,
+            Stand::Validating(_) => &mut self.validating,
+            Stand::Used { .. } => &mut self.used,
+            Stand::Closing => &mut self.closing,
         }
     }
 }

@@ -32,7 +32,10 @@ async fn keeper<C: Connector>(end: End<C>, alarm: Arc<Notify>) {
     let watched = &end.0;
     while let Some(until) = watched.upgrade().map(|shared| shared.tick(clock())) {
         match until {
-            Some(until) => _ = timeout_at(until.into(), alarm.notified()).await,
+            Some(until) => {
+                let until = std::time::Instant::from(until);
+                _ = timeout_at(until.into(), alarm.notified()).await;
+            }
             None => alarm.notified().await,
         }
     }
@@ -67,7 +70,7 @@ pub(crate) fn open<C: Connector>(shared: &Arc<Shared<C>>, id: SlotId, endpoint: 
         match result {
             Ok(connection) => {
                 if let Some(meter) = shared.meter() {
-                    meter.created(clock().saturating_duration_since(began));
+                    meter.created(clock().since(began));
                 }
                 let mark = shield(|| shared.connector.mark(&connection)).unwrap_or(0);
                 shared.update(|state, actions| {

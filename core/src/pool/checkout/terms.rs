@@ -1,11 +1,11 @@
 //! The terms on which a pool lends its connections: its configuration, in the form in which it decides.
 
 use super::slots::{Life, Relief};
-use crate::{config::CheckoutPoolConfig, config::IdleOrder, pool::reason::PoolCloseReason};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+use crate::{
+    config::{CheckoutPoolConfig, IdleOrder},
+    pool::{moment::Moment, reason::PoolCloseReason},
 };
+use std::{sync::Arc, time::Duration};
 
 /// Part of the keepalive time by which chance moves each check.
 const PROBE_JITTER: f64 = 0.2;
@@ -67,13 +67,7 @@ impl Terms {
     }
 
     /// What is known of a connection made at `now`.
-    pub(crate) fn life(
-        &self,
-        now: Instant,
-        epoch: u32,
-        endpoint: u32,
-        chance: fn() -> f64,
-    ) -> Life {
+    pub(crate) fn life(&self, now: Moment, epoch: u32, endpoint: u32, chance: fn() -> f64) -> Life {
         let shortened = |lifetime: Duration| {
             lifetime.mul_f64((1.0 - self.lifetime_jitter * chance()).clamp(0.0, 1.0))
         };
@@ -90,13 +84,13 @@ impl Terms {
     }
 
     /// When a connection that is idle from `now` on is due for a check in the background.
-    pub(crate) fn probe_at(&self, now: Instant, chance: fn() -> f64) -> Option<Instant> {
+    pub(crate) fn probe_at(&self, now: Moment, chance: fn() -> f64) -> Option<Moment> {
         let moved = |time: Duration| time.mul_f64(1.0 + PROBE_JITTER * (2.0 * chance() - 1.0));
         self.keepalive.and_then(|keepalive| now.checked_add(moved(keepalive)))
     }
 
     /// Why a connection of this life is not lent at `now`, if so.
-    pub(crate) fn over(&self, life: &Life, epoch: u32, now: Instant) -> Option<PoolCloseReason> {
+    pub(crate) fn over(&self, life: &Life, epoch: u32, now: Moment) -> Option<PoolCloseReason> {
         if life.epoch != epoch {
             return Some(PoolCloseReason::Cleared);
         }
@@ -104,20 +98,20 @@ impl Terms {
         if life.ends.is_some_and(|ends| ends < now) {
             return Some(PoolCloseReason::Lifetime);
         }
-        let idle = now.saturating_duration_since(life.last_used);
+        let idle = now.since(life.last_used);
         let too_long =
             self.idle_timeout.is_some_and(|timeout| timeout <= idle && was_idle(life, now));
         too_long.then_some(PoolCloseReason::IdleTimeout)
     }
 
     /// Whether a connection that nobody used or checked lately is checked before it is lent.
-    pub(crate) fn needs_check(&self, life: &Life, now: Instant) -> bool {
-        let unproven = now.saturating_duration_since(life.proven);
+    pub(crate) fn needs_check(&self, life: &Life, now: Moment) -> bool {
+        let unproven = now.since(life.proven);
         self.check_after.is_some_and(|check_after| check_after <= unproven)
     }
 
     /// Whether it is time to make the connection that will relieve this one.
-    pub(crate) fn ends_soon(&self, life: &Life, now: Instant) -> bool {
+    pub(crate) fn ends_soon(&self, life: &Life, now: Moment) -> bool {
         let lead =
             self.max_lifetime.map_or(Duration::ZERO, |lifetime| (lifetime / 10).min(RELIEF_LEAD));
         life.ends.is_some_and(|ends| ends <= now + lead)
@@ -125,6 +119,6 @@ impl Terms {
 }
 
 /// An idle timeout of zero must not end a connection in the moment in which it is made or comes back.
-fn was_idle(life: &Life, now: Instant) -> bool {
+fn was_idle(life: &Life, now: Moment) -> bool {
     life.last_used < now
 }

@@ -61,7 +61,7 @@ async fn watch<C: Connector>(watched: Weak<Shared<C>>, config: TunerConfig) {
     loop {
         sleep(config.interval).await;
         let Some(shared) = watched.upgrade() else { return };
-        let (sample, now) = (sample(&shared, &mut before), clock());
+        let (sample, now) = (sample(&shared, &mut before), clock().into());
         if let Some(advice) = tuner.on_sample(sample, now) {
             shared.follow(PoolAdvice { advice, at: now });
         }

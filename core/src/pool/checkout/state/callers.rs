@@ -3,24 +3,21 @@
 use super::super::{
     holder::Holder,
     line::{Removed, Ticket},
-    slots::{Phase, SlotId},
+    slots::{Made, SlotId, Stand},
 };
 use super::{
     Actions, Call, Collected, Custody, Fate, Left, Loan, PutBack, Refusal, Stage, State, Verdict,
     Waiter,
 };
-use crate::pool::reason::PoolCloseReason;
-use std::{
-    task::Waker,
-    time::{Duration, Instant},
-};
+use crate::pool::{moment::Moment, reason::PoolCloseReason};
+use std::{task::Waker, time::Duration};
 
 impl<R> State<R> {
     /// Somebody wants a connection. `call` is taken, and needed, only if there is reason to wait.
     pub(crate) fn on_acquire(
         &mut self,
-        now: Instant,
-        deadline: Option<Instant>,
+        now: Moment,
+        deadline: Option<Moment>,
         holder: &Holder,
         custody: Custody,
         call: &mut Option<Call>,
@@ -59,7 +56,7 @@ impl<R> State<R> {
     /// Somebody wants a connection if there is one, and does not want to wait.
     pub(crate) fn try_acquire(
         &mut self,
-        now: Instant,
+        now: Moment,
         holder: &Holder,
         custody: Custody,
         actions: &mut Actions<R>,
@@ -98,13 +95,13 @@ impl<R> State<R> {
     pub(crate) fn on_retired(
         &mut self,
         loan: Loan<R>,
-        deadline: Option<Instant>,
+        deadline: Option<Moment>,
         holder: &Holder,
         call: Call,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) -> Verdict<R> {
-        let since = now.checked_sub(loan.waited).unwrap_or(now);
+        let since = now.before(loan.waited);
         _ = self.on_put_back(loan.id, loan.resource, Fate::Reuse, now, actions);
         if self.stage == Stage::Closed {
             return Verdict::Refused(Refusal::Closed);
@@ -125,7 +122,7 @@ impl<R> State<R> {
     pub(crate) fn on_cancel(
         &mut self,
         ticket: Ticket,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) -> Option<Left> {
         match self.line.remove(ticket)? {
@@ -152,20 +149,18 @@ impl<R> State<R> {
         id: SlotId,
         resource: Option<R>,
         fate: Fate,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) -> Result<PutBack, Option<R>> {
-        let Some(Phase::Used { life, resource: kept, .. }) = self.slots.phase_mut(id) else {
-            return Err(resource);
-        };
-        let Some(resource) = resource.or_else(|| kept.take()) else { return Err(None) };
-        let mut life = *life;
-        let used = now.saturating_duration_since(life.last_used);
+        let Some(made) = self.used_mut(id) else { return Err(resource) };
+        let Some(resource) = resource.or_else(|| made.resource.take()) else { return Err(None) };
+        let life = &mut made.life;
+        let used = now.since(life.last_used);
         (life.last_used, life.proven) = (now, now);
         self.tally.put_back(used);
         match fate {
-            Fate::Close(reason) => self.close(id.index, resource, life, reason, actions),
-            Fate::Reuse => self.take_back(id.index, resource, life, now, actions),
+            Fate::Close(reason) => self.close(id.index, resource, reason, actions),
+            Fate::Reuse => self.take_back(id.index, resource, now, actions),
         }
         self.supply(now, actions);
         Ok(PutBack { used })
@@ -177,30 +172,33 @@ impl<R> State<R> {
     ///
     /// The resource, if the lease ended before.
     pub(crate) fn entrust(&mut self, id: SlotId, entrusted: R) -> Result<(), R> {
-        match self.slots.phase_mut(id) {
-            Some(Phase::Used { resource, .. }) => {
-                *resource = Some(entrusted);
+        match self.used_mut(id) {
+            Some(made) => {
+                made.resource = Some(entrusted);
                 Ok(())
             }
-            Some(_) | None => Err(entrusted),
+            None => Err(entrusted),
         }
     }
 
     /// Takes the resource of a lease out again.
     pub(crate) fn reclaim(&mut self, id: SlotId) -> Option<R> {
-        match self.slots.phase_mut(id) {
-            Some(Phase::Used { resource, .. }) => resource.take(),
-            Some(_) | None => None,
-        }
+        self.used_mut(id)?.resource.take()
+    }
+
+    /// The connection of a lease, if the lease has not ended.
+    #[inline]
+    fn used_mut(&mut self, id: SlotId) -> Option<&mut Made<R>> {
+        self.slots.made(id).filter(|made| matches!(made.stand, Stand::Used { .. }))
     }
 
     /// The holder keeps its connection for good; its place is free.
-    pub(crate) fn on_detach(&mut self, id: SlotId, now: Instant, actions: &mut Actions<R>) {
-        let Some(Phase::Used { life, .. }) = self.slots.phase_mut(id) else { return };
-        let (endpoint, used) = (life.endpoint, now.saturating_duration_since(life.last_used));
+    pub(crate) fn on_detach(&mut self, id: SlotId, now: Moment, actions: &mut Actions<R>) {
+        let Some(Made { life, .. }) = self.used_mut(id) else { return };
+        let (endpoint, used) = (life.endpoint, now.since(life.last_used));
         self.tally.put_back(used);
         self.tally.closed(PoolCloseReason::Detached);
-        self.slots.put(id.index, Phase::Vacant);
+        self.slots.vacate(id.index);
         self.endpoints.on_closed(endpoint);
         self.supply(now, actions);
     }

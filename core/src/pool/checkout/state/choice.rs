@@ -1,8 +1,7 @@
 //! Which idle connection is lent next.
 
 use super::{Actions, State, Validation};
-use crate::pool::reason::PoolCloseReason;
-use std::time::Instant;
+use crate::pool::{moment::Moment, reason::PoolCloseReason};
 
 /// Idle connections that are looked at, at most, to find one that is fit at once.
 const LOOKS: usize = 256;
@@ -36,7 +35,7 @@ pub(super) enum Choice {
 impl<R> State<R> {
     /// The idle connection for the next caller. Those whose turn it would be and that are over are closed.
     #[inline]
-    pub(super) fn choose_idle(&mut self, now: Instant, actions: &mut Actions<R>) -> Choice {
+    pub(super) fn choose_idle(&mut self, now: Moment, actions: &mut Actions<R>) -> Choice {
         loop {
             let Some(place) = self.idle_places().next() else { return Choice::Nothing };
             match self.fitness(place, now) {
@@ -47,7 +46,7 @@ impl<R> State<R> {
         }
     }
 
-    fn choose_among_all(&self, now: Instant) -> Choice {
+    fn choose_among_all(&self, now: Moment) -> Choice {
         let mut choice = Choice::Nothing;
         for place in self.idle_places().take(LOOKS) {
             match self.fitness(place, now) {
@@ -65,7 +64,7 @@ impl<R> State<R> {
         (0..idle).map(move |nth| if newest_first { idle - 1 - nth } else { nth })
     }
 
-    fn fitness(&self, place: usize, now: Instant) -> Fitness {
+    fn fitness(&self, place: usize, now: Moment) -> Fitness {
         let Some((_, life)) = self.slots.idle_at(place) else { return Fitness::Spent };
         match self.terms.over(life, self.epoch, now) {
             Some(PoolCloseReason::IdleTimeout) => Fitness::Spent,
@@ -76,21 +75,21 @@ impl<R> State<R> {
     }
 
     /// Checks the idle connection at this place.
-    pub(super) fn check_idle(&mut self, place: usize, now: Instant, actions: &mut Actions<R>) {
-        if let Some((index, resource, life)) = self.slots.take_idle_at(place) {
-            self.validate(index, resource, life, Validation::Check, now, actions);
+    pub(super) fn check_idle(&mut self, place: usize, now: Moment, actions: &mut Actions<R>) {
+        if let Some((index, resource)) = self.slots.take_idle_at(place) {
+            self.validate(index, resource, Validation::Check, now, actions);
         }
     }
 
     /// Checks the idle connection whose turn it is, if none is fit without, for the next who asks.
-    pub(super) fn prove_for_next(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(super) fn prove_for_next(&mut self, now: Moment, actions: &mut Actions<R>) {
         if let Choice::Unproven(place) = self.choose_idle(now, actions) {
             self.check_idle(place, now, actions);
         }
     }
 
     /// Checks the first of those that were passed over for want of a check, so that it is fit when it is next.
-    pub(super) fn prove_passed_over(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(super) fn prove_passed_over(&mut self, now: Moment, actions: &mut Actions<R>) {
         let is_unproven = |place: &usize| self.fitness(*place, now) == Fitness::Unproven;
         if let Some(place) = self.idle_places().take(LOOKS).find(is_unproven) {
             self.check_idle(place, now, actions);
@@ -103,14 +102,14 @@ impl<R> State<R> {
         reason: PoolCloseReason,
         actions: &mut Actions<R>,
     ) {
-        if let Some((index, resource, life)) = self.slots.take_idle_at(place) {
-            self.close(index, resource, life, reason, actions);
+        if let Some((index, resource)) = self.slots.take_idle_at(place) {
+            self.close(index, resource, reason, actions);
         }
     }
 
     /// Whether an idle connection could be lent at once, for tests.
     #[cfg(all(test, not(trunkline_loom)))]
-    pub(crate) fn has_fit_idle(&self, now: Instant) -> bool {
+    pub(crate) fn has_fit_idle(&self, now: Moment) -> bool {
         self.idle_places().any(|place| self.fitness(place, now) == Fitness::Fit)
     }
 }

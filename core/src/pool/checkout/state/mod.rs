@@ -22,8 +22,8 @@ use super::{
     stats::{CheckoutPoolStats, Tally, Usage},
     terms::{Abilities, Terms},
 };
-use crate::config::CheckoutPoolConfig;
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use crate::{config::CheckoutPoolConfig, pool::moment::Moment};
+use std::{collections::VecDeque, sync::Arc};
 
 /// Everything that a checkout pool knows, behind the one short lock of its driver.
 ///
@@ -51,15 +51,15 @@ pub(crate) struct State<R> {
     /// Connections on their way to be idle or lent: attempts, checks and resets on which callers may rely.
     coming: u32,
     /// When checks and resets that are still under way are relied on no longer, the oldest first.
-    doubts: VecDeque<(Instant, SlotId)>,
+    doubts: VecDeque<(Moment, SlotId)>,
     line: Line<Waiter, Answer<R>>,
     endpoints: Endpoints,
     tally: Tally,
-    next_sweep: Instant,
+    next_sweep: Moment,
     /// At which idle connection the next sweep begins.
     next_look: usize,
     /// When surplus connections may be closed for idleness again.
-    next_trim: Option<Instant>,
+    next_trim: Option<Moment>,
     chance: fn() -> f64,
 }
 /// What a pool still does.
@@ -76,7 +76,7 @@ impl<R> State<R> {
     pub(crate) fn new(
         terms: Terms,
         endpoints: Endpoints,
-        now: Instant,
+        now: Moment,
         chance: fn() -> f64,
     ) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl<R> State<R> {
     }
 
     /// What a process sees of a pool that belongs to another: it is closed and empty.
-    pub(crate) fn foreign(name: Arc<str>, now: Instant) -> Self {
+    pub(crate) fn foreign(name: Arc<str>, now: Moment) -> Self {
         let config = CheckoutPoolConfig::default();
         let endpoints = Endpoints::new(Vec::new(), &config, now);
         let mut terms = Terms::new(&config, Abilities::default());
@@ -143,7 +143,7 @@ impl<R> State<R> {
         &self.endpoints
     }
 
-    pub(crate) fn used(&self) -> impl Iterator<Item = (SlotId, Instant, &Holder)> {
+    pub(crate) fn used(&self) -> impl Iterator<Item = (SlotId, Moment, &Holder)> {
         self.slots.used()
     }
 

@@ -4,55 +4,51 @@ use super::super::{
     exhaustion::{Exhaustion, LongestUse},
     holder::Holder,
     line::Ticket,
-    slots::{Hope, Leak, Life, Phase},
+    slots::{Hope, Leak, Stand},
 };
 use super::{
     Action, Actions, Answer, Call, Custody, Loan, Refusal, Stage, State, Validation, Waiter,
     choice::Choice, verdict::TellAnswer,
 };
-use crate::pool::reason::PoolCloseReason;
-use std::time::{Duration, Instant};
+use crate::pool::{moment::Moment, reason::PoolCloseReason};
+use std::time::Duration;
 
 impl<R> State<R> {
     /// Lends the idle connection whose turn it is, if it needs no check first.
     #[inline]
     pub(super) fn lend_idle(
         &mut self,
-        now: Instant,
+        now: Moment,
         holder: &Holder,
         custody: Custody,
         actions: &mut Actions<R>,
     ) -> Option<Loan<R>> {
         let choice = self.choose_idle(now, actions);
         let (Choice::Fit(place) | Choice::FitAfterOthers(place)) = choice else { return None };
-        let (index, resource, life) = self.slots.take_idle_at(place)?;
+        let (index, resource) = self.slots.take_idle_at(place)?;
         if matches!(choice, Choice::FitAfterOthers(_)) {
             self.prove_passed_over(now, actions);
         }
         self.tally.hits += 1;
         let lend = Lend { holder: holder.clone(), custody, waited: Duration::ZERO };
-        Some(self.lend(index, resource, life, lend, now))
+        Some(self.lend(index, resource, lend, now))
     }
 
     #[inline]
-    pub(super) fn lend(
-        &mut self,
-        index: u32,
-        resource: R,
-        mut life: Life,
-        lend: Lend,
-        now: Instant,
-    ) -> Loan<R> {
-        life.last_used = now;
-        let (kept, given) = match lend.custody {
-            Custody::Holder => (None, Some(resource)),
-            Custody::Pool => (Some(resource), None),
+    pub(super) fn lend(&mut self, index: u32, resource: R, lend: Lend, now: Moment) -> Loan<R> {
+        let made = self.slots.at(index);
+        made.life.last_used = now;
+        let mark = made.life.mark;
+        let resource = match lend.custody {
+            Custody::Holder => Some(resource),
+            Custody::Pool => {
+                made.resource = Some(resource);
+                None
+            }
         };
-        let holder = lend.holder;
-        let phase = Phase::Used { life, holder, resource: kept, leak: Leak::Unseen };
-        let id = self.slots.put(index, phase);
+        let id = self.slots.put(index, Stand::Used { holder: lend.holder, leak: Leak::Unseen });
         self.tally.lent(self.slots.counts().used, lend.waited);
-        Loan { id, mark: life.mark, resource: given, waited: lend.waited }
+        Loan { id, mark, resource, waited: lend.waited }
     }
 
     /// Resets what comes back if it must be, else offers it.
@@ -61,57 +57,49 @@ impl<R> State<R> {
         &mut self,
         index: u32,
         resource: R,
-        life: Life,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) {
-        if self.terms.resets && self.unfit(&life, now).is_none() {
-            return self.validate(index, resource, life, Validation::Reset, now, actions);
+        if self.terms.resets && self.unfit(index, now).is_none() {
+            return self.validate(index, resource, Validation::Reset, now, actions);
         }
-        self.offer(index, resource, life, now, actions);
+        self.offer(index, resource, now, actions);
     }
 
     /// Gives a connection to the oldest waiter, or puts it among the idle ones, if it is fit for either.
     #[inline]
-    pub(super) fn offer(
-        &mut self,
-        index: u32,
-        resource: R,
-        life: Life,
-        now: Instant,
-        actions: &mut Actions<R>,
-    ) {
-        if let Some(reason) = self.unfit(&life, now) {
-            return self.close(index, resource, life, reason, actions);
+    pub(super) fn offer(&mut self, index: u32, resource: R, now: Moment, actions: &mut Actions<R>) {
+        if let Some(reason) = self.unfit(index, now) {
+            return self.close(index, resource, reason, actions);
         }
         match self.next_waiter(now, actions) {
             Some((ticket, waiter)) => {
                 self.tally.handed_over += 1;
-                let waited = now.saturating_duration_since(waiter.since);
+                let waited = now.since(waiter.since);
                 let custody = match waiter.call {
                     Call::Wake(_) => Custody::Holder,
                     Call::Tell(_) => Custody::Pool,
                 };
                 let lend = Lend { holder: waiter.holder, custody, waited };
-                let loan = self.lend(index, resource, life, lend, now);
+                let loan = self.lend(index, resource, lend, now);
                 self.answer(ticket, waiter.call, Ok(loan), actions);
             }
             None if self.stage != Stage::Open => {
-                self.close(index, resource, life, PoolCloseReason::PoolClosed, actions);
+                self.close(index, resource, PoolCloseReason::PoolClosed, actions);
             }
-            None => self.slots.put_idle(index, resource, life),
+            None => self.slots.put_idle(index, resource),
         }
     }
 
     /// The oldest waiter whose deadline has not passed; those before it get their answer.
     pub(super) fn next_waiter(
         &mut self,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) -> Option<(Ticket, Waiter)> {
         while let Some((ticket, waiter)) = self.line.expire(now) {
             self.tally.timeouts += 1;
-            let refusal = self.exhausted(now, now.saturating_duration_since(waiter.since));
+            let refusal = self.exhausted(now, now.since(waiter.since));
             self.answer(ticket, waiter.call, Err(refusal), actions);
         }
         self.line.pop()
@@ -140,12 +128,11 @@ impl<R> State<R> {
         &mut self,
         index: u32,
         resource: R,
-        life: Life,
         how: Validation,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) {
-        let id = self.slots.put(index, Phase::Validating { life, hope: Hope::Good });
+        let id = self.slots.put(index, Stand::Validating(Hope::Good));
         self.rely_on(id, now);
         actions.push(Action::Validate { id, resource, how });
     }
@@ -154,38 +141,40 @@ impl<R> State<R> {
         &mut self,
         index: u32,
         resource: R,
-        life: Life,
         reason: PoolCloseReason,
         actions: &mut Actions<R>,
     ) {
-        let id = self.slots.put(index, Phase::Closing);
-        actions.push(Action::Close { id, endpoint: life.endpoint, resource, reason });
+        let endpoint = self.slots.at(index).life.endpoint;
+        let id = self.slots.put(index, Stand::Closing);
+        actions.push(Action::Close { id, endpoint, resource, reason });
     }
 
     pub(super) fn close_idle(&mut self, reason: PoolCloseReason, actions: &mut Actions<R>) {
-        while let Some((index, resource, life)) = self.slots.take_idle_at(0) {
-            self.close(index, resource, life, reason, actions);
+        while let Some((index, resource)) = self.slots.take_idle_at(0) {
+            self.close(index, resource, reason, actions);
         }
     }
 
-    /// Why a connection may not be lent any more, if so.
-    pub(super) fn unfit(&self, life: &Life, now: Instant) -> Option<PoolCloseReason> {
+    /// Why the connection at this place may not be lent any more, if so.
+    pub(super) fn unfit(&mut self, index: u32, now: Moment) -> Option<PoolCloseReason> {
         match self.stage {
             Stage::Closed => Some(PoolCloseReason::PoolClosed),
             Stage::Open | Stage::Draining if self.is_oversized() => Some(PoolCloseReason::Shrunk),
-            Stage::Open | Stage::Draining => self.terms.over(life, self.epoch, now),
+            Stage::Open | Stage::Draining => {
+                self.terms.over(&self.slots.at(index).life, self.epoch, now)
+            }
         }
     }
 
     /// For how long nobody in line can be served: every endpoint keeps failing, and no connection is left but
     /// idle ones that are unfit.
-    pub(super) fn cut_off(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn cut_off(&self, now: Moment) -> Option<Duration> {
         let counts = self.slots.counts();
         let has_hope = counts.used + counts.validating + counts.connecting > 0;
         if has_hope { None } else { self.endpoints.circuit_open_for(now) }
     }
 
-    pub(super) fn circuit_open(&self, open_for: Duration, now: Instant) -> Refusal {
+    pub(super) fn circuit_open(&self, open_for: Duration, now: Moment) -> Refusal {
         let failure = self.endpoints.last_failure(now);
         Refusal::CircuitOpen { open_for, failure: failure.map(|failed| failed.error) }
     }
@@ -207,7 +196,7 @@ impl<R> State<R> {
         counts.total() - counts.closing > self.terms.max_size
     }
 
-    pub(super) fn exhausted(&self, now: Instant, waited: Duration) -> Refusal {
+    pub(super) fn exhausted(&self, now: Moment, waited: Duration) -> Refusal {
         let longest = self.slots.used().min_by_key(|(_, since, _)| *since);
         Refusal::Exhausted(Box::new(Exhaustion {
             pool: self.terms.name.clone(),
@@ -216,7 +205,7 @@ impl<R> State<R> {
             counts: self.slots.counts(),
             waiting: self.line.waiting(),
             longest: longest.map(|(_, since, holder)| LongestUse {
-                held: now.saturating_duration_since(since),
+                held: now.since(since),
                 holder: holder.clone(),
             }),
             failure: self.endpoints.last_failure(now),

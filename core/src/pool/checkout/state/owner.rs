@@ -2,12 +2,11 @@
 
 use super::super::{line::Line, slots::Slots};
 use super::{Actions, Refusal, Stage, State, Validation};
-use crate::pool::reason::PoolCloseReason;
-use std::time::Instant;
+use crate::pool::{moment::Moment, reason::PoolCloseReason};
 
 impl<R> State<R> {
     /// Opens what is to stand ready.
-    pub(crate) fn on_start(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(crate) fn on_start(&mut self, now: Moment, actions: &mut Actions<R>) {
         self.supply(now, actions);
     }
 
@@ -16,20 +15,20 @@ impl<R> State<R> {
         &mut self,
         max_size: u32,
         min_idle: u32,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) {
         (self.terms.max_size, self.terms.min_idle) = (max_size, min_idle.min(max_size));
         while self.is_oversized()
-            && let Some((index, resource, life)) = self.slots.take_idle_at(0)
+            && let Some((index, resource)) = self.slots.take_idle_at(0)
         {
-            self.close(index, resource, life, PoolCloseReason::Shrunk, actions);
+            self.close(index, resource, PoolCloseReason::Shrunk, actions);
         }
         self.supply(now, actions);
     }
 
     /// Ends this generation of connections: none of them is lent from now on.
-    pub(crate) fn on_clear(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(crate) fn on_clear(&mut self, now: Moment, actions: &mut Actions<R>) {
         self.epoch += 1;
         // What is on its way is of the past, and will be closed when it stands.
         self.coming = 0;
@@ -39,15 +38,15 @@ impl<R> State<R> {
     }
 
     /// Checks every idle connection in the background.
-    pub(crate) fn on_check_all(&mut self, now: Instant, actions: &mut Actions<R>) {
-        while let Some((index, resource, life)) = self.slots.take_idle_at(0) {
-            self.validate(index, resource, life, Validation::Check, now, actions);
+    pub(crate) fn on_check_all(&mut self, now: Moment, actions: &mut Actions<R>) {
+        while let Some((index, resource)) = self.slots.take_idle_at(0) {
+            self.validate(index, resource, Validation::Check, now, actions);
         }
         self.supply(now, actions);
     }
 
     /// Lends to nobody who is not in line yet.
-    pub(crate) fn on_drain(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(crate) fn on_drain(&mut self, now: Moment, actions: &mut Actions<R>) {
         if self.stage == Stage::Open {
             self.stage = Stage::Draining;
             self.close_idle(PoolCloseReason::PoolClosed, actions);
@@ -64,8 +63,8 @@ impl<R> State<R> {
 
     /// Closes every lease whose resource was left here.
     pub(crate) fn on_close_entrusted(&mut self, actions: &mut Actions<R>) {
-        for (index, resource, life) in self.slots.take_entrusted() {
-            self.close(index, resource, life, PoolCloseReason::PoolClosed, actions);
+        for (index, resource) in self.slots.take_entrusted() {
+            self.close(index, resource, PoolCloseReason::PoolClosed, actions);
         }
     }
 

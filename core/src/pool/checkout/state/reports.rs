@@ -1,9 +1,12 @@
 //! Reports of the driver: what became of the actions it was given.
 
-use super::super::slots::{Hope, Phase, Relief, SlotId};
+use super::super::slots::{Connecting, Relief, SlotId, Stand};
 use super::{Action, Actions, State};
-use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
-use std::{sync::Arc, time::Instant};
+use crate::{
+    error::ConnectionError,
+    pool::{moment::Moment, reason::PoolCloseReason},
+};
+use std::sync::Arc;
 
 impl<R> State<R> {
     /// The connection asked for with [`Action::Open`] stands; its connector knows it by `mark`.
@@ -12,10 +15,10 @@ impl<R> State<R> {
         id: SlotId,
         resource: R,
         mark: u64,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) {
-        let Some((attempt, epoch, relieves)) = self.take_attempt(id) else {
+        let Some(Connecting { attempt, epoch, relieves }) = self.take_attempt(id) else {
             debug_assert!(false, "an attempt is reported once");
             return;
         };
@@ -24,13 +27,12 @@ impl<R> State<R> {
         self.tally.created += 1;
         let mut life = self.terms.life(now, epoch, endpoint, self.chance);
         life.mark = mark;
-        if let Some(relieved) = relieves.and_then(|old| self.relieve(old, actions)) {
+        if let Some(last_used) = relieves.and_then(|old| self.relieve(old, actions)) {
             // Nobody has used it: a pool that shrinks for want of use must not begin anew.
-            life.last_used = relieved.last_used;
+            life.last_used = last_used;
         }
-        // Until it is placed it counts as one that stands.
-        self.slots.put(id.index, Phase::Validating { life, hope: Hope::Gone });
-        self.offer(id.index, resource, life, now, actions);
+        self.slots.settle(id.index, life);
+        self.offer(id.index, resource, now, actions);
         self.supply(now, actions);
     }
 
@@ -39,17 +41,17 @@ impl<R> State<R> {
         &mut self,
         id: SlotId,
         error: Arc<ConnectionError>,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) {
-        let Some((attempt, _, relieves)) = self.take_attempt(id) else {
+        let Some(Connecting { attempt, relieves, .. }) = self.take_attempt(id) else {
             debug_assert!(false, "an attempt is reported once");
             return;
         };
         if let Some(life) = relieves.and_then(|old| self.slots.life_mut(old.index)) {
             life.relief = Relief::None;
         }
-        self.slots.put(id.index, Phase::Vacant);
+        self.slots.vacate(id.index);
         let before = self.endpoints.on_failed(attempt, error, now, (self.chance)());
         actions.extend(before.map(Action::Drop));
         self.tally.create_failed += 1;
@@ -61,22 +63,22 @@ impl<R> State<R> {
         &mut self,
         id: SlotId,
         result: Result<R, R>,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) {
-        let Some(mut life) = self.take_validation(id) else {
+        let probe_at = self.terms.probe_at(now, self.chance);
+        let Some(life) = self.take_validation(id) else {
             debug_assert!(false, "a validation is reported once");
             return;
         };
         match result {
             Ok(resource) => {
-                life.proven = now;
-                life.probe_at = self.terms.probe_at(now, self.chance);
-                self.offer(id.index, resource, life, now, actions);
+                (life.proven, life.probe_at) = (now, probe_at);
+                self.offer(id.index, resource, now, actions);
             }
             Err(resource) => {
                 self.tally.invalid += 1;
-                self.close(id.index, resource, life, PoolCloseReason::Invalid, actions);
+                self.close(id.index, resource, PoolCloseReason::Invalid, actions);
             }
         }
         self.supply(now, actions);
@@ -88,21 +90,22 @@ impl<R> State<R> {
         id: SlotId,
         endpoint: u32,
         reason: PoolCloseReason,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) {
-        if !matches!(self.slots.phase_mut(id), Some(Phase::Closing)) {
+        let stands = self.slots.made(id).map(|made| &made.stand);
+        if !matches!(stands, Some(Stand::Closing)) {
             debug_assert!(false, "a close is reported once");
             return;
         }
         self.tally.closed(reason);
-        self.slots.put(id.index, Phase::Vacant);
+        self.slots.vacate(id.index);
         self.endpoints.on_closed(endpoint);
         self.supply(now, actions);
     }
 
     /// The check or reset asked for with [`Action::Validate`] ended without giving the connection back.
-    pub(crate) fn on_lost(&mut self, id: SlotId, now: Instant, actions: &mut Actions<R>) {
+    pub(crate) fn on_lost(&mut self, id: SlotId, now: Moment, actions: &mut Actions<R>) {
         let Some(life) = self.take_validation(id) else {
             debug_assert!(false, "a validation is reported once");
             return;
@@ -110,7 +113,7 @@ impl<R> State<R> {
         let endpoint = life.endpoint;
         self.tally.invalid += 1;
         self.tally.closed(PoolCloseReason::Invalid);
-        self.slots.put(id.index, Phase::Vacant);
+        self.slots.vacate(id.index);
         self.endpoints.on_closed(endpoint);
         self.supply(now, actions);
     }

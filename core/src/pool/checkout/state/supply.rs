@@ -1,11 +1,9 @@
 //! Supply: nobody waits for what is there or could be made.
 
-use super::super::{
-    endpoints::Attempt,
-    slots::{Hope, Life, Phase, SlotId},
-};
+use super::super::slots::{Connecting, Hope, Life, SlotId, Stand};
 use super::{Action, Actions, Stage, State, choice::Choice};
-use std::time::{Duration, Instant};
+use crate::pool::moment::Moment;
+use std::time::Duration;
 
 /// For how long callers rely on a check or a reset, before another connection is opened for them if there is room.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -13,7 +11,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 impl<R> State<R> {
     /// Sees to it that each caller in line is served or has a connection on its way, and that `min_idle` stand
     /// ready, as far as there is room and an endpoint may be tried. Ends every event.
-    pub(super) fn supply(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(super) fn supply(&mut self, now: Moment, actions: &mut Actions<R>) {
         let all_are_lent = self.slots.counts().used >= self.terms.max_size;
         if all_are_lent || (self.line.waiting() == 0 && self.terms.min_idle == 0) {
             return;
@@ -53,14 +51,12 @@ impl<R> State<R> {
     }
 
     /// Gives those in line what is idle, and has checked for them what must be.
-    fn serve_from_idle(&mut self, now: Instant, actions: &mut Actions<R>) {
+    fn serve_from_idle(&mut self, now: Moment, actions: &mut Actions<R>) {
         while self.line.waiting() > 0 {
             match self.choose_idle(now, actions) {
                 Choice::Fit(place) | Choice::FitAfterOthers(place) => {
-                    let Some((index, resource, life)) = self.slots.take_idle_at(place) else {
-                        break;
-                    };
-                    self.offer(index, resource, life, now, actions);
+                    let Some((index, resource)) = self.slots.take_idle_at(place) else { break };
+                    self.offer(index, resource, now, actions);
                 }
                 Choice::Unproven(place) if self.uncovered() > 0 => {
                     self.check_idle(place, now, actions);
@@ -74,20 +70,19 @@ impl<R> State<R> {
     pub(super) fn open(
         &mut self,
         relieves: Option<SlotId>,
-        now: Instant,
+        now: Moment,
         actions: &mut Actions<R>,
     ) -> bool {
         let Some(attempt) = self.endpoints.begin(now, (self.chance)()) else { return false };
         let endpoint = attempt.endpoint;
-        let phase = Phase::Connecting { attempt, epoch: self.epoch, relieves };
-        let id = self.slots.occupy(phase);
+        let id = self.slots.occupy(Connecting { attempt, epoch: self.epoch, relieves });
         self.coming += 1;
         actions.push(Action::Open { id, endpoint });
         true
     }
 
     /// Closes what is idle and may not be lent, the longest first, where its place is needed.
-    fn make_room(&mut self, now: Instant, actions: &mut Actions<R>) {
+    fn make_room(&mut self, now: Moment, actions: &mut Actions<R>) {
         while self.slots.counts().total() >= self.terms.max_size
             && self.uncovered() > self.slots.counts().closing as usize
             && let Some((_, life)) = self.slots.idle_at(0)
@@ -97,26 +92,28 @@ impl<R> State<R> {
         }
     }
 
-    /// Ends an attempt: which, of which generation, and whom it was to relieve; `None` if it is stale.
-    pub(super) fn take_attempt(&mut self, id: SlotId) -> Option<(Attempt, u32, Option<SlotId>)> {
-        let (attempt, epoch, relieves) = self.slots.take_attempt(id)?;
-        self.coming -= u32::from(epoch == self.epoch);
-        Some((attempt, epoch, relieves))
+    /// Ends an attempt: what is known of it; `None` if it is stale.
+    pub(super) fn take_attempt(&mut self, id: SlotId) -> Option<Connecting> {
+        let connecting = self.slots.take_attempt(id)?;
+        self.coming -= u32::from(connecting.epoch == self.epoch);
+        Some(connecting)
     }
 
     /// Ends a check or reset: what is known of its connection; `None` if it is stale.
-    pub(super) fn take_validation(&mut self, id: SlotId) -> Option<Life> {
-        let Some(Phase::Validating { life, hope }) = self.slots.phase_mut(id) else { return None };
+    pub(super) fn take_validation(&mut self, id: SlotId) -> Option<&mut Life> {
+        let made = self.slots.made(id)?;
+        let Stand::Validating(hope) = &mut made.stand else { return None };
         let was_coming = std::mem::replace(hope, Hope::Gone) == Hope::Good;
-        let life = *life;
+        let life = &mut made.life;
         self.coming -= u32::from(was_coming && life.epoch == self.epoch);
         Some(life)
     }
 
     /// From here on nobody relies on checks and resets that have lasted for too long.
-    pub(super) fn doubt_slow_checks(&mut self, now: Instant) {
+    pub(super) fn doubt_slow_checks(&mut self, now: Moment) {
         while let Some(&(at, id)) = self.doubts.front() {
-            let is_over = !matches!(self.slots.phase_mut(id), Some(Phase::Validating { .. }));
+            let stands = self.slots.made(id).map(|made| &made.stand);
+            let is_over = !matches!(stands, Some(Stand::Validating(_)));
             if !is_over && at > now {
                 break;
             }
@@ -126,13 +123,13 @@ impl<R> State<R> {
     }
 
     /// Counts a check or reset among what is on its way.
-    pub(super) fn rely_on(&mut self, id: SlotId, now: Instant) {
+    pub(super) fn rely_on(&mut self, id: SlotId, now: Moment) {
         self.coming += 1;
         self.doubts.push_back((now + PATIENCE, id));
     }
 
     /// When somebody will have waited for too long for a check or reset.
-    pub(super) fn next_doubt(&self) -> Option<Instant> {
+    pub(super) fn next_doubt(&self) -> Option<Moment> {
         self.doubts.front().filter(|_| self.line.waiting() > 0).map(|(at, _)| *at)
     }
 }

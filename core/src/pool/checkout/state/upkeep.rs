@@ -2,8 +2,8 @@
 
 use super::super::slots::{Life, Relief, SlotId};
 use super::{Action, Actions, State, Validation};
-use crate::pool::reason::PoolCloseReason;
-use std::time::{Duration, Instant};
+use crate::pool::{moment::Moment, reason::PoolCloseReason};
+use std::time::Duration;
 
 /// Idle connections that one sweep looks at, at most.
 const SWEEP_LOOKS: usize = 256;
@@ -14,10 +14,10 @@ const TRIM_PERIOD: Duration = Duration::from_secs(5);
 
 impl<R> State<R> {
     /// Time has passed: at the latest when [`wake_at`](Self::wake_at) said.
-    pub(crate) fn on_tick(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(crate) fn on_tick(&mut self, now: Moment, actions: &mut Actions<R>) {
         while let Some((ticket, waiter)) = self.line.expire(now) {
             self.tally.timeouts += 1;
-            let refusal = self.exhausted(now, now.saturating_duration_since(waiter.since));
+            let refusal = self.exhausted(now, now.since(waiter.since));
             self.answer(ticket, waiter.call, Err(refusal), actions);
         }
         if self.next_sweep <= now {
@@ -30,14 +30,14 @@ impl<R> State<R> {
     }
 
     /// When [`on_tick`](Self::on_tick) has something to do; `None` while only calls change anything.
-    pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn wake_at(&self, now: Moment) -> Option<Moment> {
         let sweep = (self.slots.counts().total() > 0).then_some(self.next_sweep);
         let attempt = self.wants_more().then(|| self.endpoints.next_attempt(now)).flatten();
         [self.line.soonest(), sweep, attempt, self.next_doubt()].into_iter().flatten().min()
     }
 
     /// Looks after the idle connections, in turn where there are too many to look at or to check at one time.
-    pub(super) fn sweep(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(super) fn sweep(&mut self, now: Moment, actions: &mut Actions<R>) {
         let mut trims = self.trims(now);
         let mut place = self.next_look;
         self.next_look = 0;
@@ -54,13 +54,13 @@ impl<R> State<R> {
                         trims -= 1;
                         self.next_trim = Some(now + TRIM_PERIOD);
                     }
-                    if let Some((index, resource, life)) = self.slots.take_idle_at(place) {
-                        self.close(index, resource, life, reason, actions);
+                    if let Some((index, resource)) = self.slots.take_idle_at(place) {
+                        self.close(index, resource, reason, actions);
                     }
                 }
                 None if self.is_due_for_probe(&life, now) => {
-                    if let Some((index, resource, life)) = self.slots.take_idle_at(place) {
-                        self.validate(index, resource, life, Validation::Check, now, actions);
+                    if let Some((index, resource)) = self.slots.take_idle_at(place) {
+                        self.validate(index, resource, Validation::Check, now, actions);
                         // It will stand at the same place again.
                         self.next_look = place + 1;
                     }
@@ -79,7 +79,7 @@ impl<R> State<R> {
     }
 
     /// How many idle connections may be closed for idleness now.
-    pub(super) fn trims(&self, now: Instant) -> usize {
+    pub(super) fn trims(&self, now: Moment) -> usize {
         if self.next_trim.is_some_and(|next| next > now) {
             return 0;
         }
@@ -88,12 +88,12 @@ impl<R> State<R> {
     }
 
     /// One at a time, and never the reason why a caller has to wait.
-    pub(super) fn is_due_for_probe(&self, life: &Life, now: Instant) -> bool {
+    pub(super) fn is_due_for_probe(&self, life: &Life, now: Moment) -> bool {
         self.slots.counts().validating == 0 && life.probe_at.is_some_and(|probe_at| probe_at <= now)
     }
 
     /// Opens the connection that will take the place of an old one, if there is room for both.
-    pub(super) fn call_relief(&mut self, old: SlotId, now: Instant, actions: &mut Actions<R>) {
+    pub(super) fn call_relief(&mut self, old: SlotId, now: Moment, actions: &mut Actions<R>) {
         if self.slots.counts().total() >= self.terms.max_size || !self.open(Some(old), now, actions)
         {
             return;
@@ -103,15 +103,16 @@ impl<R> State<R> {
         }
     }
 
-    /// The younger connection stands: the old one goes, unless somebody has it.
-    pub(super) fn relieve(&mut self, old: SlotId, actions: &mut Actions<R>) -> Option<Life> {
-        let (index, resource, life) = self.slots.take_idle_by(old)?;
+    /// The younger connection stands: the old one goes, unless somebody has it. Returns when it was used last.
+    pub(super) fn relieve(&mut self, old: SlotId, actions: &mut Actions<R>) -> Option<Moment> {
+        let (index, resource) = self.slots.take_idle_by(old)?;
+        let last_used = self.slots.at(index).life.last_used;
         self.tally.relieved += 1;
-        self.close(index, resource, life, PoolCloseReason::Lifetime, actions);
-        Some(life)
+        self.close(index, resource, PoolCloseReason::Lifetime, actions);
+        Some(last_used)
     }
 
-    pub(super) fn report_leaks(&mut self, now: Instant, actions: &mut Actions<R>) {
+    pub(super) fn report_leaks(&mut self, now: Moment, actions: &mut Actions<R>) {
         let Some(leak_after) = self.terms.leak_after else { return };
         for (holder, held) in self.slots.report_leaks(now, leak_after) {
             self.tally.leaks += 1;

@@ -3,19 +3,18 @@
 use super::super::{
     entrust::Teller, exhaustion::Exhaustion, holder::Holder, line::Ticket, slots::SlotId,
 };
-use crate::{error::ConnectionError, pool::reason::PoolCloseReason};
-use smallvec::SmallVec;
-use std::{
-    sync::Arc,
-    task::Waker,
-    time::{Duration, Instant},
+use crate::{
+    error::ConnectionError,
+    pool::{moment::Moment, reason::PoolCloseReason},
 };
+use smallvec::SmallVec;
+use std::{sync::Arc, task::Waker, time::Duration};
 
 /// A caller in line.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     pub(crate) call: Call,
-    pub(crate) since: Instant,
+    pub(crate) since: Moment,
     pub(crate) holder: Holder,
 }
 

@@ -172,7 +172,7 @@ fn run(world: &mut World, step: &Step) {
         }
         Step::Closed(index) => _ = at(index, world.closes.len()).map(|nth| world.closed(nth)),
         Step::Advance(time) => world.advance(ms(*time)),
-        Step::Sleep(time) => world.now += ms(*time),
+        Step::Sleep(time) => world.now = world.now + ms(*time),
         Step::Rewind(time) => world.rewind(ms(*time)),
         Step::Tick => world.tick(),
         Step::CheckAll => world.check_all(),

@@ -12,10 +12,10 @@ use super::super::{
     terms::Terms,
 };
 use super::*;
+use crate::pool::moment::Moment;
 use std::{
     collections::HashMap,
     task::{Wake, Waker},
-    time::Instant,
 };
 
 /// For how long a caller relies on a check.
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) name: u32,
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Option<Moment>,
     pub(super) ticket: Ticket,
 }
 
@@ -68,25 +68,25 @@ enum Whereabouts {
 #[derive(Debug)]
 struct Connection {
     epoch: u32,
-    born: Instant,
+    born: Moment,
     whereabouts: Whereabouts,
 }
 
 pub(super) struct World {
     pub(super) state: State<u32>,
     config: CheckoutPoolConfig,
-    pub(super) now: Instant,
+    pub(super) now: Moment,
     epoch: u32,
     pub(super) max_size: u32,
     stage: Stage,
     /// In the order in which they must be served.
     pub(super) line: Vec<Caller>,
     /// Woken, when, and not come for their answer yet.
-    pub(super) called: Vec<(Caller, Instant)>,
+    pub(super) called: Vec<(Caller, Moment)>,
     pub(super) leases: Vec<(SlotId, u32)>,
     pub(super) ended: Vec<SlotId>,
     pub(super) opens: Vec<(SlotId, u32)>,
-    pub(super) checks: Vec<(SlotId, u32, Instant)>,
+    pub(super) checks: Vec<(SlotId, u32, Moment)>,
     pub(super) closes: Vec<(SlotId, u32, u32, PoolCloseReason)>,
     connections: HashMap<u32, Connection>,
     detached: u64,
@@ -97,7 +97,7 @@ pub(super) struct World {
     /// Closed for idleness in this step.
     trimmed: usize,
     /// When the state was last asked or told something.
-    looked: Instant,
+    looked: Moment,
     was_wrong: bool,
 }
 
@@ -114,7 +114,7 @@ fn draw() -> f64 {
 
 impl World {
     pub(super) fn new(config: CheckoutPoolConfig, abilities: Abilities) -> Self {
-        let now = Instant::now() + Duration::from_secs(1_000_000);
+        let now = Moment::from_nanos(1) + Duration::from_secs(1_000_000);
         let terms = Terms::new(&config, abilities);
         let state = State::new(terms, Endpoints::new(vec![None], &config, now), now, draw);
         let mut world = Self {
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    fn answered(&mut self, late: bool, answer: Answer<u32>, at: Instant) {
+    fn answered(&mut self, late: bool, answer: Answer<u32>, at: Moment) {
         match answer {
             Ok(loan) => {
                 assert!(!late, "a caller whose deadline had passed was served");
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    fn lent(&mut self, loan: Loan<u32>, at: Instant) {
+    fn lent(&mut self, loan: Loan<u32>, at: Moment) {
         let Loan { id, mark, resource, .. } = loan;
         let resource = resource.or_else(|| self.state.reclaim(id)).expect("it is here or there");
         assert_eq!(mark, u64::from(resource));
@@ -234,7 +234,7 @@ impl World {
         let connection = &self.connections[&resource];
         assert_eq!(connection.epoch, self.epoch, "{resource} is of an older generation");
         if let Some(lifetime) = self.config.max_lifetime.duration() {
-            let age = at.saturating_duration_since(connection.born);
+            let age = at.since(connection.born);
             assert!(age <= lifetime, "{resource} is {age:?} old");
         }
         assert!(!self.ended.contains(&id) && self.leases.iter().all(|(other, _)| *other != id));
@@ -242,7 +242,7 @@ impl World {
     }
 
     /// Somebody comes, and stays if it has to.
-    pub(super) fn acquire(&mut self, deadline: Option<Instant>, wakes: bool) {
+    pub(super) fn acquire(&mut self, deadline: Option<Moment>, wakes: bool) {
         let (name, ears, now) = (self.next, Arc::clone(&self.ears), self.now);
         self.next += 1;
         let idle_before = self.state.stats().idle;
@@ -469,7 +469,7 @@ impl World {
     }
 
     pub(super) fn rewind(&mut self, time: Duration) {
-        self.now -= time;
+        self.now = self.now.before(time);
         self.was_wrong = true;
     }
 
@@ -541,8 +541,7 @@ impl World {
         }
         assert!(!self.state.has_fit_idle(self.now), "a fit connection is idle: {stats:?}");
         // When a check began says nothing once the clock was wrong.
-        let hopeful =
-            |since: Instant| self.was_wrong || self.now.saturating_duration_since(since) < PATIENCE;
+        let hopeful = |since: Moment| self.was_wrong || self.now.since(since) < PATIENCE;
         let is_current = |number: &u32| self.connections[number].epoch == self.epoch;
         let checks = self.checks.iter().filter(|(_, r, since)| is_current(r) && hopeful(*since));
         let opens = self.opens.iter().filter(|(_, epoch)| *epoch == self.epoch);
@@ -572,7 +571,7 @@ impl World {
                 break;
             } else {
                 let next = self.state.wake_at(self.now).expect("the keeper has something to do");
-                self.advance(next.saturating_duration_since(self.now));
+                self.advance(next.since(self.now));
             }
         }
         assert!(self.line.is_empty() && self.called.is_empty(), "stranded: {:?}", self.line);
