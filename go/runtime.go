@@ -28,7 +28,8 @@ type Runtime struct {
 // Option says how a runtime is made.
 type Option func(*native.RuntimeOptions)
 
-// WithWorkers sets how many threads drive the connections, 1 to 1024. Default: 2, which serve tens of thousands.
+// WithWorkers sets how many threads drive the connections, 1 to 1024. Default: 2, which serve
+// tens of thousands; 1 for a process that may run on one core only.
 func WithWorkers(n uint32) Option {
 	return func(o *native.RuntimeOptions) { o.WorkerThreads = n }
 }

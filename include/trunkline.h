@@ -1896,7 +1896,7 @@ typedef struct trunkline_runtime_options_t {
    */
   size_t size;
   /**
-   * Threads that drive the connections, 1 to 1024; 0 means 2.
+   * Threads that drive the connections, 1 to 1024; 0 means 2, or 1 for a process that may run on one core only.
    */
   uint32_t worker_threads;
   /**

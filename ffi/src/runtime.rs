@@ -18,7 +18,7 @@ use std::{mem::MaybeUninit, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use trunkline_core::{Budget, Network, Permit};
 
-/// Worker threads without an option: two serve tens of thousands of connections, and a library does
+/// Worker threads without an option, at most: two serve tens of thousands of connections, and a library does
 /// not take every core of its host.
 const DEFAULT_WORKERS: u32 = 2;
 const MAX_WORKERS: u32 = 1024;
@@ -31,7 +31,7 @@ const DEFAULT_HANDLES: u32 = 1 << 20;
 pub struct trunkline_runtime_options_t {
     /// sizeof(trunkline_runtime_options_t)
     pub size: usize,
-    /// Threads that drive the connections, 1 to 1024; 0 means 2.
+    /// Threads that drive the connections, 1 to 1024; 0 means 2, or 1 for a process that may run on one core only.
     pub worker_threads: u32,
     /// Objects with a handle at the same time; 0 means 1048576. Past it LIMIT_EXCEEDED.
     pub max_handles: u32,
@@ -50,10 +50,18 @@ pub(crate) struct Settings {
     thread_name: String,
 }
 
+/// Two threads that share one core would only take it from each other.
+fn default_workers() -> u32 {
+    match std::thread::available_parallelism() {
+        Ok(cores) if cores.get() == 1 => 1,
+        Ok(_) | Err(_) => DEFAULT_WORKERS,
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         let thread_name = "trunkline".to_owned();
-        Self { workers: DEFAULT_WORKERS, handles: DEFAULT_HANDLES, thread_name }
+        Self { workers: default_workers(), handles: DEFAULT_HANDLES, thread_name }
     }
 }
 

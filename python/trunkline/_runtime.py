@@ -28,7 +28,7 @@ class Runtime:
         return cls._only
 
     def start(self, workers: int | None = None) -> None:
-        """Starts it now, with so many threads (1 to 1024; ``None`` means 2).
+        """Starts it now, with so many threads (1 to 1024; ``None`` means 2, or 1 on one core).
 
         Raises:
             ConfigError: it runs already, or the number is out of its range.
