@@ -75,6 +75,19 @@ pub enum OutlierRule {
     FailurePercentage,
 }
 
+impl OutlierRule {
+    /// Every rule.
+    pub const ALL: [Self; 2] = [Self::SuccessRate, Self::FailurePercentage];
+
+    /// Lower-case name, as in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SuccessRate => "success_rate",
+            Self::FailurePercentage => "failure_percentage",
+        }
+    }
+}
+
 impl OutlierDetector {
     /// Starts without endpoints; the first sweep is due an interval after `now`.
     pub fn new(config: OutlierConfig, now: Instant) -> Self {

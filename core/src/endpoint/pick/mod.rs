@@ -4,21 +4,25 @@
 //! without a lock: what it changes while picking is at most a counter. What changes between two calls,
 //! readiness and load, it asks its [`Peers`] for.
 
+mod choices;
 mod hash;
 mod least;
 mod maglev;
 mod p2c;
 mod ring;
 mod round_robin;
+mod subset;
 #[cfg(test)]
 mod testing;
 mod weighted;
 
+pub use choices::LeastOf;
 pub use least::LeastConnections;
 pub use maglev::Maglev;
 pub use p2c::P2c;
 pub use ring::HashRing;
 pub use round_robin::RoundRobin;
+pub use subset::subset;
 pub use weighted::Weighted;
 
 use super::set::Member;

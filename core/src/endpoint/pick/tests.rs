@@ -2,7 +2,7 @@ use super::{
     testing::{Table, assert_frequencies, members},
     *,
 };
-use crate::config::PickPolicy;
+use crate::{config::PickPolicy, endpoint::Endpoint};
 use proptest::prelude::*;
 
 const POLICIES: [PickPolicy; 6] = [
@@ -264,4 +264,64 @@ fn the_keys_of_an_endpoint_that_is_not_ready_spread_over_all_others() {
     for counts in [spread(&|t, key| ring.pick(t, key)), spread(&|t, key| maglev.pick(t, key))] {
         assert!(counts[1..].iter().all(|count| *count > 100), "{counts:?}");
     }
+}
+
+proptest! {
+    #[test]
+    fn the_least_of_several_is_one_that_is_ready(
+        ready in prop::collection::vec(any::<bool>(), 0..12), choices in 0u32..12, unit: f64,
+    ) {
+        let picker = LeastOf::new(ready.len(), choices);
+        let loads = vec![0.0; ready.len()];
+        let table = Table { ready, loads };
+        let picked = picker.pick(&table, unit);
+        prop_assert_eq!(picked.is_some(), table.ready.contains(&true));
+        prop_assert!(picked.is_none_or(|at| table.ready[at]));
+    }
+
+    #[test]
+    fn a_subset_keeps_the_order_and_loses_few_when_one_leaves(
+        names in prop::collection::btree_set(0u8..40, 1..20), size in 1usize..20, seed: u64,
+    ) {
+        let listed: Vec<_> = names.iter().map(|name| endpoint(*name)).collect();
+        let chosen = subset(listed.clone(), size, seed);
+        prop_assert_eq!(chosen.len(), size.min(listed.len()));
+        let at = |one: &Endpoint| listed.iter().position(|other| other == one).unwrap();
+        prop_assert!(chosen.is_sorted_by_key(at));
+        let gone = chosen[0].clone();
+        let left: Vec<_> = listed.iter().filter(|one| **one != gone).cloned().collect();
+        let after = subset(left, size, seed);
+        prop_assert!(chosen[1..].iter().all(|one| after.contains(one)));
+    }
+}
+
+fn endpoint(name: u8) -> Endpoint {
+    Endpoint::from(crate::address::Address::Mem(format!("backend-{name}").into()))
+}
+
+#[test]
+fn more_choices_find_a_less_loaded_one() {
+    let table = Table { ready: vec![true; 10], loads: (0..10).map(f64::from).collect() };
+    let mean = |choices| {
+        let picker = LeastOf::new(10, choices);
+        let picks = (0..2000).map(|nth| picker.pick(&table, f64::from(nth) / 2000.0).unwrap());
+        picks.sum::<usize>() as f64 / 2000.0
+    };
+    let means = [1, 2, 3, 10].map(mean);
+    // Of n draws from 0..=9 the least is about 9 / (n + 1), less for whole numbers.
+    for (mean, expected) in means.into_iter().zip([4.5, 2.85, 2.03, 0.49]) {
+        assert!((mean - expected).abs() < 0.25, "{means:?}");
+    }
+}
+
+#[test]
+fn subsets_of_many_clients_spread_over_all() {
+    let listed: Vec<_> = (0..10).map(endpoint).collect();
+    let mut counts = vec![0; 10];
+    for seed in 0..3000 {
+        for one in subset(listed.clone(), 3, seed) {
+            counts[listed.iter().position(|other| *other == one).unwrap()] += 1;
+        }
+    }
+    assert!(counts.iter().all(|count| (750..1050).contains(count)), "{counts:?}");
 }
