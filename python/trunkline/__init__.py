@@ -21,6 +21,9 @@ from ._agent import (
 from ._async_stream import (
     AsyncStream,
 )
+from ._breaker_config import (
+    BreakerConfig,
+)
 from ._call import (
     AsyncCall,
     Call,
@@ -35,7 +38,6 @@ from ._checkout_async_pool import (
     AsyncPool,
 )
 from ._checkout_config import (
-    BreakerConfig,
     TunerConfig,
 )
 from ._checkout_pool import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from ._checkout_config import BreakerConfig
+from ._breaker_config import BreakerConfig
 from ._types import Never
 
 __all__ = [
