@@ -35,7 +35,11 @@ pub(super) struct Lost {
 /// # Cancel safety
 ///
 /// Dropping the future resets the stream.
-pub(super) async fn attempt(place: Place, head: Request<()>, body: Cursor) -> Result<Answer, Lost> {
+pub(super) async fn attempt(
+    mut place: Place,
+    head: Request<()>,
+    body: Cursor,
+) -> Result<Answer, Lost> {
     let mut send = place.connection().send.clone();
     let unsent = |error: &h2::Error| Lost {
         status: Status::unavailable(format!("the connection ended before the call: {error}")),
@@ -67,7 +71,9 @@ pub(super) async fn attempt(place: Place, head: Request<()>, body: Cursor) -> Re
                 && error.reason() == Some(Reason::REFUSED_STREAM)
                 || place.connection().listening.leaves_out(number);
             let progress = if is_refused { Progress::Refused } else { Progress::Sent };
-            Err(Lost { status: status::of_h2(&error), progress, is_final: false })
+            let status = status::of_h2(&error);
+            place.on_status(status::code(&status), None);
+            Err(Lost { status, progress, is_final: false })
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     attempt::{Answer, Lost, attempt},
     hedging,
-    place::closed,
+    place::{Refused, closed},
     replay::Replay,
     response::{Ledger, ResponseBody, late, respond},
     retry::{Attempts, Progress, Pushback, Verdict},
@@ -14,6 +14,7 @@ use super::{
 use crate::config::{CallPolicy, MethodConfig, RetryPolicy, StatusCode};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use std::{
+    error::Error as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -252,11 +253,13 @@ impl Outgoing {
         let header = self.shared.hash_header();
         let key = header.and_then(|name| self.headers.get(name)).map(HeaderValue::as_bytes);
         let place = self.shared.place(key, self.for_ready).await.map_err(|mut status| {
+            let is_final = status.source().is_some_and(|source| source.is::<Refused>());
             status.set_source(Arc::new(NothingSent));
             // For the policy it is an attempt like any other: who waited long enough has waited.
-            Failed { status, progress: Progress::Sent, pushback: Pushback::Silent, is_final: false }
+            Failed { status, progress: Progress::Sent, pushback: Pushback::Silent, is_final }
         })?;
         self.shared.meters.on_attempt();
+        let place = place.until(self.deadline);
         match attempt(place, self.head(previous), self.replay.read()).await {
             Ok(answer) => check(answer),
             Err(Lost { status, progress, is_final }) => {
@@ -298,22 +301,20 @@ impl Outgoing {
 }
 
 /// An answer that is no success yet may be one still; one that has failed already may be tried again.
-fn check(answer: Answer) -> Result<Answer, Failed> {
+fn check(mut answer: Answer) -> Result<Answer, Failed> {
     let headers = answer.response.headers();
-    let failed = |status: Status| {
-        let values = headers.get_all("grpc-retry-pushback-ms");
-        let pushback = Pushback::of(values.iter().map(HeaderValue::as_bytes));
-        Err(Failed { status, progress: Progress::Sent, pushback, is_final: false })
-    };
-    match status::code_of(headers) {
-        Some(StatusCode::Ok) => Ok(answer),
-        Some(_) => failed(
-            Status::from_header_map(headers)
-                .unwrap_or_else(|| Status::unknown("no status of gRPC")),
-        ),
-        None if answer.response.status() != http::StatusCode::OK => {
-            failed(status::of_http(answer.response.status()))
+    let status = match status::code_of(headers) {
+        Some(StatusCode::Ok) => return Ok(answer),
+        Some(_) => {
+            Status::from_header_map(headers).unwrap_or_else(|| Status::unknown("no status of gRPC"))
         }
-        None => Ok(answer),
-    }
+        None if answer.response.status() != http::StatusCode::OK => {
+            status::of_http(answer.response.status())
+        }
+        None => return Ok(answer),
+    };
+    answer.place.on_status(status::code(&status), Some(headers));
+    let values = headers.get_all("grpc-retry-pushback-ms");
+    let pushback = Pushback::of(values.iter().map(HeaderValue::as_bytes));
+    Err(Failed { status, progress: Progress::Sent, pushback, is_final: false })
 }

@@ -85,14 +85,6 @@ impl Health {
             Self::Unknown | Self::NotServing => false,
         }
     }
-
-    /// Calls of the peer's limit that the question takes.
-    pub(super) fn streams(self) -> u32 {
-        match self {
-            Self::NotAsked => 0,
-            Self::Unknown | Self::Serving | Self::NotServing => 1,
-        }
-    }
 }
 
 impl From<ServingStatus> for Health {

@@ -2,6 +2,7 @@
 
 use crate::{
     config::StatusCode,
+    endpoint::{OutlierRule, Sweep},
     metrics::{Counter, Gauge, Histogram, Metrics},
 };
 use std::{array, time::Duration};
@@ -17,7 +18,10 @@ pub(super) struct Meters {
     retries: Counter,
     transparent: Counter,
     hedges: Counter,
+    refused: Counter,
     retry_delay: Histogram,
+    /// By rule, and whether something followed.
+    ejections: [[Counter; 2]; 2],
     calls: [Counter; 17],
     duration: Histogram,
 }
@@ -35,6 +39,13 @@ impl Meters {
             let status = StatusCode::ALL[at].name();
             let help = "Calls that ended, by status.";
             metrics.counter("trunkline_channel_calls_total", help, &[("status", status)])
+        };
+        let ejection = |rule: OutlierRule, enforced| {
+            metrics.counter(
+                "trunkline_channel_ejections_total",
+                "Addresses of channels that failed more than the others, by rule, and whether they were left out.",
+                &[("rule", rule.name()), ("enforced", enforced)],
+            )
         };
         let again = |kind| {
             let help = "Attempts that were sent beside or after the first one of a call.";
@@ -61,11 +72,18 @@ impl Meters {
             retries: again("retry"),
             transparent: again("transparent"),
             hedges: again("hedge"),
+            refused: metrics.counter(
+                "trunkline_channel_refused_calls_total",
+                "Calls that no address of a channel took, by its circuit.",
+                &[],
+            ),
             retry_delay: metrics.duration_histogram(
                 "trunkline_channel_retry_delay_seconds",
                 "Time between an attempt that failed and the next.",
                 &[],
             ),
+            ejections: OutlierRule::ALL
+                .map(|rule| ["yes", "no"].map(|enforced| ejection(rule, enforced))),
             calls: array::from_fn(call),
             duration: metrics.duration_histogram(
                 "trunkline_channel_call_duration_seconds",
@@ -108,6 +126,20 @@ impl Meters {
     /// One more copy of a call is sent.
     pub(super) fn on_hedge(&self) {
         self.hedges.add(1);
+    }
+
+    /// A call was kept away from every address.
+    pub(super) fn on_refused(&self) {
+        self.refused.add(1);
+    }
+
+    /// Addresses were looked at together.
+    pub(super) fn on_swept(&self, sweep: &Sweep) {
+        for (found, at) in [(&sweep.ejected, 0), (&sweep.unenforced, 1)] {
+            for ejection in found {
+                self.ejections[ejection.rule as usize][at].add(1);
+            }
+        }
     }
 
     pub(super) fn on_call_ended(&self, code: StatusCode, took: Duration) {

@@ -8,11 +8,12 @@
 //! ```
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
-//! `idle`, `health`, `frames`, `security`. What acts: `shared` (one lock), `place`, `tasks`, `connection`, `watching`,
+//! `idle`, `health`, `report`, `frames`, `security`. What acts: `shared` (one lock), `place`, `tasks`, `connection`, `asking`,
 //! `exchange`.
 //!
 //! Absences: no name server of its own, no proxy, no polling of names.
 
+mod asking;
 mod attempt;
 mod balance;
 mod call;
@@ -34,6 +35,7 @@ mod place;
 mod protobuf;
 mod received;
 mod replay;
+mod report;
 mod resolution;
 mod response;
 mod retry;
@@ -48,7 +50,6 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod timeout;
-mod watching;
 mod wire;
 
 pub use call::{Call, CallOptions, Compression, Reply};

@@ -1,11 +1,16 @@
 //! What a call holds of its channel: a place on a connection, and that it is under way.
 
 use super::{
+    balance::Done,
     connection::{CallOn, Http2},
+    report::LoadReport,
     shared::Shared,
     state::{Placed, Waiter, Waiting},
+    wire::now,
 };
-use std::{fmt, sync::Arc};
+use crate::{config::LoadBalancing, status::StatusCode};
+use http::HeaderMap;
+use std::{fmt, sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -16,6 +21,9 @@ pub(super) type Asking = oneshot::Sender<Result<Place, Status>>;
 pub(super) struct Place {
     shared: Arc<Shared>,
     placed: Placed<Arc<Http2>>,
+    done: Done,
+    /// When the attempt is too late: one that is dropped then without a status has failed.
+    deadline: Option<Instant>,
     /// For keepalive, which rests while there is none.
     _call: CallOn,
 }
@@ -28,7 +36,26 @@ impl fmt::Debug for Place {
 
 impl Place {
     pub(super) fn new(shared: &Arc<Shared>, placed: Placed<Arc<Http2>>) -> Self {
-        Self { shared: Arc::clone(shared), _call: placed.connection.call(), placed }
+        Self {
+            shared: Arc::clone(shared),
+            _call: placed.connection.call(),
+            placed,
+            done: Done::default(),
+            deadline: None,
+        }
+    }
+
+    /// The attempt has until `deadline`.
+    pub(super) fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The attempt ended with `code`; `trailers` are what came with that.
+    pub(super) fn on_status(&mut self, code: StatusCode, trailers: Option<&HeaderMap>) {
+        let trailers = trailers.filter(|_| self.shared.reads_reports());
+        self.done.code = Some(code);
+        self.done.report = trailers.and_then(LoadReport::of);
     }
 
     pub(super) fn connection(&self) -> &Http2 {
@@ -39,7 +66,14 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let (subchannel, number) = (self.placed.subchannel, self.placed.number);
-        self.shared.with(|state, _, _| state.balance.give_back(subchannel, number));
+        let mut done = std::mem::take(&mut self.done);
+        done.pass = self.placed.pass.take();
+        if done.code.is_none() && self.deadline.is_some_and(|deadline| deadline <= now()) {
+            done.code = Some(StatusCode::DeadlineExceeded);
+        }
+        self.shared.with(|state, now, draw| {
+            state.balance.give_back(subchannel, number, done, now, draw);
+        });
     }
 }
 
@@ -66,6 +100,24 @@ impl Shared {
             is_open
         });
         is_open.then(|| Busy(Arc::clone(self)))
+    }
+
+    /// Whether servers' reports that come with calls count.
+    pub(super) fn reads_reports(&self) -> bool {
+        match &self.service.load_balancing {
+            Some(LoadBalancing::WeightedRoundRobin(config)) => config.report_period.is_none(),
+            _ => false,
+        }
+    }
+
+    /// What a call ends with that no address takes.
+    pub(super) fn refused(&self) -> Status {
+        self.meters.on_refused();
+        let mut status = Status::unavailable(
+            "every address that is connected to has as many calls as it may, or fails too often",
+        );
+        status.set_source(Arc::new(Refused));
+        status
     }
 
     /// Waits for a place for a call.
@@ -101,6 +153,11 @@ impl Shared {
         }
     }
 }
+
+/// As the source of a status: the call was kept away from every address, and is not to be tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("no address takes one more call")]
+pub(super) struct Refused;
 
 /// What a call on a closed channel ends with.
 pub(super) fn closed() -> Status {

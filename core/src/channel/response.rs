@@ -130,23 +130,31 @@ pub(super) fn respond(
         phase: Phase::Data,
     };
     if let Some(code) = status::code_of(&parts.headers) {
-        body.end(code, || message_of(&parts.headers));
+        body.end(code, Some(&parts.headers), || message_of(&parts.headers));
     }
     Response::from_parts(parts, body)
 }
 
 impl ResponseBody {
-    fn end(&mut self, code: StatusCode, message: impl FnOnce() -> String) {
+    /// The call ended with `code`; `trailers` are what came with that.
+    fn end(
+        &mut self,
+        code: StatusCode,
+        trailers: Option<&HeaderMap>,
+        message: impl FnOnce() -> String,
+    ) {
         self.phase = Phase::Ended;
         self.ledger.close(code, message);
-        self.place = None;
+        if let Some(mut place) = self.place.take() {
+            place.on_status(code, trailers);
+        }
         if let Some(sending) = self.sending.take() {
             sending.abort();
         }
     }
 
     fn fail(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.end(status::code(&status), || status.message().to_owned());
+        self.end(status::code(&status), None, || status.message().to_owned());
         Poll::Ready(Some(Err(status)))
     }
 
@@ -164,7 +172,7 @@ impl ResponseBody {
 
     fn on_trailers(&mut self, trailers: HeaderMap) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let code = status::code_of(&trailers).unwrap_or(StatusCode::Unknown);
-        self.end(code, || message_of(&trailers));
+        self.end(code, Some(&trailers), || message_of(&trailers));
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 
@@ -202,7 +210,7 @@ impl http_body::Body for ResponseBody {
             return match body.stream.poll_trailers(cx) {
                 Poll::Ready(Ok(Some(trailers))) => body.on_trailers(trailers),
                 Poll::Ready(Ok(None)) => {
-                    body.end(StatusCode::Unknown, || {
+                    body.end(StatusCode::Unknown, None, || {
                         "the answer ended without a status".to_owned()
                     });
                     Poll::Ready(None)

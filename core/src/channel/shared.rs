@@ -2,6 +2,7 @@
 
 use super::{
     ConnectivityState,
+    asking::Asked,
     balance::{Action, Terms},
     connection::Http2,
     interceptor::{Interceptor, Row},
@@ -14,13 +15,12 @@ use super::{
     subchannel::{Connect, ConnectionNumber},
     target::Target,
     tasks::{Way, attempt, keep_up, look_up},
-    watching::Watched,
     wire::now,
 };
 use crate::{
     address::Address,
     config::{Config as _, ConnectionConfig, LoadBalancing, MethodConfig, ServiceDocument},
-    endpoint::{EndpointId, Lookup},
+    endpoint::{EndpointId, Lookup, Sweep},
     error::{ConnectionError, Place as At, Step},
     identity::Tls,
     transport::Network,
@@ -104,6 +104,9 @@ impl Shared {
             min_connect_timeout: config.connect_timeout,
             most_connections: most_connections(&config, &service),
             asks_health: service.health_check_service.is_some(),
+            outliers: service.outlier_detection,
+            subset: service.subset_size,
+            circuit: config.circuit,
         };
         let state = State::new(target.clone(), terms, &config, now());
         let core = Mutex::new(Locked { state, attempts: HashMap::new(), armed: None });
@@ -230,7 +233,7 @@ impl Shared {
     /// The header whose value decides where a call goes.
     pub(super) fn hash_header(&self) -> Option<&str> {
         match &self.service.load_balancing {
-            Some(LoadBalancing::RingHash { header }) => header.as_deref(),
+            Some(LoadBalancing::RingHash { header, .. }) => header.as_deref(),
             _ => None,
         }
     }
@@ -298,6 +301,7 @@ impl Shared {
             // One who has gone drops the place, and so hands it on.
             let _ = who.send(match answer {
                 Answer::Placed(placed) => Ok(Place::new(self, placed)),
+                Answer::Refused => Err(self.refused()),
                 Answer::Failing(why) => Err(Status::unavailable(why.to_string())),
                 Answer::Closed => Err(closed()),
             });
@@ -311,9 +315,10 @@ impl Shared {
                         attempt.cancel();
                     }
                 }
-                Action::Watch { subchannel, number, connection } => {
-                    self.watch(Watched { subchannel, number, connection });
+                Action::Ask { topic, subchannel, number, connection } => {
+                    self.ask(topic, Asked { subchannel, number, connection });
                 }
+                Action::Swept(sweep) => self.on_swept(&sweep),
                 Action::Retire(connection) => connection.retire(),
                 Action::Resolve => {}
             }
@@ -339,6 +344,19 @@ impl Shared {
         let (network, config) = (self.network.clone(), Arc::clone(&self.config));
         let securing = self.security.securing(&self.target, to);
         Way { network, config, securing, ping, cut: self.cut.clone() }
+    }
+
+    fn on_swept(&self, sweep: &Sweep) {
+        self.meters.on_swept(sweep);
+        for ejection in &sweep.ejected {
+            tracing::info!(
+                target = %self.target.text,
+                rule = ejection.rule.name(),
+                failures = ejection.failures,
+                successes = ejection.successes,
+                "an address of the channel gets no calls for a while"
+            );
+        }
     }
 
     /// An attempt has ended, one way or the other.

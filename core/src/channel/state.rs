@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{ConnectionConfig, LoadBalancing},
-    endpoint::{Draw, Endpoint, EndpointId},
+    endpoint::{Draw, Endpoint, EndpointId, Pass},
 };
 use std::{collections::VecDeque, time::Instant};
 
@@ -57,11 +57,12 @@ pub(super) trait Waiter {
 }
 
 /// Where a call goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Placed<C> {
     pub(super) subchannel: EndpointId,
     pub(super) number: ConnectionNumber,
     pub(super) connection: C,
+    pub(super) pass: Option<Pass>,
 }
 
 /// What somebody who waited is told.
@@ -69,6 +70,7 @@ pub(super) struct Placed<C> {
 pub(super) enum Answer<C> {
     Placed(Placed<C>),
     Failing(Unreached),
+    Refused,
     Closed,
 }
 
@@ -138,10 +140,10 @@ impl<C: Clone, W: Waiter> State<C, W> {
         }
         let drawn = Draw { key, units: [draw(), draw()] };
         match self.balance.pick(drawn, now, draw) {
-            Picked::On { subchannel, number, connection } => {
-                Some(Placed { subchannel, number, connection })
+            Picked::On { subchannel, number, connection, pass } => {
+                Some(Placed { subchannel, number, connection, pass })
             }
-            Picked::Wait | Picked::Failing => None,
+            Picked::Wait | Picked::Failing | Picked::Refused => None,
         }
     }
 
@@ -246,10 +248,11 @@ impl<C: Clone, W: Waiter> State<C, W> {
                 false => self.balance.pick(drawn, now, draw),
             };
             match picked {
-                Picked::On { subchannel, number, connection } => {
-                    let placed = Placed { subchannel, number, connection };
+                Picked::On { subchannel, number, connection, pass } => {
+                    let placed = Placed { subchannel, number, connection, pass };
                     answers.push((waiting.who, Answer::Placed(placed)));
                 }
+                Picked::Refused => answers.push((waiting.who, Answer::Refused)),
                 Picked::Wait | Picked::Failing if is_failing && !waiting.for_ready => {
                     answers.push((waiting.who, Answer::Failing(self.unreached(now))));
                 }

@@ -1,6 +1,6 @@
 //! One address of a channel: its connections, the attempt to make one more, and the wait after a failure.
 
-use super::{ConnectivityState, connectivity::aggregate, health::Health};
+use super::{ConnectivityState, balance::Guard, connectivity::aggregate, health::Health};
 use crate::{address::Address, backoff::Backoff, endpoint::EndpointId, error::ConnectionError};
 use std::time::Instant;
 
@@ -32,6 +32,9 @@ pub(super) struct Subchannel<C> {
     attempt: Attempt,
     backoff: Backoff,
     last_failure: Option<ConnectionError>,
+    /// Whether it gets no calls because it failed more than the others.
+    pub(super) is_ejected: bool,
+    pub(super) guard: Guard,
 }
 
 #[derive(Debug)]
@@ -48,11 +51,13 @@ struct Held<C> {
     in_flight: u32,
     limit: u32,
     health: Health,
+    /// Calls of the limit that questions of ours take.
+    questions: u32,
 }
 
 impl<C> Held<C> {
     fn has_room(&self) -> bool {
-        self.health.takes_calls() && self.in_flight + self.health.streams() < self.limit
+        self.health.takes_calls() && self.in_flight + self.questions < self.limit
     }
 
     fn state(&self) -> ConnectivityState {
@@ -85,9 +90,17 @@ pub(super) enum Room<C> {
 }
 
 impl<C: Clone> Subchannel<C> {
-    pub(super) fn new(id: EndpointId, address: Address, backoff: Backoff) -> Self {
-        let connections = Vec::new();
-        Self { id, address, connections, attempt: Attempt::Resting, backoff, last_failure: None }
+    pub(super) fn new(id: EndpointId, address: Address, backoff: Backoff, guard: Guard) -> Self {
+        Self {
+            id,
+            address,
+            connections: Vec::new(),
+            attempt: Attempt::Resting,
+            backoff,
+            last_failure: None,
+            is_ejected: false,
+            guard,
+        }
     }
 
     pub(super) fn state(&self) -> ConnectivityState {
@@ -97,7 +110,10 @@ impl<C: Clone> Subchannel<C> {
             (Attempt::Resting, true) => Some(ConnectivityState::Idle),
             (Attempt::Resting, false) => None,
         };
-        aggregate(self.connections.iter().map(Held::state).chain(attempt))
+        match aggregate(self.connections.iter().map(Held::state).chain(attempt)) {
+            ConnectivityState::Ready if self.is_ejected => ConnectivityState::TransientFailure,
+            state => state,
+        }
     }
 
     /// Why the last attempt or connection failed, until one succeeds.
@@ -140,14 +156,14 @@ impl<C: Clone> Subchannel<C> {
         }
     }
 
-    /// The attempt's connection has received the peer's SETTINGS, and carries at most `limit` calls. False if
-    /// nobody waits for it any more: it is to be closed.
+    /// The attempt's connection has received the peer's SETTINGS, and carries at most `limit` calls, of
+    /// which `questions` are ours. False if nobody waits for it any more: it is to be closed.
     pub(super) fn on_connected(
         &mut self,
         number: ConnectionNumber,
         value: C,
         limit: u32,
-        health: Health,
+        (health, questions): (Health, u32),
     ) -> bool {
         if !self.is_under_way(number) {
             return false;
@@ -155,7 +171,7 @@ impl<C: Clone> Subchannel<C> {
         self.attempt = Attempt::Resting;
         self.backoff.on_connected();
         self.last_failure = None;
-        self.connections.push(Held { number, value, in_flight: 0, limit, health });
+        self.connections.push(Held { number, value, in_flight: 0, limit, health, questions });
         true
     }
 
@@ -238,9 +254,14 @@ impl<C: Clone> Subchannel<C> {
         }
     }
 
+    /// Whether what stands before it lets one more call through.
+    pub(super) fn admits(&self, now: Instant) -> bool {
+        self.guard.admits(self.in_flight(), now)
+    }
+
     /// Whether a connection has a place.
     pub(super) fn has_room(&self) -> bool {
-        self.connections.iter().any(Held::has_room)
+        !self.is_ejected && self.connections.iter().any(Held::has_room)
     }
 
     /// A call on this connection has ended.

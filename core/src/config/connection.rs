@@ -1,7 +1,7 @@
 //! How a logical connection to one gRPC-style peer behaves, with presets for three environments.
 
 use super::{
-    BackoffConfig, Config, RetryPolicy, ServiceConfig, StatusCode, TimeLimit,
+    BackoffConfig, CircuitConfig, Config, RetryPolicy, ServiceConfig, StatusCode, TimeLimit,
     check::{self, LONGEST, SHORTEST},
     json,
 };
@@ -41,6 +41,8 @@ pub struct ConnectionConfig {
     pub retry_buffer_size: u32,
     /// Whether calls are spread over several connections to the same peer.
     pub pooling: PoolingConfig,
+    /// When calls are kept away from an address. Default: never.
+    pub circuit: CircuitConfig,
     /// What happens to calls: retries.
     pub service_config: ServiceConfig,
 }
@@ -142,6 +144,7 @@ impl ConnectionConfig {
             max_queued_calls: 10_000,
             retry_buffer_size: 256 << 10,
             pooling: PoolingConfig::default(),
+            circuit: CircuitConfig::default(),
             service_config: ServiceConfig::default(),
         }
     }
@@ -224,6 +227,7 @@ impl Config for ConnectionConfig {
         check::number("max_queued_calls", self.max_queued_calls, 0..=1_000_000)?;
         check::number("retry_buffer_size", self.retry_buffer_size, 0..=1 << 30)?;
         check::within("pooling", self.pooling.validate())?;
+        check::within("circuit", self.circuit.validate())?;
         check::within("service_config", self.service_config.validate())
     }
 

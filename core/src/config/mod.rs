@@ -18,6 +18,7 @@ mod breaker;
 mod channel_server;
 mod check;
 mod checkout;
+mod circuit;
 mod connection;
 mod health;
 mod http;
@@ -53,6 +54,7 @@ pub use bandwidth::BandwidthConfig;
 pub use breaker::BreakerConfig;
 pub use channel_server::ChannelServerConfig;
 pub use checkout::{CheckoutPoolConfig, IdleOrder};
+pub use circuit::CircuitConfig;
 pub use connection::{ConnectionConfig, KeepaliveParams, PoolingConfig, Preset};
 pub use health::HealthConfig;
 pub use listener::{AcceptProxy, AcceptProxyConfig, ListenerConfig, ProbeConfig};
@@ -68,6 +70,7 @@ pub(crate) use route::PROTOCOLS;
 pub use route::RouteConfig;
 pub use service::{
     CallPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryThrottling, ServiceDocument,
+    WeightedRoundRobin,
 };
 pub use source::{SourcePrefix, SourcePrefixError};
 pub use splice::SpliceConfig;

@@ -98,6 +98,7 @@ fn production_has_the_documented_figures() {
         "max_queued_calls": 10_000,
         "retry_buffer_size": 262_144,
         "pooling": {"enabled": false, "size": 5},
+            "circuit": {},
         "service_config": {"retry_policy": {
             "max_attempts": 5, "initial_backoff": "1s", "max_backoff": "30s", "backoff_multiplier": 2.0,
             "retryable_status_codes": ["UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"],

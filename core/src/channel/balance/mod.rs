@@ -1,63 +1,33 @@
 //! Which addresses of a channel are connected to, and which connection gets the next call.
 
+mod feedback;
+mod guard;
 mod pick_first;
 mod spread;
+mod terms;
 #[cfg(test)]
 mod tests;
+mod weighing;
+
+pub(super) use guard::Guard;
+pub(super) use terms::{Action, Done, Picked, Terms, Topic};
 
 use super::{
     ConnectivityState,
     health::Health,
-    subchannel::{Connect, ConnectionNumber, Room, Subchannel},
+    subchannel::{ConnectionNumber, Room, Subchannel},
 };
 use crate::{
     address::Address,
-    backoff::{Backoff, BackoffConfig},
+    backoff::Backoff,
     config::LoadBalancing,
-    endpoint::{Draw, Endpoint, EndpointId, EndpointSet},
+    endpoint::{Draw, Endpoint, EndpointId, EndpointSet, OutlierDetector, pick::subset},
     error::ConnectionError,
 };
 use pick_first::PickFirst;
 use spread::Spread;
-use std::time::{Duration, Instant};
-
-/// What governs the connections of a channel.
-#[derive(Clone, Debug)]
-pub(super) struct Terms {
-    pub(super) policy: LoadBalancing,
-    pub(super) backoff: BackoffConfig,
-    pub(super) min_connect_timeout: Duration,
-    /// Connections to each address.
-    pub(super) most_connections: u32,
-    /// Whether servers are asked about their health, where calls are spread over several.
-    pub(super) asks_health: bool,
-}
-
-/// What the driver must do.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Action<C> {
-    /// Make this attempt, and tell how it ended.
-    Connect(Connect),
-    /// Drop this attempt.
-    Abandon(ConnectionNumber),
-    /// Ask the server behind this connection about its health, until it is retired, and tell what it says.
-    Watch { subchannel: EndpointId, number: ConnectionNumber, connection: C },
-    /// Let this connection finish its calls, and close it.
-    Retire(C),
-    /// Look the addresses up again: those that are known do not work.
-    Resolve,
-}
-
-/// Where a call goes.
-#[derive(Debug)]
-pub(super) enum Picked<C> {
-    /// On this connection of this address.
-    On { subchannel: EndpointId, number: ConnectionNumber, connection: C },
-    /// Nowhere yet: something is under way.
-    Wait,
-    /// Nowhere, for nothing works.
-    Failing,
-}
+use std::time::Instant;
+use terms::ejected;
 
 /// The addresses of a channel and the policy over them. `C` stands for a connection.
 #[derive(Debug)]
@@ -67,6 +37,10 @@ pub(super) struct Balance<C> {
     /// In the order of the set.
     subchannels: Vec<Subchannel<C>>,
     policy: Policy,
+    /// Made with the first addresses, where calls are spread.
+    outliers: Option<OutlierDetector>,
+    /// Which addresses are used where not all are; drawn once.
+    seed: Option<u64>,
     next_number: u64,
     actions: Vec<Action<C>>,
 }
@@ -74,7 +48,7 @@ pub(super) struct Balance<C> {
 #[derive(Debug)]
 enum Policy {
     PickFirst(PickFirst),
-    Spread(Spread),
+    Spread(Box<Spread>),
 }
 
 impl<C: Clone> Balance<C> {
@@ -82,14 +56,19 @@ impl<C: Clone> Balance<C> {
         let policy = match &terms.policy {
             LoadBalancing::PickFirst { shuffle } => Policy::PickFirst(PickFirst::new(*shuffle)),
             LoadBalancing::RoundRobin
-            | LoadBalancing::LeastRequest
-            | LoadBalancing::RingHash { .. } => Policy::Spread(Spread::new(&terms.policy)),
+            | LoadBalancing::WeightedRoundRobin(_)
+            | LoadBalancing::LeastRequest { .. }
+            | LoadBalancing::RingHash { .. } => {
+                Policy::Spread(Box::new(Spread::new(&terms.policy)))
+            }
         };
         Self {
             terms,
             endpoints: EndpointSet::default(),
             subchannels: Vec::new(),
             policy,
+            outliers: None,
+            seed: None,
             next_number: 0,
             actions: Vec::new(),
         }
@@ -125,6 +104,7 @@ impl<C: Clone> Balance<C> {
         now: Instant,
         draw: &mut dyn FnMut() -> f64,
     ) {
+        let listed = self.some_of(listed, draw);
         let listed = match &self.policy {
             Policy::PickFirst(policy) => policy.arrange(listed, draw),
             Policy::Spread(_) => listed,
@@ -135,7 +115,10 @@ impl<C: Clone> Balance<C> {
             let known = before.iter().position(|subchannel| subchannel.id == member.id);
             self.subchannels.push(match known {
                 Some(at) => before.swap_remove(at),
-                None => Subchannel::new(member.id, member.address.clone(), self.backoff()),
+                None => {
+                    let guard = Guard::new(&self.terms.circuit, now);
+                    Subchannel::new(member.id, member.address.clone(), self.backoff(), guard)
+                }
             });
         }
         for gone in &mut before {
@@ -143,9 +126,18 @@ impl<C: Clone> Balance<C> {
         }
         match &mut self.policy {
             Policy::PickFirst(policy) => policy.on_endpoints(&self.subchannels),
-            Policy::Spread(policy) => policy.on_endpoints(&self.endpoints.members(), draw()),
+            Policy::Spread(policy) => {
+                policy.on_endpoints(&self.endpoints.members(), draw());
+                self.watch_for_outliers(now);
+            }
         }
         self.advance(now, draw);
+    }
+
+    fn some_of(&mut self, listed: Vec<Endpoint>, draw: &mut dyn FnMut() -> f64) -> Vec<Endpoint> {
+        let Some(size) = self.terms.subset else { return listed };
+        let seed = *self.seed.get_or_insert_with(|| draw().to_bits());
+        subset(listed, size as usize, seed)
     }
 
     /// Somebody wants to call: leaves idle.
@@ -168,16 +160,22 @@ impl<C: Clone> Balance<C> {
         now: Instant,
         draw: &mut dyn FnMut() -> f64,
     ) {
-        let health = self.health_at_first(limit);
+        let topics = self.topics(limit);
+        let health = match topics.contains(&Topic::Health) {
+            true => Health::Unknown,
+            false => Health::NotAsked,
+        };
+        let terms = (health, topics.len() as u32);
         let subchannel = self.subchannels.iter_mut().find(|subchannel| subchannel.id == id);
         let kept =
-            subchannel.is_some_and(|s| s.on_connected(number, connection.clone(), limit, health));
+            subchannel.is_some_and(|s| s.on_connected(number, connection.clone(), limit, terms));
         if !kept {
             self.actions.push(Action::Retire(connection));
             return;
         }
-        if health == Health::Unknown {
-            self.actions.push(Action::Watch { subchannel: id, number, connection });
+        for topic in topics {
+            let connection = connection.clone();
+            self.actions.push(Action::Ask { topic, subchannel: id, number, connection });
         }
         if let Policy::PickFirst(policy) = &mut self.policy
             && policy.on_connected(id)
@@ -224,46 +222,13 @@ impl<C: Clone> Balance<C> {
         let Some(connection) = subchannel.and_then(|s| s.on_gone(number, why)) else { return };
         self.actions.push(Action::Retire(connection));
         self.actions.push(Action::Resolve);
-        if let Policy::PickFirst(policy) = &mut self.policy {
-            policy.on_gone(&self.subchannels);
+        let is_left = self.subchannels.iter().any(|s| s.id == id && s.connections() > 0);
+        match &mut self.policy {
+            Policy::PickFirst(policy) => policy.on_gone(&self.subchannels),
+            Policy::Spread(policy) if !is_left => policy.on_gone(id),
+            Policy::Spread(_) => {}
         }
         self.advance(now, draw);
-    }
-
-    /// What is known of a connection's server before it was asked. One that carries a single call is not asked:
-    /// the question would take its place.
-    fn health_at_first(&self, limit: u32) -> Health {
-        match &self.policy {
-            Policy::Spread(_) if self.terms.asks_health && limit > 1 => Health::Unknown,
-            Policy::Spread(_) | Policy::PickFirst(_) => Health::NotAsked,
-        }
-    }
-
-    /// The server behind a connection says something else of its health; `why` if calls must not go there.
-    pub(super) fn on_health(
-        &mut self,
-        id: EndpointId,
-        number: ConnectionNumber,
-        health: Health,
-        why: Option<ConnectionError>,
-    ) {
-        if let Some(subchannel) = self.subchannels.iter_mut().find(|s| s.id == id) {
-            subchannel.set_health(number, health, why);
-        }
-    }
-
-    /// The peer changed how many calls a connection carries.
-    pub(super) fn set_limit(&mut self, id: EndpointId, number: ConnectionNumber, limit: u32) {
-        if let Some(subchannel) = self.subchannels.iter_mut().find(|s| s.id == id) {
-            subchannel.set_limit(number, limit);
-        }
-    }
-
-    /// A call has ended.
-    pub(super) fn give_back(&mut self, id: EndpointId, number: ConnectionNumber) {
-        if let Some(subchannel) = self.subchannels.iter_mut().find(|s| s.id == id) {
-            subchannel.give_back(number);
-        }
     }
 
     /// The clock reached `now`. Early and late calls are harmless.
@@ -271,6 +236,7 @@ impl<C: Clone> Balance<C> {
         for subchannel in &mut self.subchannels {
             subchannel.on_timeout(now);
         }
+        self.sweep(now, draw);
         self.advance(now, draw);
     }
 
@@ -281,7 +247,9 @@ impl<C: Clone> Balance<C> {
             Policy::PickFirst(policy) => policy.stagger_at(),
             Policy::Spread(_) => None,
         };
-        attempts.into_iter().chain(stagger).min()
+        let watched = self.outliers.as_ref().filter(|_| self.has_endpoints());
+        let sweep = watched.map(OutlierDetector::next_sweep);
+        [attempts, stagger, sweep].into_iter().flatten().min()
     }
 
     /// Forgets failures and tries again at once, as when the host knows that the network is back.
@@ -297,6 +265,9 @@ impl<C: Clone> Balance<C> {
             self.let_go(subchannel);
         }
         self.endpoints = EndpointSet::default();
+        if let Some(detector) = &mut self.outliers {
+            detector.set_members([]);
+        }
         match &mut self.policy {
             Policy::PickFirst(policy) => policy.rest(),
             Policy::Spread(policy) => policy.on_endpoints(&[], 0.0),
@@ -313,13 +284,17 @@ impl<C: Clone> Balance<C> {
         let most = self.terms.most_connections;
         let chosen = match &mut self.policy {
             Policy::PickFirst(policy) => policy.pick(&self.subchannels),
-            Policy::Spread(policy) => policy.pick(&self.subchannels, most, drawn),
+            Policy::Spread(policy) => policy.pick(&self.subchannels, most, drawn, now),
         };
-        let Some(at) = chosen else { return self.nowhere() };
+        let Some(at) = chosen else { return self.nowhere(now) };
         let subchannel = &mut self.subchannels[at];
+        if !subchannel.admits(now) {
+            return Picked::Refused;
+        }
         match subchannel.room(most) {
             Room::Found(number, connection) => {
-                Picked::On { subchannel: subchannel.id, number, connection }
+                let pass = subchannel.guard.on_call(now);
+                Picked::On { subchannel: subchannel.id, number, connection, pass }
             }
             Room::WantsConnection => {
                 self.attempt(at, now, draw);
@@ -329,7 +304,12 @@ impl<C: Clone> Balance<C> {
         }
     }
 
-    fn nowhere(&self) -> Picked<C> {
+    fn nowhere(&self, now: Instant) -> Picked<C> {
+        let is_ready = |s: &&Subchannel<C>| s.state() == ConnectivityState::Ready;
+        let mut ready = self.subchannels.iter().filter(is_ready).peekable();
+        if ready.peek().is_some() && ready.all(|subchannel| !subchannel.admits(now)) {
+            return Picked::Refused;
+        }
         match self.state() {
             ConnectivityState::TransientFailure | ConnectivityState::Shutdown => Picked::Failing,
             ConnectivityState::Idle | ConnectivityState::Connecting | ConnectivityState::Ready => {
@@ -389,7 +369,10 @@ impl<C: Clone> Balance<C> {
     /// What keeps each address from working, for people.
     pub(super) fn failures(&self) -> Vec<(Address, Option<ConnectionError>, Option<Instant>)> {
         let failure = |subchannel: &Subchannel<C>| {
-            let why = subchannel.last_failure().cloned();
+            let why = match subchannel.is_ejected {
+                true => Some(ejected(&subchannel.address)),
+                false => subchannel.last_failure().cloned(),
+            };
             (subchannel.address.clone(), why, subchannel.next_attempt())
         };
         self.subchannels.iter().map(failure).collect()

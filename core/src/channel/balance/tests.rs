@@ -1,10 +1,20 @@
 //! Claims about which addresses are connected to, and which connection gets a call.
 
-use super::*;
-use crate::error::Step;
+use super::{
+    super::{health::Health, subchannel::Connect},
+    *,
+};
+use crate::{
+    backoff::BackoffConfig,
+    config::{BreakerConfig, CircuitConfig, FailurePercentageConfig, OutlierConfig},
+    endpoint::{Pass, Sweep},
+    error::Step,
+    status::StatusCode,
+};
 use ConnectivityState::{Connecting, Idle, Ready, TransientFailure};
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::time::Duration;
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -16,6 +26,8 @@ struct World {
     attempts: HashMap<String, Connect>,
     /// Connections whose servers are to be asked about their health.
     watched: Vec<(EndpointId, ConnectionNumber, u64)>,
+    sweeps: Vec<Sweep>,
+    passes: Vec<((EndpointId, ConnectionNumber), Pass)>,
     retired: Vec<u64>,
     resolves: usize,
     next_connection: u64,
@@ -23,30 +35,24 @@ struct World {
 
 impl World {
     fn new(policy: LoadBalancing, most_connections: u32) -> Self {
-        Self::with_terms(policy, most_connections, false)
+        Self::with_terms(terms(policy, most_connections))
     }
 
     /// One whose servers are asked about their health.
     fn asking(policy: LoadBalancing) -> Self {
-        Self::with_terms(policy, 1, true)
+        Self::with_terms(Terms { asks_health: true, ..terms(policy, 1) })
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-    fn with_terms(policy: LoadBalancing, most_connections: u32, asks_health: bool) -> Self {
-        let backoff = BackoffConfig { jitter: 0.0, ..BackoffConfig::default() };
-        let min_connect_timeout = Duration::from_secs(20);
-        let balance = Balance::new(Terms {
-            policy,
-            backoff,
-            min_connect_timeout,
-            most_connections,
-            asks_health,
-        });
+    fn with_terms(terms: Terms) -> Self {
+        let balance = Balance::new(terms);
         Self {
             balance,
             now: Instant::now(),
             attempts: HashMap::new(),
             watched: Vec::new(),
+            sweeps: Vec::new(),
+            passes: Vec::new(),
             retired: Vec::new(),
             resolves: 0,
             next_connection: 0,
@@ -61,7 +67,8 @@ impl World {
                     self.attempts.insert(connect.address.to_string(), connect);
                 }
                 Action::Abandon(number) => self.attempts.retain(|_, a| a.number != number),
-                Action::Watch { subchannel, number, connection } => {
+                Action::Swept(sweep) => self.sweeps.push(sweep),
+                Action::Ask { topic: _, subchannel, number, connection } => {
                     self.watched.push((subchannel, number, connection));
                 }
                 Action::Retire(connection) => self.retired.push(connection),
@@ -110,18 +117,31 @@ impl World {
         self.with(|balance, _, _| balance.on_health(id, number, health, why));
     }
 
+    /// The call on this connection ends so.
+    fn end(&mut self, picked: &(EndpointId, ConnectionNumber, u64), code: Option<StatusCode>) {
+        let at = self.passes.iter().position(|(on, _)| *on == (picked.0, picked.1));
+        let pass = at.map(|at| self.passes.swap_remove(at).1);
+        let done = Done { code, pass, report: None };
+        self.with(|balance, now, draw| balance.give_back(picked.0, picked.1, done, now, draw));
+    }
+
     fn lose(&mut self, picked: &(EndpointId, ConnectionNumber, u64)) {
         self.with(|balance, now, draw| balance.on_gone(picked.0, picked.1, None, now, draw));
     }
 
     fn pick(&mut self) -> Option<(EndpointId, ConnectionNumber, u64)> {
         let mut found = None;
+        let mut passes = Vec::new();
         self.with(|balance, now, draw| {
             let drawn = Draw { key: None, units: [0.3, 0.7] };
-            if let Picked::On { subchannel, number, connection } = balance.pick(drawn, now, draw) {
+            if let Picked::On { subchannel, number, connection, pass } =
+                balance.pick(drawn, now, draw)
+            {
                 found = Some((subchannel, number, connection));
+                passes.extend(pass.map(|pass| ((subchannel, number), pass)));
             }
         });
+        self.passes.extend(passes);
         found
     }
 
@@ -133,6 +153,19 @@ impl World {
         let mut names: Vec<_> = self.attempts.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
+    }
+}
+
+fn terms(policy: LoadBalancing, most_connections: u32) -> Terms {
+    Terms {
+        policy,
+        backoff: BackoffConfig { jitter: 0.0, ..BackoffConfig::default() },
+        min_connect_timeout: Duration::from_secs(20),
+        most_connections,
+        asks_health: false,
+        outliers: None,
+        subset: None,
+        circuit: CircuitConfig::default(),
     }
 }
 
@@ -278,7 +311,7 @@ fn one_more_connection_is_made_only_when_all_are_full_and_a_call_waits() {
     let younger = world.succeed("mem:a", 1);
     assert_eq!(world.pick().unwrap().2, younger);
     assert!(world.pick().is_none() && world.attempts.is_empty(), "two are the most");
-    world.with(|balance, _, _| balance.give_back(second.0, second.1));
+    world.end(&second, None);
     assert_eq!(world.pick().unwrap().2, oldest);
 }
 
@@ -362,6 +395,134 @@ fn where_all_calls_go_to_one_address_its_server_is_not_asked() {
     assert_eq!((world.state(), world.watched.len()), (Ready, 0));
 }
 
+/// One that leaves an address out if half of at least four of its calls in a second failed.
+fn judging(policy: LoadBalancing) -> World {
+    let rule = FailurePercentageConfig {
+        threshold: 49,
+        minimum_hosts: 2,
+        request_volume: 4,
+        enforcement: 100,
+    };
+    let outliers = OutlierConfig {
+        interval: Duration::from_secs(1),
+        base_ejection: Duration::from_secs(3),
+        failure_percentage: rule,
+        ..OutlierConfig::default()
+    };
+    World::with_terms(Terms { outliers: Some(outliers), ..terms(policy, 1) })
+}
+
+#[test]
+fn an_address_whose_calls_fail_is_left_out_for_a_while() {
+    let mut world = judging(LoadBalancing::RoundRobin);
+    world.list(&["mem:a", "mem:b"]);
+    let (a, b) = (world.succeed("mem:a", 100), world.succeed("mem:b", 100));
+    let calls = |world: &mut World| {
+        let mut to = [0, 0];
+        for _ in 0..8 {
+            let picked = world.pick().unwrap();
+            to[usize::from(picked.2 == b)] += 1;
+            let code = if picked.2 == a { StatusCode::Internal } else { StatusCode::Ok };
+            world.end(&picked, Some(code));
+        }
+        to
+    };
+    assert_eq!(calls(&mut world), [4, 4]);
+    assert_eq!(world.balance.wake_at(), Some(world.now + Duration::from_secs(1)));
+    world.pass(Duration::from_secs(1));
+    assert_eq!((world.sweeps.len(), world.sweeps[0].ejected[0].failures), (1, 4));
+    assert_eq!(calls(&mut world), [0, 8]);
+    assert!(world.retired.is_empty(), "its connection is kept");
+    for _ in 0..3 {
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!(calls(&mut world), [4, 4]);
+}
+
+#[test]
+fn what_was_not_sent_or_was_given_up_is_no_failure() {
+    let mut world = judging(LoadBalancing::RoundRobin);
+    world.list(&["mem:a", "mem:b"]);
+    world.succeed("mem:a", 100);
+    world.succeed("mem:b", 100);
+    for _ in 0..100 {
+        let picked = world.pick().unwrap();
+        world.end(&picked, None);
+    }
+    world.pass(Duration::from_secs(1));
+    assert!(world.sweeps.is_empty());
+}
+
+#[test]
+fn where_all_calls_go_to_one_address_none_is_left_out() {
+    let mut world = judging(LoadBalancing::PickFirst { shuffle: false });
+    world.list(&["mem:a", "mem:b"]);
+    world.connect();
+    world.succeed("mem:a", 100);
+    for _ in 0..100 {
+        let picked = world.pick().unwrap();
+        world.end(&picked, Some(StatusCode::Internal));
+    }
+    world.pass(Duration::from_secs(60));
+    assert!(world.sweeps.is_empty() && world.pick().is_some());
+}
+
+#[test]
+fn an_address_with_enough_calls_is_passed_over_and_none_is_left_when_all_have() {
+    let circuit = CircuitConfig { max_calls: Some(2), breaker: None };
+    let mut world = World::with_terms(Terms { circuit, ..terms(LoadBalancing::RoundRobin, 1) });
+    world.list(&["mem:a", "mem:b"]);
+    world.succeed("mem:a", 100);
+    world.succeed("mem:b", 100);
+    let picked: Vec<_> = (0..4).map(|_| world.pick().unwrap()).collect();
+    world.with(|balance, now, draw| {
+        let drawn = Draw { key: None, units: [0.3, 0.7] };
+        assert!(matches!(balance.pick(drawn, now, draw), Picked::Refused));
+    });
+    world.end(&picked[1], None);
+    assert_eq!(world.pick().unwrap().2, picked[1].2);
+}
+
+#[test]
+fn an_address_whose_calls_fail_in_a_row_gets_probes_after_a_while() {
+    let breaker = BreakerConfig {
+        consecutive_failures: 3,
+        jitter: 0.0,
+        probes: 1,
+        ..BreakerConfig::default()
+    };
+    let circuit = CircuitConfig { max_calls: None, breaker: Some(breaker) };
+    let first = LoadBalancing::PickFirst { shuffle: false };
+    let mut world = World::with_terms(Terms { circuit, ..terms(first, 1) });
+    world.list(&["mem:a"]);
+    world.connect();
+    world.succeed("mem:a", 100);
+    let codes = [StatusCode::Internal, StatusCode::NotFound, StatusCode::Internal];
+    for code in codes.into_iter().chain([StatusCode::Internal; 2]) {
+        let picked = world.pick().unwrap();
+        world.end(&picked, Some(code));
+    }
+    assert!(world.pick().is_none(), "three in a row");
+    world.pass(Duration::from_secs(5));
+    let probe = world.pick().unwrap();
+    assert!(world.pick().is_none(), "one probe at one time");
+    world.end(&probe, None);
+    let probe = world.pick().unwrap();
+    world.end(&probe, Some(StatusCode::Ok));
+    assert!(world.pick().is_some() && world.pick().is_some(), "it is closed again");
+}
+
+#[test]
+fn a_subset_of_the_addresses_is_connected_to() {
+    let mut world =
+        World::with_terms(Terms { subset: Some(2), ..terms(LoadBalancing::RoundRobin, 1) });
+    world.list(&["mem:a", "mem:b", "mem:c", "mem:d"]);
+    let chosen: Vec<_> = world.under_way().into_iter().map(str::to_owned).collect();
+    assert_eq!(chosen.len(), 2);
+    world.list(&["mem:d", "mem:c", "mem:b", "mem:a"]);
+    assert_eq!(world.under_way(), chosen, "the same again");
+}
+
 proptest! {
     /// Whatever happens in whatever order: no connection is lost sight of, none is retired twice, and calls go
     /// only to connections that stand.
@@ -386,7 +547,7 @@ proptest! {
                     picked.push(found);
                 },
                 7 => if let Some(lost) = picked.pop() { world.lose(&lost); },
-                _ => if let Some(done) = picked.pop() { world.with(|b, _, _| b.give_back(done.0, done.1)); },
+                _ => if let Some(done) = picked.pop() { world.end(&done, None); },
             }
             let held: usize = world.balance.subchannels().iter().map(Subchannel::connections).sum();
             let mut retired = world.retired.clone();

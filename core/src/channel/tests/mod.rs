@@ -7,6 +7,7 @@ mod intercepted;
 mod peer;
 mod repeats;
 mod secured;
+mod spread;
 
 use super::*;
 use crate::{

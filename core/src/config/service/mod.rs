@@ -1,11 +1,15 @@
 //! gRPC's service config: what its JSON says, parsed once and checked as a whole.
 
+mod balancing;
 mod parse;
+mod policy;
 mod read;
 #[cfg(test)]
 mod tests;
 
-use super::RetryPolicy;
+pub use balancing::{LoadBalancing, WeightedRoundRobin};
+
+use super::{OutlierConfig, RetryPolicy};
 use crate::{config::StatusCode, error::ConnectionError};
 use serde_json::Value;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -24,6 +28,10 @@ pub struct ServiceDocument {
     pub health_check_service: Option<String>,
     /// How calls are spread over addresses.
     pub load_balancing: Option<LoadBalancing>,
+    /// When addresses that fail more than the others get no calls for a while.
+    pub outlier_detection: Option<OutlierConfig>,
+    /// How many addresses are used at most, drawn by chance. Limits: at least 1.
+    pub subset_size: Option<u32>,
     /// Connections to each address that calls may be spread over. Limits: 1 to 10; more means 10.
     pub max_connections: Option<u32>,
 }
@@ -71,31 +79,6 @@ pub struct RetryThrottling {
     pub max_milli_tokens: u32,
     /// What a success gives back; a failure takes 1,000. Limits: at least 1 thousandth.
     pub milli_token_ratio: u32,
-}
-
-/// How calls are spread over addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoadBalancing {
-    /// All to one address: the first that answers.
-    PickFirst {
-        /// Whether chance puts the addresses in order.
-        shuffle: bool,
-    },
-    /// To each in turn.
-    RoundRobin,
-    /// To the one with the fewest calls of some that are drawn.
-    LeastRequest,
-    /// By a header of the call, on a ring of hashes.
-    RingHash {
-        /// The header; calls without it, and all if there is none, go anywhere.
-        header: Option<Box<str>>,
-    },
-}
-
-impl Default for LoadBalancing {
-    fn default() -> Self {
-        Self::PickFirst { shuffle: false }
-    }
 }
 
 /// `/service/method`, `/service/` for every method of a service, or empty for every method.

@@ -1,7 +1,7 @@
 //! The fields of a service config, one function for each kind of object in it.
 
 use super::{
-    CallPolicy, HedgingPolicy, LoadBalancing, MethodConfig, Name, RetryThrottling, ServiceDocument,
+    CallPolicy, HedgingPolicy, MethodConfig, Name, RetryThrottling, ServiceDocument, policy,
     read::{At, Object},
 };
 use crate::{config::RetryPolicy, error::ConnectionError};
@@ -20,11 +20,15 @@ pub(super) fn document(value: &Value) -> Read<ServiceDocument> {
     let health = whole.optional("healthCheckConfig", |at| {
         at.object()?.optional("serviceName", |name| Ok(name.text()?.to_owned()))
     })?;
+    let balancing = policy::balancing(&whole)?;
+    let around = balancing.clone().unwrap_or_default();
     Ok(ServiceDocument {
         methods: whole.optional("methodConfig", methods)?.unwrap_or_default(),
         retry_throttling: whole.optional("retryThrottling", throttling)?,
         health_check_service: health.flatten(),
-        load_balancing: load_balancing(&whole)?,
+        load_balancing: balancing.map(|balancing| balancing.policy),
+        outlier_detection: around.outliers,
+        subset_size: around.subset,
         max_connections: whole.optional("connectionScaling", scaling)?.flatten(),
     })
 }
@@ -134,51 +138,4 @@ fn scaling(at: At<'_>) -> Read<Option<u32>> {
         0 => at.refuse("must be at least 1"),
         connections => Ok(connections.min(MAX_CONNECTIONS)),
     })
-}
-
-/// The list goes before the name that older documents give.
-fn load_balancing(whole: &Object<'_>) -> Read<Option<LoadBalancing>> {
-    if let Some(list) = whole.field("loadBalancingConfig") {
-        return first_supported(&list).map(Some);
-    }
-    whole.optional("loadBalancingPolicy", |at| {
-        let name = at.text()?;
-        match policy(&name.to_ascii_lowercase(), None)? {
-            Some(policy) => Ok(policy),
-            None => at.refuse("is no policy that is known here"),
-        }
-    })
-}
-
-fn first_supported(list: &At<'_>) -> Read<LoadBalancing> {
-    for entry in list.list()? {
-        let Some((name, config)) = entry.object()?.only() else {
-            return entry.refuse("must have exactly one field");
-        };
-        if let Some(policy) = policy(name, Some(config.object()?))? {
-            return Ok(policy);
-        }
-    }
-    list.refuse("names no policy that is known here")
-}
-
-fn policy(name: &str, config: Option<Object<'_>>) -> Read<Option<LoadBalancing>> {
-    let shuffle = |config: &Object<'_>| config.optional("shuffleAddressList", |at| at.boolean());
-    let header = |config: &Object<'_>| {
-        let text = config.optional("requestHashHeader", |at| at.text())?;
-        Ok::<_, ConnectionError>(text.filter(|name| !name.is_empty()).map(Into::into))
-    };
-    Ok(Some(match name {
-        "pick_first" => {
-            let shuffle = config.as_ref().map(shuffle).transpose()?.flatten();
-            LoadBalancing::PickFirst { shuffle: shuffle.unwrap_or(false) }
-        }
-        "round_robin" => LoadBalancing::RoundRobin,
-        "least_request_experimental" | "least_request" => LoadBalancing::LeastRequest,
-        "ring_hash_experimental" | "ring_hash" => {
-            let header = config.as_ref().map(header).transpose()?.flatten();
-            LoadBalancing::RingHash { header }
-        }
-        _ => return Ok(None),
-    }))
 }

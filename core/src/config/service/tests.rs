@@ -11,6 +11,10 @@ fn refused(document: &Value) -> String {
     }
 }
 
+fn balanced(policy: &str, config: Value) -> Value {
+    json!({"loadBalancingConfig": [{policy: config}]})
+}
+
 fn retrying() -> Value {
     json!({
         "maxAttempts": 4,
@@ -109,6 +113,49 @@ fn a_bad_known_field_refuses_the_whole_and_is_named() {
         (json!({"loadBalancingConfig": [{"unheard_of": {}}]}), "loadBalancingConfig"),
         (json!({"loadBalancingConfig": [{"a": {}, "b": {}}]}), "loadBalancingConfig[0]"),
         (json!({"healthCheckConfig": {"serviceName": 3}}), "healthCheckConfig.serviceName"),
+        (
+            balanced("least_request", json!({"choiceCount": 1})),
+            "loadBalancingConfig[0].least_request.choiceCount",
+        ),
+        (
+            balanced("ring_hash", json!({"minRingSize": 0})),
+            "loadBalancingConfig[0].ring_hash.minRingSize",
+        ),
+        (
+            balanced("ring_hash", json!({"minRingSize": 9, "maxRingSize": 8})),
+            "loadBalancingConfig[0].ring_hash.minRingSize",
+        ),
+        (
+            balanced("weighted_round_robin", json!({"errorUtilizationPenalty": -0.1})),
+            "loadBalancingConfig[0].weighted_round_robin.errorUtilizationPenalty",
+        ),
+        (
+            balanced(
+                "outlier_detection",
+                json!({"childPolicy": [{"round_robin": {}}], "interval": "0s"}),
+            ),
+            "loadBalancingConfig[0].outlier_detection.interval",
+        ),
+        (
+            balanced("outlier_detection", json!({"maxEjectionPercent": 101})),
+            "loadBalancingConfig[0].outlier_detection.maxEjectionPercent",
+        ),
+        (
+            balanced("outlier_detection", json!({"failurePercentageEjection": {"threshold": 101}})),
+            "loadBalancingConfig[0].outlier_detection.failurePercentageEjection.threshold",
+        ),
+        (
+            balanced("outlier_detection", json!({})),
+            "loadBalancingConfig[0].outlier_detection.childPolicy",
+        ),
+        (
+            balanced("outlier_detection", json!({"childPolicy": [{"unheard_of": {}}]})),
+            "loadBalancingConfig[0].outlier_detection.childPolicy",
+        ),
+        (
+            balanced("random_subsetting", json!({"subsetSize": 0})),
+            "loadBalancingConfig[0].random_subsetting.subsetSize",
+        ),
     ] {
         assert_eq!(refused(&document), path);
     }
@@ -151,6 +198,68 @@ fn the_first_policy_that_is_known_balances() {
 }
 
 #[test]
+fn policies_have_the_defaults_of_grpc_and_their_sizes_are_capped() {
+    let read = |policy: &str, config: Value| {
+        let document = ServiceDocument::from_value(&balanced(policy, config)).unwrap();
+        document.load_balancing.unwrap()
+    };
+    let ring = |header: Option<&str>, min_size, max_size| LoadBalancing::RingHash {
+        header: header.map(Into::into),
+        min_size,
+        max_size,
+    };
+    assert_eq!(read("ring_hash_experimental", json!({})), ring(None, 1024, 4096));
+    let config =
+        json!({"requestHashHeader": "Key", "minRingSize": 8_388_608, "maxRingSize": 8_388_608});
+    assert_eq!(read("ring_hash", config), ring(Some("key"), 4096, 4096));
+    assert_eq!(read("ring_hash", json!({"maxRingSize": 10})), ring(None, 10, 10));
+    for (count, choices) in [(json!({}), 2), (json!({"choiceCount": 11}), 10)] {
+        let policy = read("least_request_experimental", count);
+        assert_eq!(policy, LoadBalancing::LeastRequest { choices });
+    }
+    let plain = LoadBalancing::WeightedRoundRobin(WeightedRoundRobin::default());
+    assert_eq!(read("weighted_round_robin", json!({})), plain);
+    let all = json!({
+        "enableOobLoadReport": true, "oobReportingPeriod": "5s", "blackoutPeriod": "0s",
+        "weightExpirationPeriod": "9s", "weightUpdatePeriod": "0.01s", "errorUtilizationPenalty": 0.5,
+    });
+    assert_eq!(
+        read("weighted_round_robin", all),
+        LoadBalancing::WeightedRoundRobin(WeightedRoundRobin {
+            report_period: Some(Duration::from_secs(5)),
+            blackout: Duration::ZERO,
+            expiration: Duration::from_secs(9),
+            update: Duration::from_millis(100),
+            error_penalty: 0.5,
+        })
+    );
+}
+
+#[test]
+fn outlier_detection_and_subsetting_stand_around_a_policy() {
+    let document = balanced(
+        "outlier_detection_experimental",
+        json!({
+            "interval": "1s",
+            "maxEjectionPercent": 50,
+            "failurePercentageEjection": {"threshold": 10, "requestVolume": 0},
+            "childPolicy": [{"random_subsetting_experimental": {
+                "subsetSize": 3, "childPolicy": [{"xds": {}}, {"round_robin": {}}],
+            }}],
+        }),
+    );
+    let document = ServiceDocument::from_value(&document).unwrap();
+    assert_eq!(document.load_balancing, Some(LoadBalancing::RoundRobin));
+    assert_eq!(document.subset_size, Some(3));
+    let outliers = document.outlier_detection.unwrap();
+    assert_eq!((outliers.interval, outliers.max_ejection_percent), (Duration::from_secs(1), 50));
+    assert_eq!(outliers.success_rate.enforcement, 0, "a rule that is not there is off");
+    let rule = outliers.failure_percentage;
+    assert_eq!((rule.threshold, rule.enforcement, rule.request_volume), (10, 100, 1));
+    assert!(crate::config::Config::validate(&outliers).is_ok());
+}
+
+#[test]
 fn tokens_are_counted_to_the_third_decimal() {
     let document = json!({"retryThrottling": {"maxTokens": 10, "tokenRatio": 0.5679}});
     assert_eq!(
@@ -177,6 +286,16 @@ fn any_json() -> impl Strategy<Value = Value> {
         "initialBackoff",
         "retryableStatusCodes",
         "connectionScaling",
+        "weighted_round_robin",
+        "blackoutPeriod",
+        "ring_hash",
+        "maxRingSize",
+        "outlier_detection",
+        "childPolicy",
+        "failurePercentageEjection",
+        "threshold",
+        "random_subsetting",
+        "subsetSize",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),
