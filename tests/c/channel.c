@@ -125,25 +125,79 @@ static void calls_go_to_a_server_while_it_says_that_it_serves(void) {
   trunkline_channel_t other = new_channel(server, "");
   trunkline_channel_t channel = new_channel(server, "{\"service_config\": {\"document\": {"
                                                     "\"loadBalancingConfig\": [{\"round_robin\": {}}],"
-                                                    "\"healthCheckConfig\": {\"serviceName\": \"moody.Service\"}}}}");
+                                                    "\"healthCheckConfig\": {\"serviceName\": \"c.Service\"}}}}");
   trunkline_error_t *err = NULL;
   trunkline_reply_t *reply;
   int32_t state;
-  set_mood(other, "good");
+  set_mood(other, "c.Service good");
   OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
-  set_mood(other, "bad");
+  set_mood(other, "c.Service bad");
   OK(trunkline_channel_wait_for_state_change(channel, TRUNKLINE_CHANNEL_READY, NEVER, &state, NULL));
   CHECK(state == TRUNKLINE_CHANNEL_TRANSIENT_FAILURE, "the server says that it does not serve");
   GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, &err));
   CHECK(trunkline_error_rpc_code(err) == 14, "UNAVAILABLE");
   CHECK(strstr(trunkline_error_rpc_message(err, NULL), "NOT_SERVING") != NULL, "and why");
   trunkline_error_free(err);
-  set_mood(other, "good");
+  set_mood(other, "c.Service good");
   OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
   OK(trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
   trunkline_reply_free(reply);
   end(channel);
   end(other);
+}
+
+static void every_policy_carries_calls(void) {
+  static const char *const POLICIES[] = {
+    "{\"pick_first\": {\"shuffleAddressList\": true}}",
+    "{\"round_robin\": {}}",
+    "{\"weighted_round_robin\": {\"enableOobLoadReport\": true}}",
+    "{\"least_request_experimental\": {\"choiceCount\": 3}}",
+    "{\"ring_hash_experimental\": {\"minRingSize\": 16}}",
+    "{\"outlier_detection_experimental\": {\"childPolicy\": [{\"round_robin\": {}}]}}",
+    "{\"random_subsetting_experimental\": {\"subsetSize\": 1, \"childPolicy\": [{\"round_robin\": {}}]}}",
+  };
+  char json[512];
+  trunkline_reply_t *reply;
+  trunkline_channel_t channel;
+  size_t i;
+  for (i = 0; i < sizeof POLICIES / sizeof *POLICIES; i++) {
+    snprintf(json, sizeof json, "{\"service_config\": {\"document\": {\"loadBalancingConfig\": [%s]}}}", POLICIES[i]);
+    channel = new_channel(server, json);
+    OK(trunkline_channel_call(channel, ECHO, (const uint8_t *)"x", 1, NULL, &reply, NULL));
+    CHECK(is_data(reply, "x"), POLICIES[i]);
+    trunkline_reply_free(reply);
+    end(channel);
+  }
+}
+
+static void calls_are_kept_away_from_an_address_that_fails_or_has_enough(void) {
+  trunkline_channel_t fails = new_channel(server, "{\"circuit\": {\"breaker\": {\"consecutive_failures\": 2, \"open\": \"1h\","
+                                                  " \"max_open\": \"1h\"}}, \"service_config\": {\"document\": {}}}");
+  trunkline_channel_t full = new_channel(server, "{\"circuit\": {\"max_calls\": 1}}");
+  trunkline_error_t *err = NULL;
+  trunkline_reply_t *reply;
+  trunkline_call_t call;
+  int i;
+  for (i = 0; i < 3; i++) {
+    GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(fails, TEXT("/test.Service/Broken"), NULL, 0, NULL, &reply, &err));
+    CHECK(trunkline_error_rpc_code(err) == (i < 2 ? 13 : 14), "INTERNAL twice, and then none goes there: UNAVAILABLE");
+    trunkline_error_free(err);
+  }
+  OK(trunkline_channel_open(full, TEXT("/test.Service/Talk"), NULL, &call, NULL));
+  OK(trunkline_call_initial(call, NEVER, &reply, NULL));
+  trunkline_reply_free(reply);
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(full, ECHO, NULL, 0, NULL, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 14, "UNAVAILABLE: one call is under way");
+  CHECK((trunkline_error_flags(err) & TRUNKLINE_ERR_RETRYABLE) != 0, "it was not sent");
+  trunkline_error_free(err);
+  OK(trunkline_call_finish_sending(call));
+  OK(trunkline_call_receive(call, NEVER, &reply, NULL));
+  CHECK(reply == NULL, "the call has ended");
+  OK(trunkline_call_free(call));
+  OK(trunkline_channel_call(full, ECHO, NULL, 0, NULL, &reply, NULL));
+  trunkline_reply_free(reply);
+  end(fails);
+  end(full);
 }
 
 static void results_come_by_queue_too(void) {
@@ -366,6 +420,8 @@ int main(void) {
   a_status_of_grpc_is_told_with_its_code_text_and_metadata();
   a_deadline_and_a_dead_server_are_statuses_too();
   calls_go_to_a_server_while_it_says_that_it_serves();
+  every_policy_carries_calls();
+  calls_are_kept_away_from_an_address_that_fails_or_has_enough();
   results_come_by_queue_too();
   messages_flow_both_ways();
   interceptors_add_deny_and_hear_the_end();

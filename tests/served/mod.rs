@@ -60,12 +60,15 @@ fn methods() -> Methods {
     let health = methods.health();
     methods
         .unary("/test.Service/Mood", move |request| {
-            // The health of one more service is what the caller says.
-            let status = match &request.get_ref()[..] {
-                b"good" => ServingStatus::Serving,
+            // The health of a service is what the caller says, such as "some.Service good". Programs run side by side:
+            // each has a service of its own.
+            let said = String::from_utf8_lossy(request.get_ref());
+            let (service, mood) = said.split_once(' ').unwrap_or_default();
+            let status = match mood {
+                "good" => ServingStatus::Serving,
                 _ => ServingStatus::NotServing,
             };
-            health.set("moody.Service", status);
+            health.set(service, status);
             async { Ok(Response::new(Bytes::new())) }
         })
         .unary("/test.Service/Echo", |request| async move {
@@ -81,6 +84,7 @@ fn methods() -> Methods {
             status.metadata_mut().insert("hint", "look elsewhere".parse().unwrap());
             Err(status)
         })
+        .unary("/test.Service/Broken", |_| async { Err(Status::internal("broken")) })
         .unary("/test.Service/Hang", |_| std::future::pending())
         .streaming("/test.Service/Talk", |incoming: Incoming| async {
             let answers = incoming

@@ -1,0 +1,87 @@
+// trunkline.hpp: calls go where servers are healthy, where the policy says, and not where there are enough of them.
+#include "check.h"
+#include "trunkline.hpp"
+
+#include <cstdlib>
+#include <string>
+
+namespace {
+
+using namespace trunkline;
+
+// Calls, and returns the status of gRPC that the call ended with.
+int32_t ended(Channel &channel, const std::string &method, std::string *message = nullptr) {
+  try {
+    channel.call("/test.Service/" + method, "");
+    return 0;
+  } catch (const Error &error) {
+    if (message != nullptr) *message = error.rpc_message();
+    return error.rpc_code();
+  }
+}
+
+std::string document(const std::string &fields) { return R"({"service_config": {"document": {)" + fields + "}}}"; }
+
+void calls_go_to_a_server_while_it_says_that_it_serves(const char *server) {
+  Channel other(server);
+  Channel channel(server, document(R"("loadBalancingConfig": [{"round_robin": {}}],
+                                      "healthCheckConfig": {"serviceName": "cpp.Service"})"));
+  std::string why;
+  other.call("/test.Service/Mood", "cpp.Service good");
+  channel.wait_ready();
+  CHECK(ended(channel, "Echo") == 0, "it serves");
+  other.call("/test.Service/Mood", "cpp.Service bad");
+  CHECK(channel.wait_for_state_change(TRUNKLINE_CHANNEL_READY) == TRUNKLINE_CHANNEL_TRANSIENT_FAILURE, "it says so");
+  CHECK(ended(channel, "Echo", &why) == 14 && why.find("NOT_SERVING") != std::string::npos, "UNAVAILABLE, and why");
+  other.call("/test.Service/Mood", "cpp.Service good");
+  channel.wait_ready();
+  CHECK(ended(channel, "Echo") == 0, "it serves again");
+}
+
+void every_policy_carries_calls(const char *server) {
+  for (const char *policy : {
+           R"({"pick_first": {"shuffleAddressList": true}})",
+           R"({"round_robin": {}})",
+           R"({"weighted_round_robin": {"blackoutPeriod": "1s"}})",
+           R"({"least_request": {"choiceCount": 3}})",
+           R"({"ring_hash": {"minRingSize": 16}})",
+           R"({"outlier_detection": {"childPolicy": [{"round_robin": {}}]}})",
+           R"({"random_subsetting": {"subsetSize": 1, "childPolicy": [{"round_robin": {}}]}})",
+       }) {
+    Channel channel(server, document(std::string(R"("loadBalancingConfig": [)") + policy + "]"));
+    CHECK(ended(channel, "Echo") == 0, policy);
+  }
+  try {
+    Channel channel(server, document(R"("loadBalancingConfig": [{"least_request": {"choiceCount": 1}}])"));
+    CHECK(false, "it throws");
+  } catch (const Error &error) {
+    CHECK(std::string(error.what()).find("least_request.choiceCount") != std::string::npos, "and names the field");
+  }
+}
+
+void calls_are_kept_away_from_an_address_that_fails_or_has_enough(const char *server) {
+  Channel fails(server, R"({"circuit": {"breaker": {"consecutive_failures": 2, "open": "1h", "max_open": "1h"}},
+                            "service_config": {"document": {}}})");
+  CHECK(ended(fails, "Broken") == 13 && ended(fails, "Broken") == 13, "INTERNAL");
+  CHECK(ended(fails, "Echo") == 14, "UNAVAILABLE: none goes there after two failures");
+  Channel full(server, R"({"circuit": {"max_calls": 1}})");
+  Call call = full.open("/test.Service/Talk");
+  call.initial();
+  CHECK(ended(full, "Echo") == 14, "UNAVAILABLE: one is under way");
+  call.finish_sending();
+  CHECK(!call.receive(), "it has ended");
+  CHECK(ended(full, "Echo") == 0, "there is room again");
+}
+
+}  // namespace
+
+int main() {
+  begin();
+  const char *server = std::getenv("TRUNKLINE_TEST_SERVER");
+  CHECK(server != nullptr, "somebody serves");
+  calls_go_to_a_server_while_it_says_that_it_serves(server);
+  every_policy_carries_calls(server);
+  calls_are_kept_away_from_an_address_that_fails_or_has_enough(server);
+  OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
+  return 0;
+}
