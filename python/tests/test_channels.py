@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import pickle
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -18,7 +20,16 @@ from grpc_server import COUNT, ECHO, FAIL, FLAKY, HANG, NOT_SERVING, SERVING, SU
 from support import PATIENCE, Thread, eventually, live
 
 import trunkline
-from trunkline import AsyncChannel, Channel, ChannelError, ChannelState, ConnectionConfig, ServiceConfig
+from trunkline import (
+    AsyncChannel,
+    BreakerConfig,
+    Channel,
+    ChannelError,
+    ChannelState,
+    CircuitConfig,
+    ConnectionConfig,
+    ServiceConfig,
+)
 
 Served = tuple[str, Service]
 
@@ -248,6 +259,87 @@ async def test_async_calls_go_to_a_server_while_it_says_that_it_serves(server: S
         assert (await channel.unary(ECHO, b"x", timeout=PATIENCE, wait_for_ready=True)).message == b"x"
 
 
+JUDGING = document(
+    loadBalancingConfig=[
+        {
+            "outlier_detection_experimental": {
+                "interval": "0.3s",
+                "failurePercentageEjection": {"threshold": 50, "minimumHosts": 2, "requestVolume": 3},
+                "childPolicy": [{"round_robin": {}}],
+            }
+        }
+    ]
+)
+
+
+def ejections() -> float:
+    samples = trunkline.metrics().named("trunkline_channel_ejections_total", enforced="yes")
+    return sum(sample.value for sample in samples)
+
+
+def test_a_server_whose_calls_fail_is_left_out(server: Served) -> None:
+    with served() as (other, broken), Channel(f"tcp://{server[0]},tcp://{other}", config=JUDGING) as channel:
+        server[1].flaky_left(0)
+        broken.flaky_left(10**9)
+        before = ejections()
+
+        def is_left_out() -> bool:
+            with contextlib.suppress(ChannelError):
+                channel.unary(FLAKY, b"", timeout=PATIENCE)
+            return ejections() > before
+
+        eventually(is_left_out)
+        for _ in range(20):
+            assert channel.unary(FLAKY, b"x", timeout=PATIENCE).message == b"x"
+
+
+def status_of(channel: Channel, method: str) -> int:
+    try:
+        channel.unary(method, b"", timeout=PATIENCE)
+    except ChannelError as error:
+        return error.status
+    return 0
+
+
+def test_calls_are_kept_away_from_an_address_that_fails_or_has_enough(server: Served) -> None:
+    hour = timedelta(hours=1)
+    breaker = BreakerConfig(consecutive_failures=2, open=hour, max_open=hour)
+    circuit = CircuitConfig(breaker=breaker)
+    config = ConnectionConfig(circuit=circuit, service_config=ServiceConfig(document={}))
+    assert ConnectionConfig.from_json(config.to_json()).circuit.breaker.open == hour  # type: ignore[union-attr]
+    with Channel(server[0], config=config) as channel:
+        server[1].flaky_left(2)
+        unavailable = grpc.StatusCode.UNAVAILABLE.value[0]
+        assert [status_of(channel, FLAKY) for _ in range(3)] == [unavailable] * 3
+        assert (server[1].flaky, len(server[1].previous)) == (0, 2), "the third was not sent"
+    config = ConnectionConfig(circuit=CircuitConfig(max_calls=1))
+    with Channel(server[0], config=config) as channel:
+        with channel.stream(TALK, timeout=PATIENCE) as call:
+            call.send(b"a")
+            assert call.receive() == b"you said a"
+            assert status_of(channel, ECHO) == grpc.StatusCode.UNAVAILABLE.value[0]
+            call.finish_sending()
+            assert call.receive() is None
+        assert status_of(channel, ECHO) == 0
+    with pytest.raises(trunkline.ConfigError, match=r"circuit\.max_calls"):
+        ConnectionConfig(circuit=CircuitConfig(max_calls=0))
+
+
+@pytest.mark.asyncio
+async def test_async_calls_are_kept_away_from_an_address_that_has_enough(server: Served) -> None:
+    config = ConnectionConfig(circuit=CircuitConfig(max_calls=1))
+    async with AsyncChannel(server[0], config=config) as channel:
+        async with await channel.stream(TALK, timeout=PATIENCE) as call:
+            await call.send(b"a")
+            assert await call.receive() == b"you said a"
+            with pytest.raises(ChannelError) as refused:
+                await channel.unary(ECHO, b"", timeout=PATIENCE, wait_for_ready=True)
+            assert refused.value.status == grpc.StatusCode.UNAVAILABLE.value[0]
+            await call.finish_sending()
+            assert await call.receive() is None
+        assert (await channel.unary(ECHO, b"x", timeout=PATIENCE)).message == b"x"
+
+
 def test_bad_targets_and_documents_are_named() -> None:
     with pytest.raises(trunkline.ConfigError, match="target"):
         Channel("host:http")
@@ -336,6 +428,23 @@ DOCUMENTS: list[tuple[str, bool]] = [
     ('{"loadBalancingConfig": [{"nobody_knows": {}}]}', False),
     ('{"loadBalancingConfig": [{"pick_first": {}, "round_robin": {}}]}', False),
     ('{"loadBalancingConfig": {}}', False),
+    *(
+        (json.dumps({"loadBalancingConfig": [{policy: config}]}), accepted)
+        for policy, config, accepted in [
+            ("weighted_round_robin", {}, True),
+            ("weighted_round_robin", {"blackoutPeriod": "1s", "errorUtilizationPenalty": 0.5}, True),
+            ("weighted_round_robin", {"errorUtilizationPenalty": -1}, False),
+            ("weighted_round_robin", {"blackoutPeriod": 1}, False),
+            ("outlier_detection_experimental", {"childPolicy": [{"round_robin": {}}]}, True),
+            ("outlier_detection_experimental", {"childPolicy": [{"nobody_knows": {}}]}, False),
+            ("outlier_detection_experimental", {"interval": "1s"}, False),
+            (
+                "outlier_detection_experimental",
+                {"childPolicy": [{"round_robin": {}}], "maxEjectionPercent": 101},
+                False,
+            ),
+        ]
+    ),
 ]
 
 

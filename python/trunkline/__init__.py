@@ -50,6 +50,7 @@ from ._checkout_stats import (
 )
 from ._config import (
     BackoffConfig,
+    CircuitConfig,
     ConnectionConfig,
     KeepaliveParams,
     PoolingConfig,
@@ -247,6 +248,7 @@ __all__ = [
     "ChannelError",
     "ChannelState",
     "CheckoutPoolStats",
+    "CircuitConfig",
     "CircuitOpen",
     "CloseReason",
     "ClosedError",

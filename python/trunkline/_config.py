@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _native
+from ._breaker_config import BreakerConfig
 from ._document import read_document, to_document
 from ._duration import read_duration, read_limit
 from ._types import Never
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackoffConfig",
+    "CircuitConfig",
     "ConnectionConfig",
     "KeepaliveParams",
     "PoolingConfig",
@@ -102,6 +104,21 @@ class PoolingConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CircuitConfig:
+    """When calls are kept away from an address that has enough of them, or that fails.
+
+    A call goes to another address where there is one; where there is none it ends with UNAVAILABLE at once.
+
+    Attributes:
+        max_calls: under way at an address at one time. Default no limit; at least 1.
+        breaker: when an address whose calls fail gets none. Default never.
+    """
+
+    max_calls: int | None = None
+    breaker: BreakerConfig | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
     """When a failed call is tried again; attempts share the deadline of their call.
 
@@ -154,6 +171,7 @@ class ConnectionConfig:
         retry_buffer_size: bytes of a call's request that are kept, to be sent again. Default 256 KiB; 0 to
             1 GiB.
         pooling: whether calls are spread over several connections.
+        circuit: when calls are kept away from an address. Default never.
         service_config: what happens to calls.
 
     Raises:
@@ -168,6 +186,7 @@ class ConnectionConfig:
     max_queued_calls: int = _plain("max_queued_calls")
     retry_buffer_size: int = _plain("retry_buffer_size")
     pooling: PoolingConfig = field(default_factory=PoolingConfig)
+    circuit: CircuitConfig = field(default_factory=CircuitConfig)
     service_config: ServiceConfig = field(default_factory=ServiceConfig)
 
     def __post_init__(self) -> None:

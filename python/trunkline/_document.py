@@ -59,7 +59,10 @@ def _read(kind: Any, document: Any) -> Any:
     """The value of a type from what the native module printed."""
     if dataclasses.is_dataclass(kind):
         return read_document(kind, document)  # type: ignore[arg-type]
-    if kind is timedelta:
+    inner = next((arg for arg in get_args(kind) if dataclasses.is_dataclass(arg)), None)
+    if inner is not None and document is not None:
+        return read_document(inner, document)  # type: ignore[arg-type]
+    if timedelta in (kind, *get_args(kind)) and Never not in get_args(kind) and document is not None:
         return read_duration(document)
     if Never in get_args(kind):
         return read_limit(document)
