@@ -40,6 +40,8 @@ type ConnectionConfig struct {
 	RetryBufferSize Optional[uint32] `json:"retry_buffer_size,omitzero"`
 	// Pooling says whether calls are spread over several connections to the same peer.
 	Pooling PoolingConfig `json:"pooling,omitzero"`
+	// Circuit says when calls are kept away from an address. Default: never.
+	Circuit CircuitConfig `json:"circuit,omitzero"`
 	// ServiceConfig says what happens to calls.
 	ServiceConfig ServiceConfig `json:"service_config,omitzero"`
 }
@@ -75,6 +77,15 @@ type PoolingConfig struct {
 	Enabled Optional[bool] `json:"enabled,omitzero"`
 	// Size is the most connections, if enabled. Default: 5 (high throughput 10). Limits: 1 to 100.
 	Size uint32 `json:"size,omitzero"`
+}
+
+// CircuitConfig says when calls are kept away from an address that has enough of them, or that fails. A call goes to another
+// address where there is one; where there is none it ends with UNAVAILABLE (14) at once.
+type CircuitConfig struct {
+	// MaxCalls are the calls under way at an address at one time. Default: no limit.
+	MaxCalls uint32 `json:"max_calls,omitzero"`
+	// Breaker says when an address whose calls fail gets none. Default: never.
+	Breaker *BreakerConfig `json:"breaker,omitzero"`
 }
 
 // ServiceConfig says what happens to calls.

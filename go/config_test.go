@@ -104,15 +104,16 @@ func TestJSONIsTheFormOfEveryLanguage(t *testing.T) {
 
 func TestAConfigOutOfRangeNamesTheField(t *testing.T) {
 	for field, c := range map[string]ConnectionConfig{
-		"connect_timeout":           {ConnectTimeout: After(0)},
-		"idle_timeout":              {IdleTimeout: After(-time.Second)},
-		"backoff.jitter":            {Backoff: BackoffConfig{Jitter: Set(1.5)}},
-		"backoff.multiplier":        {Backoff: BackoffConfig{Multiplier: 0.5}},
-		"keepalive.time":            {Keepalive: KeepaliveParams{Time: After(time.Second)}},
-		"pooling.size":              {Pooling: PoolingConfig{Size: 101}},
-		"max_attempts":              {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{MaxAttempts: 6}}},
-		"retryable_status_codes":    {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{RetryableStatusCodes: []string{"OK"}}}},
-		"retryable_status_codes[0]": {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{RetryableStatusCodes: []string{"NO_SUCH"}}}},
+		"connect_timeout":            {ConnectTimeout: After(0)},
+		"idle_timeout":               {IdleTimeout: After(-time.Second)},
+		"backoff.jitter":             {Backoff: BackoffConfig{Jitter: Set(1.5)}},
+		"backoff.multiplier":         {Backoff: BackoffConfig{Multiplier: 0.5}},
+		"keepalive.time":             {Keepalive: KeepaliveParams{Time: After(time.Second)}},
+		"circuit.breaker.multiplier": {Circuit: CircuitConfig{Breaker: &BreakerConfig{Multiplier: 0.5}}},
+		"pooling.size":               {Pooling: PoolingConfig{Size: 101}},
+		"max_attempts":               {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{MaxAttempts: 6}}},
+		"retryable_status_codes":     {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{RetryableStatusCodes: []string{"OK"}}}},
+		"retryable_status_codes[0]":  {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{RetryableStatusCodes: []string{"NO_SUCH"}}}},
 	} {
 		err := c.Validate()
 		if kindOf(err) != KindConfig || !strings.Contains(err.Error(), field) {
