@@ -68,11 +68,12 @@ pub use budget::{Budget, Permit};
 pub use channel::{Call, CallOptions, Channel, ChannelServer, ConnectivityState};
 pub use config::{
     AcceptProxy, AcceptProxyConfig, AgentConfig, AgentPolicy, BackendConfig, BalanceConfig,
-    BandwidthConfig, BreakerConfig, CheckoutPoolConfig, CircuitConfig, ConnectionConfig,
-    EndpointConfig, HealthConfig, HttpConfig, HttpRoute, HubConfig, LinkConfig, ListenerConfig,
-    MemoryCommConfig, OutlierConfig, PerSourceConfig, PipeConfig, PoolConfig, ProbeConfig,
-    QueueConfig, ResolveConfig, RouteConfig, SendProxy, SourcePrefix, SourcesFull, SpliceConfig,
-    TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, UdpManagerConfig, UserConfig,
+    BandwidthConfig, BreakerConfig, CallerConfig, CheckoutPoolConfig, CircuitConfig,
+    ConnectionConfig, EndpointConfig, HealthConfig, HttpConfig, HttpRoute, HubConfig,
+    InterceptorsConfig, LinkConfig, ListenerConfig, MemoryCommConfig, OutlierConfig,
+    PerSourceConfig, PipeConfig, PoolConfig, ProbeConfig, QueueConfig, ResolveConfig, RouteConfig,
+    SendProxy, SourcePrefix, SourcesFull, SpliceConfig, TargetRule, TcpConfig, TcpManagerConfig,
+    TlsConfig, TunerConfig, UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{

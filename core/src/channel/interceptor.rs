@@ -70,6 +70,23 @@ impl<'a> Beginning<'a> {
         self.is_secured
     }
 
+    /// What goes under a name so far, if it is text; the first where there are several.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.metadata.get(name)?.to_str().ok()
+    }
+
+    /// Puts one value under a name, instead of what is there.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Status> {
+        self.remove(name);
+        let added = self.add(name, Bytes::copy_from_slice(value.as_bytes()));
+        added.map_err(|error| Status::internal(error.to_string()))
+    }
+
+    /// Takes away what is under a name.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.metadata.remove(name);
+    }
+
     /// Adds one piece of metadata.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ mod meter;
 mod meters;
 mod place;
 mod protobuf;
+mod ready_made;
 mod received;
 mod replay;
 mod report;

@@ -9,6 +9,7 @@ use super::{
     keepalive::PingTime,
     meters::Meters,
     place::{Asking, Place, closed},
+    ready_made::ready_made,
     retry::Tokens,
     security::Security,
     state::{Answer, State, Unit, Work},
@@ -108,6 +109,7 @@ impl Shared {
             subset: service.subset_size,
             circuit: config.circuit,
         };
+        let interceptors = ready_made(&config.interceptors, network.metrics());
         let state = State::new(target.clone(), terms, &config, now());
         let core = Mutex::new(Locked { state, attempts: HashMap::new(), armed: None });
         let shared = Arc::new(Self {
@@ -124,7 +126,7 @@ impl Shared {
             target,
             authority,
             security,
-            interceptors: ArcSwap::default(),
+            interceptors: ArcSwap::from_pointee(interceptors),
             service,
         });
         let upkeep =

@@ -1,7 +1,8 @@
 //! How a logical connection to one gRPC-style peer behaves, with presets for three environments.
 
 use super::{
-    BackoffConfig, CircuitConfig, Config, RetryPolicy, ServiceConfig, StatusCode, TimeLimit,
+    BackoffConfig, CircuitConfig, Config, InterceptorsConfig, RetryPolicy, ServiceConfig,
+    StatusCode, TimeLimit,
     check::{self, LONGEST, SHORTEST},
     json,
 };
@@ -43,6 +44,8 @@ pub struct ConnectionConfig {
     pub pooling: PoolingConfig,
     /// When calls are kept away from an address. Default: never.
     pub circuit: CircuitConfig,
+    /// What is done with every call, before the interceptors of the program. Default: nothing.
+    pub interceptors: InterceptorsConfig,
     /// What happens to calls: retries.
     pub service_config: ServiceConfig,
 }
@@ -145,6 +148,7 @@ impl ConnectionConfig {
             retry_buffer_size: 256 << 10,
             pooling: PoolingConfig::default(),
             circuit: CircuitConfig::default(),
+            interceptors: InterceptorsConfig::default(),
             service_config: ServiceConfig::default(),
         }
     }
@@ -228,6 +232,7 @@ impl Config for ConnectionConfig {
         check::number("retry_buffer_size", self.retry_buffer_size, 0..=1 << 30)?;
         check::within("pooling", self.pooling.validate())?;
         check::within("circuit", self.circuit.validate())?;
+        check::within("interceptors", self.interceptors.validate())?;
         check::within("service_config", self.service_config.validate())
     }
 

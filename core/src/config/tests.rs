@@ -22,6 +22,7 @@ fn every_default_and_preset_is_valid_and_survives_json() {
         round_trips(&preset.config());
         assert_eq!(preset.name().parse::<Preset>().unwrap(), preset);
     }
+    round_trips(&CallerConfig { name: "orders".to_owned(), ..CallerConfig::default() });
     round_trips(&TcpConfig::default());
     round_trips(&TcpManagerConfig::default());
     round_trips(&UdpManagerConfig::default());
@@ -98,7 +99,8 @@ fn production_has_the_documented_figures() {
         "max_queued_calls": 10_000,
         "retry_buffer_size": 262_144,
         "pooling": {"enabled": false, "size": 5},
-            "circuit": {},
+        "circuit": {},
+        "interceptors": {"metrics": false},
         "service_config": {"retry_policy": {
             "max_attempts": 5, "initial_backoff": "1s", "max_backoff": "30s", "backoff_multiplier": 2.0,
             "retryable_status_codes": ["UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"],
@@ -429,5 +431,21 @@ proptest! {
     fn reading_json_never_panics(text in r#"[{}\[\]":,a-z_0-9 .-]{0,80}"#) {
         let _ = ConnectionConfig::from_json(&text);
         let _ = TlsConfig::from_json(&text);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_ready_made_interceptors_is_named() {
+    for (fields, field) in [
+        (r#""caller": {}"#, "caller.name"),
+        (r#""caller": {"name": "a -> b"}"#, "caller.name"),
+        (r#""caller": {"name": "a", "trust_domain": "\u00e9"}"#, "caller.trust_domain"),
+        (r#""caller": {"name": "a", "prefix": "X-"}"#, "caller.prefix"),
+        (r#""caller": {"name": "a", "prefix": "grpc-"}"#, "caller.prefix"),
+        (r#""caller": {"name": "a", "max_depth": 0}"#, "caller.max_depth"),
+    ] {
+        let text = format!(r#"{{"interceptors": {{{fields}}}}}"#);
+        let (named, reason) = complaint::<ConnectionConfig>(&text);
+        assert_eq!(named, format!("interceptors.{field}"), "{reason}");
     }
 }
