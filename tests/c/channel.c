@@ -352,6 +352,47 @@ static void interceptors_add_deny_and_hear_the_end(void) {
   CHECK(second.released > 0, "released also where it was refused");
 }
 
+/* The value of a series of this process, 0 if there is none. */
+static double measured(const char *name, const char *labels) {
+  trunkline_metrics_t *all;
+  trunkline_metric_t metric;
+  double value = 0;
+  size_t i;
+  OK(trunkline_metrics_snapshot(default_runtime(), &all, NULL));
+  for (i = 0; trunkline_metrics_get(all, i, &metric) == TRUNKLINE_OK; i++) {
+    if (metric.name.len == strlen(name) && memcmp(metric.name.ptr, name, metric.name.len) == 0 &&
+        metric.labels.len == strlen(labels) && memcmp(metric.labels.ptr, labels, metric.labels.len) == 0)
+      value = metric.value;
+  }
+  trunkline_metrics_free(all);
+  return value;
+}
+
+static void calls_say_who_makes_them_and_are_counted_by_method(void) {
+  trunkline_channel_t channel = new_channel(server, "{\"interceptors\": {\"metrics\": true, \"caller\":"
+                                                    " {\"name\": \"orders\", \"prefix\": \"echo-\"}}}");
+  trunkline_call_options_t options = TRUNKLINE_CALL_OPTIONS_INIT;
+  trunkline_kv_t chain = { { TEXT("echo-call-chain") }, { (const uint8_t *)"shop", 4 } };
+  trunkline_error_t *err = NULL;
+  trunkline_reply_t *reply;
+  options.metadata = &chain;
+  options.metadata_len = 1;
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, &options, &reply, NULL));
+  CHECK(has_metadata(reply, TRUNKLINE_METADATA_INITIAL, "echo-service-name", "orders"), "the server is told who calls");
+  CHECK(has_metadata(reply, TRUNKLINE_METADATA_INITIAL, "echo-call-chain", "shop -> orders"), "and for whom");
+  trunkline_reply_free(reply);
+  chain.value.ptr = (const uint8_t *)"orders";
+  chain.value.len = 6;
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, ECHO, NULL, 0, &options, &reply, &err));
+  CHECK(trunkline_error_rpc_code(err) == 9, "FAILED_PRECONDITION: it would go in a circle");
+  trunkline_error_free(err);
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  trunkline_reply_free(reply);
+  CHECK(measured("trunkline_channel_method_calls_total", "method=\"/test.Service/Echo\",status=\"OK\"") == 2, "two went well");
+  CHECK(measured("trunkline_channel_method_calls_active", "method=\"/test.Service/Echo\"") == 0, "none is under way");
+  end(channel);
+}
+
 static void what_is_wrong_is_named(void) {
   trunkline_channel_t channel;
   trunkline_error_t *err = NULL;
@@ -425,6 +466,7 @@ int main(void) {
   results_come_by_queue_too();
   messages_flow_both_ways();
   interceptors_add_deny_and_hear_the_end();
+  calls_say_who_makes_them_and_are_counted_by_method();
   streams_come_by_queue_and_a_cancel_ends_them();
   what_is_wrong_is_named();
   stale_handles_are_refused();

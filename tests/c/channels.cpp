@@ -1,4 +1,4 @@
-// trunkline.hpp: calls go where servers are healthy, where the policy says, and not where there are enough of them.
+// trunkline.hpp: what a channel's configuration makes of its calls: where they go, what they say, how they are counted.
 #include "check.h"
 #include "trunkline.hpp"
 
@@ -73,6 +73,32 @@ void calls_are_kept_away_from_an_address_that_fails_or_has_enough(const char *se
   CHECK(ended(full, "Echo") == 0, "there is room again");
 }
 
+// The value of a series of this process, 0 if there is none.
+double measured(const std::string &name, const std::string &labels) {
+  Metrics metrics;
+  for (std::size_t i = 0; i < metrics.size(); i++) {
+    Metric metric = metrics[i];
+    if (metric.name == name && metric.labels == labels) return metric.value;
+  }
+  return 0;
+}
+
+void calls_say_who_makes_them_and_are_counted_by_method(const char *server) {
+  Channel channel(server, R"({"interceptors": {"metrics": true, "caller": {"name": "orders", "prefix": "echo-"}}})");
+  CallOptions options;
+  options.metadata.emplace_back("echo-call-chain", "shop");
+  std::string who, chain;
+  for (const auto &pair : channel.call("/test.Service/Echo", "", options).initial()) {
+    if (pair.first == "echo-service-name") who = pair.second;
+    if (pair.first == "echo-call-chain") chain = pair.second;
+  }
+  CHECK(who == "orders" && chain == "shop -> orders", "the server is told who calls, and for whom");
+  CHECK(ended(channel, "Fail") == 5, "NOT_FOUND");
+  const std::string total = "trunkline_channel_method_calls_total";
+  CHECK(measured(total, R"(method="/test.Service/Echo",status="OK")") == 1, "one went well");
+  CHECK(measured(total, R"(method="/test.Service/Fail",status="NOT_FOUND")") == 1, "one did not");
+}
+
 }  // namespace
 
 int main() {
@@ -82,6 +108,7 @@ int main() {
   calls_go_to_a_server_while_it_says_that_it_serves(server);
   every_policy_carries_calls(server);
   calls_are_kept_away_from_an_address_that_fails_or_has_enough(server);
+  calls_say_who_makes_them_and_are_counted_by_method(server);
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
   return 0;
 }

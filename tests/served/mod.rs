@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::{path::Path, sync::OnceLock};
 use tokio::runtime::Runtime;
 use tokio_stream::StreamExt as _;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Response, Status, metadata::KeyAndValueRef};
 use trunkline_core::{
     ListenOptions, Network, TlsConfig,
     channel::{ChannelServer, Incoming, Messages, Methods, ServingStatus},
@@ -74,8 +74,12 @@ fn methods() -> Methods {
         .unary("/test.Service/Echo", |request| async move {
             let (metadata, _, message) = request.into_parts();
             let mut response = Response::new(message);
-            if let Some(text) = metadata.get("echo-text") {
-                response.metadata_mut().insert("echo-text", text.clone());
+            for entry in metadata.iter() {
+                if let KeyAndValueRef::Ascii(key, value) = entry
+                    && key.as_str().starts_with("echo-")
+                {
+                    response.metadata_mut().insert(key.clone(), value.clone());
+                }
             }
             Ok(response)
         })
