@@ -9,15 +9,19 @@ import pytest
 from grpc_server import ECHO, FAIL, TALK, served
 from support import PATIENCE
 
+import trunkline
 from trunkline import (
     AsyncChannel,
     AsyncInterceptor,
     Beginning,
+    CallerConfig,
     Channel,
     ChannelError,
     ChannelState,
+    ConnectionConfig,
     Ending,
     Interceptor,
+    InterceptorsConfig,
 )
 
 
@@ -139,3 +143,40 @@ async def test_an_async_interceptor_denies_a_call_with_a_status() -> None:
         with pytest.raises(ChannelError, match="not today"):
             await channel.unary(ECHO, b"")
         assert seen == [f"one begins {ECHO} after []", f"one ends {ECHO}: 7"]
+
+
+# Names that the server sends back.
+CALLER = CallerConfig(name="orders", prefix="echo-", max_depth=2)
+TELLING = ConnectionConfig(interceptors=InterceptorsConfig(caller=CALLER, metrics=True))
+
+
+def counted(method: str, status: str) -> float:
+    samples = trunkline.metrics().named("trunkline_channel_method_calls_total", method=method, status=status)
+    return sum(sample.value for sample in samples)
+
+
+def test_calls_say_who_makes_them_and_are_counted_by_method(target: str) -> None:
+    assert ConnectionConfig.from_json(TELLING.to_json()) == TELLING
+    before = [counted(ECHO, "OK"), counted(FAIL, "NOT_FOUND"), counted(ECHO, "FAILED_PRECONDITION")]
+    with Channel(target, config=TELLING, interceptors=[Scribe("one", [])]) as channel:
+        told = channel.unary(ECHO, b"", metadata=[("echo-call-chain", "shop")], timeout=PATIENCE).initial
+        assert {("echo-call-chain", b"shop -> orders"), ("echo-service-name", b"orders")} <= set(told)
+        with pytest.raises(ChannelError):
+            channel.unary(FAIL, b"", timeout=PATIENCE)
+        for chain in ("orders", "a -> b"):
+            with pytest.raises(ChannelError) as refused:
+                channel.unary(ECHO, b"", metadata=[("echo-call-chain", chain)], timeout=PATIENCE)
+            assert refused.value.status == 9
+    after = [counted(ECHO, "OK"), counted(FAIL, "NOT_FOUND"), counted(ECHO, "FAILED_PRECONDITION")]
+    assert [one - other for one, other in zip(after, before, strict=True)] == [1, 1, 0]
+    with pytest.raises(trunkline.ConfigError, match=r"interceptors\.caller\.name"):
+        ConnectionConfig(interceptors=InterceptorsConfig(caller=CallerConfig(name="")))
+
+
+@pytest.mark.asyncio
+async def test_async_calls_say_who_makes_them_and_are_counted_by_method(target: str) -> None:
+    before = counted(ECHO, "OK")
+    async with AsyncChannel(target, config=TELLING) as channel:
+        response = await channel.unary(ECHO, b"", metadata=[("echo-call-chain", "shop")], timeout=PATIENCE)
+        assert ("echo-call-chain", b"shop -> orders") in response.initial
+    assert counted(ECHO, "OK") == before + 1

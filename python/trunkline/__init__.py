@@ -50,8 +50,10 @@ from ._checkout_stats import (
 )
 from ._config import (
     BackoffConfig,
+    CallerConfig,
     CircuitConfig,
     ConnectionConfig,
+    InterceptorsConfig,
     KeepaliveParams,
     PoolingConfig,
     RetryPolicy,
@@ -244,6 +246,7 @@ __all__ = [
     "BindError",
     "BreakerConfig",
     "Call",
+    "CallerConfig",
     "Channel",
     "ChannelError",
     "ChannelState",
@@ -275,6 +278,7 @@ __all__ = [
     "HubConfig",
     "HubStats",
     "Interceptor",
+    "InterceptorsConfig",
     "KeepaliveParams",
     "KeyedPool",
     "Lease",

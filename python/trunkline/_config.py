@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackoffConfig",
+    "CallerConfig",
     "CircuitConfig",
     "ConnectionConfig",
+    "InterceptorsConfig",
     "KeepaliveParams",
     "PoolingConfig",
     "RetryPolicy",
@@ -119,6 +121,42 @@ class CircuitConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CallerConfig:
+    """How calls say who makes them, and on whose behalf: in metadata, which is a claim and no proof.
+
+    A program that makes a call while it serves another hands the metadata on whose names begin with
+    ``prefix``. Then ``original-caller`` and ``request-id`` stay, and the program's name is put at the end of
+    ``call-chain``. A call of a program that is in the chain already, or whose chain is too long, is not sent
+    and ends with FAILED_PRECONDITION.
+
+    Attributes:
+        name: of this program, as ``service-name`` says it; 1 to 256 printable characters without ``>``.
+        trust_domain: as ``trust-domain`` says it. Unset: it is not said.
+        prefix: what the names of the metadata begin with. Unset ``x-trunkline-``.
+        max_depth: most names in a chain. Unset 10; 1 to 100.
+    """
+
+    name: str
+    trust_domain: str | None = None
+    prefix: str | None = None
+    max_depth: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InterceptorsConfig:
+    """Interceptors that are there already; the program's own see a call before them.
+
+    Attributes:
+        caller: how calls say who makes them. Default not at all.
+        metrics: whether calls are counted by method, as ``trunkline_channel_method_*``; those of more than
+            128 methods together. Default false.
+    """
+
+    caller: CallerConfig | None = None
+    metrics: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPolicy:
     """When a failed call is tried again; attempts share the deadline of their call.
 
@@ -172,6 +210,7 @@ class ConnectionConfig:
             1 GiB.
         pooling: whether calls are spread over several connections.
         circuit: when calls are kept away from an address. Default never.
+        interceptors: that are there already. Default none.
         service_config: what happens to calls.
 
     Raises:
@@ -187,6 +226,7 @@ class ConnectionConfig:
     retry_buffer_size: int = _plain("retry_buffer_size")
     pooling: PoolingConfig = field(default_factory=PoolingConfig)
     circuit: CircuitConfig = field(default_factory=CircuitConfig)
+    interceptors: InterceptorsConfig = field(default_factory=InterceptorsConfig)
     service_config: ServiceConfig = field(default_factory=ServiceConfig)
 
     def __post_init__(self) -> None:
