@@ -42,6 +42,8 @@ type ConnectionConfig struct {
 	Pooling PoolingConfig `json:"pooling,omitzero"`
 	// Circuit says when calls are kept away from an address. Default: never.
 	Circuit CircuitConfig `json:"circuit,omitzero"`
+	// Interceptors are there already. Default: none.
+	Interceptors InterceptorsConfig `json:"interceptors,omitzero"`
 	// ServiceConfig says what happens to calls.
 	ServiceConfig ServiceConfig `json:"service_config,omitzero"`
 }
@@ -86,6 +88,31 @@ type CircuitConfig struct {
 	MaxCalls uint32 `json:"max_calls,omitzero"`
 	// Breaker says when an address whose calls fail gets none. Default: never.
 	Breaker *BreakerConfig `json:"breaker,omitzero"`
+}
+
+// InterceptorsConfig says which interceptors are asked for that are there already. Those of [Channel.Intercept] see a call
+// before them.
+type InterceptorsConfig struct {
+	// Caller says how calls say who makes them. Default: not at all.
+	Caller *CallerConfig `json:"caller,omitzero"`
+	// Metrics says whether calls are counted by method, as trunkline_channel_method_*; those of more than 128 methods together.
+	Metrics bool `json:"metrics,omitzero"`
+}
+
+// CallerConfig says how calls say who makes them, and on whose behalf: in metadata, which is a claim and no proof.
+//
+// A program that makes a call while it serves another hands the metadata on whose names begin with Prefix. Then
+// original-caller and request-id stay, and the program's name is put at the end of call-chain. A call of a program that is
+// in the chain already, or whose chain is too long, is not sent and ends with FAILED_PRECONDITION (9).
+type CallerConfig struct {
+	// Name is that of this program, as service-name says it. Must be given: 1 to 256 printable characters without ">".
+	Name string `json:"name"`
+	// TrustDomain is as trust-domain says it. Default: it is not said.
+	TrustDomain string `json:"trust_domain,omitzero"`
+	// Prefix is what the names of the metadata begin with. Default: "x-trunkline-".
+	Prefix string `json:"prefix,omitzero"`
+	// MaxDepth is the most names in a chain. Default: 10. Limits: 1 to 100.
+	MaxDepth uint32 `json:"max_depth,omitzero"`
 }
 
 // ServiceConfig says what happens to calls.

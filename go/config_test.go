@@ -109,6 +109,7 @@ func TestAConfigOutOfRangeNamesTheField(t *testing.T) {
 		"backoff.jitter":             {Backoff: BackoffConfig{Jitter: Set(1.5)}},
 		"backoff.multiplier":         {Backoff: BackoffConfig{Multiplier: 0.5}},
 		"keepalive.time":             {Keepalive: KeepaliveParams{Time: After(time.Second)}},
+		"interceptors.caller.name":   {Interceptors: InterceptorsConfig{Caller: &CallerConfig{}}},
 		"circuit.breaker.multiplier": {Circuit: CircuitConfig{Breaker: &BreakerConfig{Multiplier: 0.5}}},
 		"pooling.size":               {Pooling: PoolingConfig{Size: 101}},
 		"max_attempts":               {ServiceConfig: ServiceConfig{RetryPolicy: RetryPolicy{MaxAttempts: 6}}},

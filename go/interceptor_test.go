@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -109,4 +110,46 @@ func TestAnInterceptorHearsHowStreamsEnd(t *testing.T) {
 	}
 	s.expect(t, "one begins /test.Service/Talk after ", "one ends well",
 		"one begins /test.Service/Talk after ", "one ends with the call was given up")
+}
+
+func TestCallsSayWhoMakesThemAndAreCountedByMethod(t *testing.T) {
+	told := make(chan http.Header, 1)
+	target := serveHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
+		told <- r.Header
+		grpcMethod(w, r)
+	})
+	c := newChannel(t, target, ConnectionConfig{
+		Interceptors:  InterceptorsConfig{Caller: &CallerConfig{Name: "orders", TrustDomain: "example.org"}, Metrics: true},
+		ServiceConfig: noRetries.ServiceConfig,
+	})
+	counted := func(status string) (total float64) {
+		for _, s := range Metrics().Samples {
+			if s.Name == "trunkline_channel_method_calls_total" && s.Labels["status"] == status {
+				total += s.Value
+			}
+		}
+		return total
+	}
+	ok, refused := counted("OK"), counted("FAILED_PRECONDITION")
+	onBehalf := func(chain string) error {
+		metadata := WithMetadata(Metadata{{Name: "x-trunkline-call-chain", Value: []byte(chain)}})
+		_, err := c.Invoke(soon(t), "/test.Service/Echo", nil, metadata)
+		return err
+	}
+	if err := onBehalf("shop"); err != nil {
+		t.Fatal(err)
+	}
+	header := <-told
+	for name, value := range map[string]string{"Call-Chain": "shop -> orders", "Service-Name": "orders", "Trust-Domain": "example.org"} {
+		if got := header.Values("X-Trunkline-" + name); len(got) != 1 || got[0] != value {
+			t.Errorf("%s was %q", name, got)
+		}
+	}
+	var failed *Error
+	if err := onBehalf("orders -> shop"); !errors.As(err, &failed) || failed.Code != 9 {
+		t.Error(err)
+	}
+	if counted("OK") != ok+1 || counted("FAILED_PRECONDITION") != refused {
+		t.Error("one call was made, and one was not")
+	}
 }
