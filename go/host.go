@@ -192,7 +192,7 @@ func rescue(function string, err *error) {
 	if cause == nil {
 		return
 	}
-	slog.Error("trunkline: a function of a pool panicked", "function", function, "panic", cause, "stack", string(debug.Stack()))
+	slog.Error("trunkline: a function of the program panicked", "function", function, "panic", cause, "stack", string(debug.Stack()))
 	wrapped, ok := cause.(error)
 	if !ok {
 		wrapped = fmt.Errorf("%v", cause)

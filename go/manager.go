@@ -230,13 +230,13 @@ type managed struct {
 	id     uint64
 	handle uint64
 	closed atomic.Bool
-	mu     sync.Mutex // guards last, and that it is set once
-	last   native.TCPManagerStats
-	kept   bool
+	router atomic.Pointer[router]
+	// routing is held while the router is replaced.
+	routing sync.Mutex
+	mu      sync.Mutex // guards last, and that it is set once
+	last    native.TCPManagerStats
+	kept    bool
 }
-
-// event does nothing: a manager's events go to operations of their own.
-func (*managed) event(e native.Event) { e.Dispose() }
 
 func (g *managed) connect(address string, deadline int64, queue, tag uint64) (uint64, *native.Failure) {
 	return native.TCPManagerConnectAsync(g.handle, address, deadline, queue, tag)
@@ -267,6 +267,7 @@ func (g *managed) close() error {
 	g.mu.Unlock()
 	native.TCPManagerFree(g.handle)
 	g.rt.sinks.remove(g.id)
+	g.endRouter()
 	return nil
 }
 
@@ -279,5 +280,6 @@ func (g *managed) abandon() bool {
 	}
 	native.TCPManagerFree(g.handle)
 	g.rt.sinks.remove(g.id)
+	g.endRouter()
 	return true
 }

@@ -34,6 +34,8 @@ type TcpManagerConfig struct {
 	Listeners map[string]ListenerConfig `json:"listeners,omitzero"`
 	// Routes say which backend a connection goes to: that of the first one that holds.
 	Routes []RouteConfig `json:"routes,omitzero"`
+	// RouteCallback says how the program is asked before the routes, where it has said [TcpConnectionManager.OnRoute].
+	RouteCallback RouteCallbackConfig `json:"route_callback,omitzero"`
 	// DefaultBackend is that of what no route takes. Default: such a connection is reset.
 	DefaultBackend string `json:"default_backend,omitzero"`
 	// Backends are where connections are passed on to, by name.

@@ -61,6 +61,19 @@ type RouteConfig struct {
 	Backend string `json:"backend"`
 }
 
+// RouteCallbackConfig says how the program is asked where connections go, where it has said [TcpConnectionManager.OnRoute].
+// Whenever there is no answer, the routes decide.
+type RouteCallbackConfig struct {
+	// Timeout for an answer. Default: 1 s. Limits: 1 ms to 365 days.
+	Timeout TimeLimit `json:"timeout,omitzero"`
+	// MaxPending connections it is asked about at one time; of those above it is not asked. Default: 1024. Limits: 1 to
+	// 1,000,000.
+	MaxPending uint32 `json:"max_pending,omitzero"`
+	// Probe says whether the first bytes of every connection are looked at before it is asked, also where no route needs
+	// them. Default: true. A client that waits for its server to speak then waits for the listener's Probe.Timeout first.
+	Probe Optional[bool] `json:"probe,omitzero"`
+}
+
 // BackendConfig says where connections are passed on to: endpoints that stand in for each other.
 type BackendConfig struct {
 	// Endpoints, 1 to 10,000.

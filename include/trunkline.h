@@ -143,6 +143,11 @@
 #define TRUNKLINE_JOB_MAKE 5
 
 /**
+ * A job: say where the connection `about` goes, with trunkline_route_decide.
+ */
+#define TRUNKLINE_JOB_ROUTE 6
+
+/**
  * It was not used for the idle timeout.
  */
 #define TRUNKLINE_POOL_CLOSE_IDLE_TIMEOUT 1
@@ -348,6 +353,26 @@
  * No event: what trunkline_pool_release_handing writes if nobody was served.
  */
 #define TRUNKLINE_EV_NONE UINT32_MAX
+
+/**
+ * A decision: where the routes say.
+ */
+#define TRUNKLINE_ROUTE_DEFAULT 0
+
+/**
+ * A decision: to the backend that is named.
+ */
+#define TRUNKLINE_ROUTE_BACKEND 1
+
+/**
+ * A decision: to the address that is named, past the backends and their limits.
+ */
+#define TRUNKLINE_ROUTE_ADDRESS 2
+
+/**
+ * A decision: nowhere, the connection is reset as TRUNKLINE_CLOSE_REFUSED.
+ */
+#define TRUNKLINE_ROUTE_REFUSE 3
 
 /**
  * IPv4, in trunkline_socket_address_t.
@@ -1888,6 +1913,16 @@ typedef struct trunkline_pool_stats_t {
 } trunkline_pool_stats_t;
 
 /**
+ * A TCP manager: a limit, its connections and its relays. Any thread may use it at any time.
+ */
+typedef struct trunkline_tcp_manager_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_tcp_manager_t;
+
+/**
  * How a runtime is made. Start from TRUNKLINE_RUNTIME_OPTIONS_INIT.
  */
 typedef struct trunkline_runtime_options_t {
@@ -1942,16 +1977,6 @@ typedef struct trunkline_stream_stats_t {
    */
   int32_t close_reason;
 } trunkline_stream_stats_t;
-
-/**
- * A TCP manager: a limit, its connections and its relays. Any thread may use it at any time.
- */
-typedef struct trunkline_tcp_manager_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_tcp_manager_t;
 
 /**
  * The counts of a TCP manager at one moment: opened - closed = active, in every answer. Start from
@@ -4311,6 +4336,59 @@ trunkline_status_t trunkline_cq_free(struct trunkline_cq_t cq);
  * was replaced by 0 or NULL.
  */
 void trunkline_event_dispose(struct trunkline_event_t *event);
+
+/**
+ * Has the host say where each connection goes that the manager accepts for its listeners, from now on: before the
+ * routes, by a job of kind TRUNKLINE_JOB_ROUTE whose `about` is the number of the connection. `host` of NULL ends that.
+ *
+ * trunkline_route_question says what is known of the connection, trunkline_route_decide answers. A job that fails, or is
+ * not answered within the document's `route_callback.timeout`, leaves the connection to the routes, as does one above
+ * `route_callback.max_pending`. The metric trunkline_route_callback_total counts what came of each.
+ *
+ * Ownership: copies the struct; `user_data` is released once, also after an error. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (also once it drains), FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `host` is NULL or points to a struct whose function may be called with its pointer until the release.
+ */
+trunkline_status_t trunkline_tcp_manager_on_route(struct trunkline_tcp_manager_t manager,
+                                                  const struct trunkline_job_host_t *host,
+                                                  struct trunkline_error_t **err);
+
+/**
+ * What is known of the connection that a job of kind TRUNKLINE_JOB_ROUTE is about, as a JSON object: {"id", "listener",
+ * "source", "local", "protocol", "host", "alpn", "timeout_ns"}. `protocol` is what its first bytes speak, `host` the server
+ * name of TLS or the host of HTTP/1, `alpn` an array, `timeout_ns` the time for the answer from when it was asked for. What
+ * is not known is null.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any, also inside
+ * callbacks. Errors: INVALID_ARGUMENT (a job of another kind), INVALID_HANDLE (also when nobody waits for it any more),
+ * FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_route_question(struct trunkline_job_t job,
+                                            struct trunkline_buf_t **out,
+                                            struct trunkline_error_t **err);
+
+/**
+ * Answers a job of kind TRUNKLINE_JOB_ROUTE with one of TRUNKLINE_ROUTE_*. `to` is the name of a backend for
+ * TRUNKLINE_ROUTE_BACKEND, an address for TRUNKLINE_ROUTE_ADDRESS, and empty otherwise. Where there is no such backend, and
+ * where the address leads back to a listener, the routes decide.
+ *
+ * A job has one answer: a second one, and one that comes too late, are INVALID_HANDLE and harmless.
+ * trunkline_job_done answers as well: without an error as TRUNKLINE_ROUTE_DEFAULT, with one that it failed.
+ *
+ * Ownership: none. Blocks: no. Threads: any, also inside callbacks. Errors: INVALID_ARGUMENT (also a job of another
+ * kind, which then still wants its answer), INVALID_HANDLE, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `to` is good for `to_len` bytes.
+ */
+trunkline_status_t trunkline_route_decide(struct trunkline_job_t job,
+                                          int32_t decision,
+                                          const char *to,
+                                          size_t to_len);
 
 /**
  * Makes a runtime of its own, beside the default one.

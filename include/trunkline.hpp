@@ -728,6 +728,61 @@ class Job {
   trunkline_job_t handle_;
 };
 
+/** Where a connection goes, as a function given to TcpConnectionManager::on_route says. */
+class Route {
+ public:
+  /** Where the routes of the document say. */
+  static Route by_default() { return Route(TRUNKLINE_ROUTE_DEFAULT, std::string()); }
+  /** To the backend of this name; where there is none, the routes decide. */
+  static Route to_backend(const std::string &name) { return Route(TRUNKLINE_ROUTE_BACKEND, name); }
+  /** To an address, past the backends and their limits. */
+  static Route to_address(const std::string &address) { return Route(TRUNKLINE_ROUTE_ADDRESS, address); }
+  /** Nowhere: the connection is reset as TRUNKLINE_CLOSE_REFUSED. */
+  static Route refuse() { return Route(TRUNKLINE_ROUTE_REFUSE, std::string()); }
+
+  /** One of TRUNKLINE_ROUTE_*. */
+  int32_t decision() const noexcept { return decision_; }
+  /** The backend or the address; empty for the others. */
+  const std::string &to() const noexcept { return to_; }
+
+ private:
+  Route(int32_t decision, const std::string &to) : decision_(decision), to_(to) {}
+
+  int32_t decision_;
+  std::string to_;
+};
+
+/** The question where a connection goes, to be answered once. Destroyed without an answer, it leaves that to the routes. */
+class RouteJob {
+ public:
+  /** Takes the job over. */
+  explicit RouteJob(Job job) noexcept : job_(std::move(job)) {}
+
+  /**
+   * What is known of the connection, as a JSON object: {"id", "listener", "source", "local", "protocol", "host", "alpn",
+   * "timeout_ns"}; INVALID_HANDLE if nobody waits for the answer any more.
+   */
+  std::string arrival() const {
+    trunkline_buf_t *known = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_route_question(job_.get(), &known, &error), error);
+    Buffer held(known);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
+  /** Answers; INVALID_HANDLE if it comes too late, INVALID_ARGUMENT for an address that is none, and then it is still owed. */
+  void decide(const Route &route) {
+    check(trunkline_route_decide(job_.get(), route.decision(), route.to().data(), route.to().size()));
+    job_.release();
+  }
+
+  /** Answers that it could not be decided, for one of TRUNKLINE_E_*: the routes decide. */
+  void fail(trunkline_status_t status, const std::string &message) { job_.fail(status, message); }
+
+ private:
+  Job job_;
+};
+
 /** A connection that is lent; destroyed, it is put back. Its pool must be there for as long as it is used. */
 class Lease {
  public:
@@ -1046,6 +1101,23 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
     return std::string(reinterpret_cast<const char *>(bound.data()), bound.size());
   }
 
+  /**
+   * Has `function` say where each connection goes that is accepted for a listener of the document, from now on and before
+   * the routes. It is called on a thread of the library, any number of times at once: it must not block, and answers now or
+   * later, from any thread. What it throws leaves the connection to the routes, as does no answer within
+   * `route_callback.timeout`. An empty function ends that.
+   */
+  void on_route(std::function<void(RouteJob)> function) {
+    trunkline_error_t *error = nullptr;
+    if (!function) {
+      check(trunkline_tcp_manager_on_route(get(), nullptr, &error), error);
+      return;
+    }
+    typedef std::function<void(RouteJob)> Function;
+    trunkline_job_host_t host = {trunkline_cq_t(), 0, call_router, new Function(std::move(function)), free_router};
+    check(trunkline_tcp_manager_on_route(get(), &host, &error), error);
+  }
+
   /** The address of a listener of the document, once it is started. */
   std::string listener_address(const std::string &name) const {
     trunkline_tcp_manager_t handle = get();
@@ -1124,6 +1196,18 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
 
   /** Closes every listener and connection of the manager. */
   void close() { check(trunkline_tcp_manager_close(get())); }
+
+ private:
+  static void call_router(void *user_data, trunkline_job_t handle, uint32_t, uint32_t, uint64_t) noexcept {
+    // Destroyed by what is thrown, the job has failed.
+    Job job(handle);
+    try {
+      (*static_cast<std::function<void(RouteJob)> *>(user_data))(RouteJob(std::move(job)));
+    } catch (...) {
+    }
+  }
+
+  static void free_router(void *user_data) noexcept { delete static_cast<std::function<void(RouteJob)> *>(user_data); }
 };
 
 /** Relays datagrams by session under its limits, counts, lists, kills, and drains. Destroying it ends its relays. */

@@ -71,9 +71,9 @@ pub use config::{
     BandwidthConfig, BreakerConfig, CallerConfig, CheckoutPoolConfig, CircuitConfig,
     ConnectionConfig, EndpointConfig, HealthConfig, HttpConfig, HttpRoute, HubConfig,
     InterceptorsConfig, LinkConfig, ListenerConfig, MemoryCommConfig, OutlierConfig,
-    PerSourceConfig, PipeConfig, PoolConfig, ProbeConfig, QueueConfig, ResolveConfig, RouteConfig,
-    SendProxy, SourcePrefix, SourcesFull, SpliceConfig, TargetRule, TcpConfig, TcpManagerConfig,
-    TlsConfig, TunerConfig, UdpManagerConfig, UserConfig,
+    PerSourceConfig, PipeConfig, PoolConfig, ProbeConfig, QueueConfig, ResolveConfig,
+    RouteCallbackConfig, RouteConfig, SendProxy, SourcePrefix, SourcesFull, SpliceConfig,
+    TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -85,9 +85,10 @@ pub use error::{ConnectionError, Place, RpcStatus, Step, TlsFailure, TlsFault, U
 pub use events::{Event, Events};
 pub use identity::Tls;
 pub use manager::{
-    ConnectionManager, DrainReport, LiveState, LiveTcpConnection, LiveUdpConnection, TcpConnection,
-    TcpConnectionInfo, TcpConnectionManager, TcpManagerStats, UdpConnection, UdpConnectionInfo,
-    UdpConnectionManager, UdpManagerStats, UdpRelayOptions,
+    Arrival, ConnectionManager, DrainReport, LiveState, LiveTcpConnection, LiveUdpConnection,
+    RouteCallback, RouteDecision, Routing, TcpConnection, TcpConnectionInfo, TcpConnectionManager,
+    TcpManagerStats, UdpConnection, UdpConnectionInfo, UdpConnectionManager, UdpManagerStats,
+    UdpRelayOptions,
 };
 pub use metrics::{ConnectionMetrics, DropReason, Metrics};
 pub use pool::{

@@ -1,4 +1,4 @@
-//! Jobs: work that a pool asks of its host, answered exactly once.
+//! Jobs: what a pool or a manager asks of its host, answered exactly once.
 #![allow(unsafe_code, reason = "exported names are the ABI")]
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
-use trunkline_core::Permit;
+use trunkline_core::{Permit, RouteDecision};
 
 /// A job: make a connection. The answer's value is its number. `about` says for which endpoint, where there are several.
 pub const TRUNKLINE_JOB_CONNECT: u32 = 1;
@@ -22,6 +22,8 @@ pub const TRUNKLINE_JOB_RESET: u32 = 3;
 pub const TRUNKLINE_JOB_CLOSE: u32 = 4;
 /// A job: make the value for a key. The answer's value is that value.
 pub const TRUNKLINE_JOB_MAKE: u32 = 5;
+/// A job: say where the connection `about` goes, with trunkline_route_decide.
+pub const TRUNKLINE_JOB_ROUTE: u32 = 6;
 
 /// The host's answer: a value, or why there is none.
 pub(crate) type Answer = Result<u64, Box<trunkline_error_t>>;
@@ -34,6 +36,16 @@ pub(crate) trait Asker: Send {
     ///
     /// The value stays the host's.
     fn answer(self: Box<Self>, answer: Answer) -> Result<Taken, Failure>;
+
+    /// What is known of what a decision is asked about; `None` where none is.
+    fn question(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Takes the decision. Nobody else is given one.
+    fn decide(self: Box<Self>, decision: RouteDecision) {
+        drop(decision);
+    }
 }
 
 /// What became of an answer that was taken.
@@ -69,6 +81,23 @@ impl fmt::Debug for Job {
 /// Answers a job.
 pub(crate) fn answer(job: trunkline_job_t, answer: Answer) -> Result<Taken, Failure> {
     Process::current().table().remove(job)?.answer(answer)
+}
+
+/// What a job asks a decision about.
+pub(crate) fn question(job: trunkline_job_t) -> Result<Arc<str>, Failure> {
+    let job = Process::current().table().get(job)?;
+    let asker = job.0.lock();
+    let asker = asker.as_ref().ok_or_else(|| Failure::closed("the job"))?;
+    asker.question().ok_or_else(|| Failure::argument("job: asks for no decision"))
+}
+
+/// Answers a job with a decision.
+pub(crate) fn decide(job: trunkline_job_t, decision: RouteDecision) -> Result<(), Failure> {
+    question(job)?;
+    let job = Process::current().table().remove(job)?;
+    let asker = job.0.lock().take().ok_or_else(|| Failure::closed("the job"))?;
+    asker.decide(decision);
+    Ok(())
 }
 
 /// Answers a job: with `value`, or with why it failed.

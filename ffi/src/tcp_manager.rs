@@ -98,6 +98,14 @@ pub(crate) struct TcpManagerObject {
 }
 
 impl TcpManagerObject {
+    pub(crate) fn manager(&self) -> &TcpConnectionManager {
+        &self.manager
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
     /// Ends what the manager runs if it was made on `runtime`.
     pub(crate) fn stop_if_on(&self, runtime: &Runtime) {
         if std::ptr::eq(Arc::as_ptr(&self.runtime), runtime) {

@@ -20,6 +20,7 @@ use trunkline::*;
 pub(crate) mod channel;
 pub(crate) mod checkout;
 pub(crate) mod datagram;
+pub(crate) mod route;
 pub(crate) mod tunnel;
 
 /// The process's default runtime.

@@ -1,7 +1,7 @@
-//! Work that a pool asks of Python: taken once, answered once.
+//! What a pool or a manager asks of Python: taken once, answered once.
 
 use crate::{
-    buffer::{self, checkout, plain},
+    buffer::{self, checkout, plain, route},
     failure::Doing,
 };
 use pyo3::prelude::*;
@@ -25,7 +25,7 @@ impl Job {
 
 #[pymethods]
 impl Job {
-    /// What is to be done: connect 1, check 2, reset 3, close 4, make 5.
+    /// What is to be done: connect 1, check 2, reset 3, close 4, make 5, route 6.
     #[getter]
     fn what(&self) -> u32 {
         self.what
@@ -59,6 +59,21 @@ impl Job {
     fn fill(&self, py: Python<'_>, number: u64) -> PyResult<u64> {
         let doing = Doing { step: TRUNKLINE_STEP_ACQUIRE, address: None };
         buffer::pool_fill(self.handle, number).map_err(|failed| failed.raise_while(py, doing))
+    }
+
+    /// What is known of the connection that is to be routed, as JSON; `None` if nobody waits for that any more.
+    fn question(&self) -> Option<String> {
+        route::question(self.handle).ok()
+    }
+
+    /// Answers where a connection goes. Raises for what cannot be the answer; one that is too late is none.
+    fn decide(&self, py: Python<'_>, decision: i32, to: &str) -> PyResult<()> {
+        match route::decide(self.handle, decision, to) {
+            Err(failed) if failed.is(TRUNKLINE_E_INVALID_ARGUMENT) => {
+                Err(failed.raise_while(py, Doing { step: TRUNKLINE_STEP_ACCEPT, address: None }))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// It failed, for reasons of the caller's own.

@@ -73,6 +73,12 @@ impl TcpManager {
         bound.map_err(|failed| failed.raise_while(py, doing))
     }
 
+    /// Has the questions where connections go come to a queue as jobs, with `tag`; without one, no longer.
+    fn on_route(&self, py: Python<'_>, queue: Option<&Queue>, tag: u64) -> PyResult<()> {
+        let to = queue.map(|queue| (queue.handle, tag));
+        buffer::route::manager_on_route(self.handle, to).map_err(|failed| failed.raise(py))
+    }
+
     /// Active, limit, opened, closed; accepted, dialled, waiting; bytes received, sent and spliced; pauses of
     /// accepting; and closed by reason.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {

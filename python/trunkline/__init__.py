@@ -151,6 +151,12 @@ from ._probe import (
     probe_tcp,
     probe_udp,
 )
+from ._route_callback import (
+    REFUSE,
+    Arrival,
+    Refuse,
+    ToAddress,
+)
 from ._route_config import (
     AcceptProxyConfig,
     BackendConfig,
@@ -164,6 +170,7 @@ from ._route_config import (
     PerSourceConfig,
     ProbeConfig,
     QueueConfig,
+    RouteCallbackConfig,
     RouteConfig,
     SlowStartConfig,
     SuccessRateConfig,
@@ -222,10 +229,12 @@ from ._udp_manager import (
 
 __all__ = [
     "NEVER",
+    "REFUSE",
     "AcceptProxyConfig",
     "Agent",
     "AgentConfig",
     "AgentStats",
+    "Arrival",
     "AsyncAgent",
     "AsyncCall",
     "AsyncChannel",
@@ -317,9 +326,11 @@ __all__ = [
     "QueueConfig",
     "ReadTimeout",
     "ReceivedDatagram",
+    "Refuse",
     "ResetError",
     "Response",
     "RetryPolicy",
+    "RouteCallbackConfig",
     "RouteConfig",
     "Runtime",
     "ServiceConfig",
@@ -339,6 +350,7 @@ __all__ = [
     "TlsError",
     "TlsServerConfig",
     "TlsSession",
+    "ToAddress",
     "TooManyWaiters",
     "TunerConfig",
     "UdpConnectionManager",

@@ -11,7 +11,6 @@ workers do nothing else. A release serves the next in line itself, past the queu
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from . import _errors, _native
 from ._checkout import CHECK, CLOSE, CONNECT, Core, Hooks, Targets, Timeout, deadline_of
 from ._stream import Stream
 from ._wait import NO_DEADLINE
+from ._workers import Workers
 
 if TYPE_CHECKING:
     from ._checkout_config import Figures
@@ -74,48 +74,6 @@ class _Wait:
         return event
 
 
-class _Workers:
-    """Threads that do jobs, made when there is one to do and nobody is free."""
-
-    def __init__(self, name: str, limit: int, do: Callable[[_native.Job], None]) -> None:
-        self._name = name
-        self._limit = limit
-        self._do = do
-        self._jobs: queue.SimpleQueue[_native.Job | None] = queue.SimpleQueue()
-        self._free = threading.Semaphore(0)
-        self.threads: list[threading.Thread] = []
-
-    def submit(self, job: _native.Job) -> None:
-        """For the dispatcher alone."""
-        if len(self.threads) < self._limit and not self._free.acquire(blocking=False):
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            try:
-                thread.start()
-                self.threads.append(thread)
-            except RuntimeError:
-                if not self.threads:
-                    return  # No thread can be made: a job that is thrown away has failed.
-        self._jobs.put(job)
-
-    def stop(self) -> None:
-        """Ends them after the jobs that are there."""
-        for _ in self.threads:
-            self._jobs.put(None)
-
-    def join(self, limit: float) -> None:
-        """Waits for their end, at most ``limit`` seconds."""
-        deadline = time.monotonic() + limit
-        for thread in self.threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._do(job)
-            # Not kept until the next.
-            del job
-            self._free.release()
-
-
 class ThreadCore(Core[C], Generic[C]):
     """The core of a :class:`trunkline.Pool`."""
 
@@ -130,8 +88,8 @@ class ThreadCore(Core[C], Generic[C]):
         self._is_dispatched = True
         self._final = 0
         name = f"trunkline-pool-{figures.name}"
-        self._connecters = _Workers(name, figures.max_connecting, self._do)
-        self._menders = _Workers(name, _MENDERS, self._do)
+        self._connecters = Workers(name, figures.max_connecting, self._do)
+        self._menders = Workers(name, _MENDERS, self._do)
         self._dispatcher = threading.Thread(target=self._dispatch, name=name, daemon=True)
         self._dispatcher.start()
 

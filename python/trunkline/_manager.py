@@ -17,6 +17,7 @@ from ._async_stream import AsyncStream
 from ._document import text_of
 from ._listener import AsyncListener, Listener
 from ._open import stream_of
+from ._route_callback import AsyncRouteCallback, LoopRoutes, RouteCallback, ThreadRoutes
 from ._stream import Stream, close_native
 from ._tcp_config import TcpManagerConfig
 from ._tls import native_of
@@ -90,7 +91,7 @@ class LiveTcpConnection:
 class _ManagerBase:
     """What managers for threads and for asyncio share: nothing here waits."""
 
-    __slots__ = ("__weakref__", "_closed", "_native")
+    __slots__ = ("__weakref__", "_closed", "_native", "_routes")
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class _ManagerBase:
         *,
         tls: Tls | None = None,
     ) -> None:
+        self._routes: ThreadRoutes | LoopRoutes | None = None
         self._native = _native.TcpManager(text_of(config, TcpManagerConfig), native_of(tls))
         self._closed = False
 
@@ -173,7 +175,30 @@ class _ManagerBase:
     def __del__(self) -> None:
         if getattr(self, "_closed", True) or self._native.is_inherited():
             return
+        if self._routes is not None:
+            self._routes.abandon()
         warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+
+    def _ask(self, routes: ThreadRoutes | LoopRoutes | None) -> None:
+        """Has these be asked from now on."""
+        try:
+            if routes is None:
+                self._native.on_route(None, 0)
+            else:
+                self._native.on_route(routes.queue, routes.tag)
+        except BaseException:
+            if routes is not None:
+                routes.stop()
+            raise
+        last, self._routes = self._routes, routes
+        if last is not None:
+            last.stop()
+
+    def _ask_nobody(self) -> None:
+        """For one that is closed."""
+        last, self._routes = self._routes, None
+        if last is not None and not self._native.is_inherited():
+            last.stop()
 
     def _connecting(
         self, address: str, timeout: float | None
@@ -237,6 +262,20 @@ class TcpConnectionManager(_ManagerBase):
         """
         return _addresses(self._native.start())
 
+    def on_route(self, callback: RouteCallback | None) -> None:
+        """Has ``callback`` say where each connection goes that is accepted for a listener of the
+        configuration, from now on and before the routes; ``None`` ends that.
+
+        It gets an :class:`Arrival` and returns the name of a backend, a :class:`ToAddress`, ``REFUSE``, or
+        ``None`` for where the routes say. At most 16 of them run at once, in threads of their own. What it
+        raises is logged. The routes decide then too, and where there is no answer within
+        ``route_callback.timeout``, no such backend, or an address that leads back.
+
+        Raises:
+            ClosedError: it drains or is closed.
+        """
+        self._ask(None if callback is None else ThreadRoutes(callback))
+
     def drain(self, timeout: float | None = None) -> int:
         """Lets no new connection in and waits for those that stand; at the timeout cuts the rest.
 
@@ -255,6 +294,7 @@ class TcpConnectionManager(_ManagerBase):
         """
         self._closed = True
         close_native(self._native.close)
+        self._ask_nobody()
 
     def __enter__(self) -> Self:
         return self
@@ -308,6 +348,20 @@ class AsyncTcpConnectionManager(_ManagerBase):
         """
         return _addresses(await asyncio.to_thread(self._native.start))
 
+    def on_route(self, callback: AsyncRouteCallback | None) -> None:
+        """Has ``callback`` say where each connection goes that is accepted for a listener of the
+        configuration, from now on and before the routes; ``None`` ends that.
+
+        It gets an :class:`Arrival` and returns the name of a backend, a :class:`ToAddress`, ``REFUSE``, or
+        ``None`` for where the routes say. It runs in this loop, each call in a task, and may be a coroutine
+        function, which ``route_callback.timeout`` cancels. What it raises is logged. The routes decide then
+        too, and where there is no answer in time, no such backend, or an address that leads back.
+
+        Raises:
+            ClosedError: it drains or is closed.
+        """
+        self._ask(None if callback is None else LoopRoutes(callback))
+
     async def drain(self, timeout: float | None = None) -> int:
         """Lets no new connection in and waits for those that stand; at the timeout cuts the rest.
 
@@ -325,6 +379,7 @@ class AsyncTcpConnectionManager(_ManagerBase):
         """Closes everything, the streams and listeners that it made included. Idempotent."""
         self._closed = True
         await asyncio.to_thread(close_native, self._native.close)
+        self._ask_nobody()
 
     async def __aenter__(self) -> Self:
         return self

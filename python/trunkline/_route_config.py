@@ -23,6 +23,7 @@ __all__ = [
     "PerSourceConfig",
     "ProbeConfig",
     "QueueConfig",
+    "RouteCallbackConfig",
     "RouteConfig",
     "SlowStartConfig",
     "SuccessRateConfig",
@@ -136,6 +137,26 @@ class RouteConfig:
     host: str | None = None
     alpn: str | None = None
     source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RouteCallbackConfig:
+    """How the program is asked where connections go, where it has said ``on_route``; ``None`` is unset.
+
+    Whenever there is no answer, the routes decide.
+
+    Attributes:
+        timeout: for an answer. Unset 1 s; 1 ms to 365 days.
+        max_pending: connections that it is asked about at one time; of those above it is not asked. Unset
+            1024; 1 to 1,000,000.
+        probe: whether the first bytes of every connection are looked at before it is asked, also where no
+            route needs them. Unset true; a client that waits for its server to speak then waits for the
+            listener's ``probe.timeout`` first.
+    """
+
+    timeout: timedelta | None = None
+    max_pending: int | None = None
+    probe: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

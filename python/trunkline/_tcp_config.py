@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ._document import to_document
-from ._route_config import BackendConfig, ListenerConfig, PerSourceConfig, RouteConfig
+from ._route_config import BackendConfig, ListenerConfig, PerSourceConfig, RouteCallbackConfig, RouteConfig
 from ._types import Never
 
 __all__ = ["BandwidthConfig", "SpliceConfig", "TcpConfig", "TcpKeepalive", "TcpManagerConfig"]
@@ -113,6 +113,7 @@ class TcpManagerConfig:
         tcp: how connections are made.
         listeners: where it listens once it is started, by name. Unset nowhere.
         routes: which backend a connection goes to: that of the first one that holds.
+        route_callback: how the program is asked before the routes, where it has said ``on_route``.
         default_backend: of what no route takes; unset, such a connection is reset.
         backends: where connections are passed on to, by name.
     """
@@ -130,6 +131,7 @@ class TcpManagerConfig:
     tcp: TcpConfig | None = None
     listeners: Mapping[str, ListenerConfig] | None = None
     routes: Sequence[RouteConfig] | None = None
+    route_callback: RouteCallbackConfig | None = None
     default_backend: str | None = None
     backends: Mapping[str, BackendConfig] | None = None
 

@@ -320,6 +320,39 @@ void a_manager_starts_what_its_document_says() {
   CHECK(manager.stats().waiting == 0, "and gets it");
 }
 
+void a_function_says_where_connections_go() {
+  TcpConnectionManager manager(
+      "{\"listeners\": {\"in\": {\"address\": \"mem:cpp-routed\"}}, \"default_backend\": \"a\","
+      " \"route_callback\": {\"timeout\": \"1h\", \"probe\": false}, \"backends\": {"
+      " \"a\": {\"endpoints\": [{\"address\": \"mem:cpp-a\"}]}, \"b\": {\"endpoints\": [{\"address\": \"mem:cpp-b\"}]}}}");
+  Listener a("mem:cpp-a"), b("mem:cpp-b"), c("mem:cpp-c");
+  manager.start();
+  auto goes_to = [](Listener &listener) {
+    Stream client = Stream::connect("mem:cpp-routed");
+    listener.accept(milliseconds(5000));
+  };
+  manager.on_route([](RouteJob job) {
+    CHECK(job.arrival().find("\"listener\":\"in\"") != std::string::npos, "it is told what is known");
+    CHECK(thrown([&] { job.decide(Route::to_address("none")); }) == TRUNKLINE_E_INVALID_ARGUMENT, "and still owed");
+    job.decide(Route::to_backend("b"));
+  });
+  goes_to(b);
+  manager.on_route([](RouteJob job) { job.decide(Route::to_address("mem:cpp-c")); });
+  goes_to(c);
+  manager.on_route([](RouteJob job) { job.decide(Route::by_default()); });
+  goes_to(a);
+  manager.on_route([](RouteJob job) { job.fail(TRUNKLINE_E_TIMEOUT, "no idea"); });
+  goes_to(a);
+  manager.on_route([](RouteJob) { throw 1; });
+  goes_to(a);
+  manager.on_route([](RouteJob job) { job.decide(Route::refuse()); });
+  Stream refused = Stream::connect("mem:cpp-routed");
+  char byte;
+  CHECK(thrown([&] { refused.read(&byte, 1); }) == TRUNKLINE_E_BROKEN, "it is reset");
+  manager.on_route(nullptr);
+  goes_to(a);
+}
+
 void a_pool_gives_each_value_up_exactly_once() {
   std::atomic<int> closed(0), sum(0);
   {
@@ -367,6 +400,7 @@ int main() {
   a_channel_calls_streams_and_tells_statuses();
   an_interceptor_sees_every_call();
   a_manager_starts_what_its_document_says();
+  a_function_says_where_connections_go();
   a_tunnel_reaches_what_its_agent_serves();
   a_host_is_reached_by_memory_or_over_a_socket();
   a_pool_gives_each_value_up_exactly_once();

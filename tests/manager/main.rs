@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod reconfigure;
 mod relay;
+mod route_callback;
 mod routed;
 #[cfg(target_os = "linux")]
 mod splice;

@@ -1,8 +1,8 @@
 //! How a TCP connection manager limits, relays and drains.
 
 use super::{
-    BackendConfig, BandwidthConfig, Config, ListenerConfig, PerSourceConfig, RouteConfig,
-    SpliceConfig, TcpConfig, TimeLimit,
+    BackendConfig, BandwidthConfig, Config, ListenerConfig, PerSourceConfig, RouteCallbackConfig,
+    RouteConfig, SpliceConfig, TcpConfig, TimeLimit,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::error::ConnectionError;
@@ -48,6 +48,8 @@ pub struct TcpManagerConfig {
     pub listeners: BTreeMap<String, ListenerConfig>,
     /// Which backend a connection goes to: that of the first route that holds.
     pub routes: Vec<RouteConfig>,
+    /// How a program is asked before the routes, where it has said that it wants to be.
+    pub route_callback: RouteCallbackConfig,
     /// The backend of what no route takes; unset, such a connection is reset.
     pub default_backend: Option<String>,
     /// Where connections are passed on to, by name.
@@ -70,6 +72,7 @@ impl Default for TcpManagerConfig {
             tcp: TcpConfig::default(),
             listeners: BTreeMap::new(),
             routes: Vec::new(),
+            route_callback: RouteCallbackConfig::default(),
             default_backend: None,
             backends: BTreeMap::new(),
         }
@@ -89,6 +92,7 @@ impl Config for TcpManagerConfig {
         check::limit("drain_timeout", self.drain_timeout, Duration::ZERO..=LONGEST)?;
         check::duration("accept_pause", self.accept_pause, SHORTEST..=LONGEST)?;
         check::within("tcp", self.tcp.validate())?;
+        check::within("route_callback", self.route_callback.validate())?;
         for (name, backend) in &self.backends {
             check::within(format_args!("backends.{name}"), backend.validate())?;
         }

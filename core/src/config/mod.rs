@@ -34,6 +34,7 @@ mod queue;
 mod resolve;
 mod retry;
 mod route;
+mod route_callback;
 mod service;
 mod source;
 mod splice;
@@ -70,6 +71,7 @@ pub use resolve::ResolveConfig;
 pub use retry::{RetryPolicy, ServiceConfig};
 pub(crate) use route::PROTOCOLS;
 pub use route::RouteConfig;
+pub use route_callback::RouteCallbackConfig;
 pub use service::{
     CallPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryThrottling, ServiceDocument,
     WeightedRoundRobin,

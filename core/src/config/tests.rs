@@ -257,6 +257,8 @@ fn bytes_are_zero_never_or_unset_as_times_are() {
         (r#"{"bandwidth": {"burst": 0}}"#, "bandwidth.burst"),
         (r#"{"max_duration": "0s"}"#, "max_duration"),
         (r#"{"per_source": {"max_connections": 0}}"#, "per_source.max_connections"),
+        (r#"{"route_callback": {"timeout": "0s"}}"#, "route_callback.timeout"),
+        (r#"{"route_callback": {"max_pending": 0}}"#, "route_callback.max_pending"),
         (r#"{"per_source": {"ipv4_prefix": 33}}"#, "per_source.ipv4_prefix"),
         (r#"{"per_source": {"ipv6_prefix": 129}}"#, "per_source.ipv6_prefix"),
         (r#"{"per_source": {"max_networks": 0}}"#, "per_source.max_networks"),

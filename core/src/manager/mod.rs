@@ -16,6 +16,7 @@
 mod accept;
 mod ahead;
 mod backend;
+mod callback;
 mod connection;
 mod live;
 mod pacing;
@@ -38,6 +39,7 @@ pub(crate) use live::Live;
 pub(crate) use pacing::{Next, Pacing};
 pub(crate) use shared::Cut;
 
+pub use callback::{Arrival, RouteCallback, RouteDecision, Routing};
 pub use connection::{TcpConnection, TcpConnectionInfo};
 pub use stats::{DrainReport, LiveState, LiveTcpConnection, TcpManagerStats};
 pub use tcp::TcpConnectionManager;

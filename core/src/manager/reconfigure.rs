@@ -35,8 +35,7 @@ impl TcpConnectionManager {
         check_change(&before.config, &config, listening.started.is_some())?;
         let endpoints = config.backends.values().flat_map(|backend| &backend.endpoints);
         for endpoint in endpoints {
-            let is_loop = |listen| listening.routes.is_loop(listen, &endpoint.address);
-            if listening.addresses().any(is_loop) {
+            if listening.leads_back(&endpoint.address) {
                 return Err(leads_back());
             }
         }

@@ -1,6 +1,7 @@
 //! Takes an accepted client to its backend: header, probe, route, place, connect, header.
 
 use super::{
+    Arrival, RouteDecision,
     ahead::{Ahead, Refusal, host, may_announce},
     places::NoPlace,
     relayed::Relayed,
@@ -8,6 +9,7 @@ use super::{
     shared::{Shared, clock},
     sources::SourcePlace,
     table::Facts,
+    tcp::{check_destination, leads_back},
     upstream::{InUse, Upstream},
 };
 use crate::{
@@ -48,6 +50,8 @@ pub(super) enum NotReached {
     SourceLimit(#[source] ConnectionError),
     #[error("no route takes it")]
     NoRoute,
+    #[error("the program refused it")]
+    Denied,
     #[error("no place in its backend")]
     NoPlace(#[from] NoPlace),
     #[error("its backend was not reached")]
@@ -59,7 +63,7 @@ impl NotReached {
     pub(super) fn reason(&self) -> CloseReason {
         match self {
             Self::Refused(Refusal::Gone(_)) => CloseReason::Reset,
-            Self::Refused(_) | Self::NoRoute => CloseReason::Refused,
+            Self::Refused(_) | Self::NoRoute | Self::Denied => CloseReason::Refused,
             Self::SourceLimit(_) => CloseReason::SourceLimit,
             Self::NoPlace(NoPlace::Full(_)) => CloseReason::BackendFull,
             Self::NoPlace(NoPlace::TimedOut(_)) => CloseReason::QueueTimeout,
@@ -87,7 +91,14 @@ pub(super) async fn reach(
     let (header, from) = enter(shared, config, client, &mut ahead).await?;
     let source = host(client.context().source.as_ref());
     let facts = Facts { listener: &entrance.name, source, protocol: None };
-    let upstream = route(&settings, config, facts, client, &mut ahead, relayed).await?;
+    let way = route(shared, &settings, facts, client, &mut ahead, relayed).await?;
+    let upstream = match way {
+        Way::Backend(upstream) => upstream,
+        Way::Address(to) => {
+            let server = shared.dial(&to, None, None).await?;
+            return Ok(Reached { server, ahead: ahead.into_bytes(), in_use: None, from });
+        }
+    };
     relayed.on_routed(&upstream.name);
 
     let place = upstream.place(shared, relayed).await?;
@@ -127,26 +138,70 @@ pub(super) fn count(
     shared.sources.admit(source).map_err(NotReached::SourceLimit)
 }
 
-/// The backend that the routes say, by the first bytes where those matter.
+/// Where a client goes.
+enum Way<'a> {
+    Backend(&'a Arc<Upstream>),
+    /// Past the backends.
+    Address(Address),
+}
+
+/// Where the program says, else the routes; by the first bytes where those matter.
 async fn route<'a>(
+    shared: &Shared,
     settings: &'a Settings,
-    config: &ListenerConfig,
     mut facts: Facts<'_>,
     client: &Stream,
     ahead: &mut Ahead,
     relayed: &Relayed,
-) -> Result<&'a Arc<Upstream>, NotReached> {
-    let protocol = if settings.table.needs_probe(facts) {
-        ahead.protocol(client, &config.probe).await?
+) -> Result<Way<'a>, NotReached> {
+    let (asking, config) = (shared.asking.load_full(), &settings.config);
+    let listener = config.listeners.get(facts.listener).ok_or(NotReached::NoRoute)?;
+    let is_shown = asking.is_some() && config.route_callback.probe;
+    let protocol = if is_shown || settings.table.needs_probe(facts) {
+        ahead.protocol(client, &listener.probe).await?
     } else {
         None
     };
     let name = protocol.as_ref().map(|protocol| protocol.name());
     name.into_iter().for_each(|name| relayed.on_probed(name));
     facts.protocol = protocol.as_ref();
-    let backend = settings.table.backend(facts).ok_or(NotReached::NoRoute)?;
+    let decision = match asking {
+        Some(asking) => {
+            let arrival = Arrival::of(client.context(), &facts, config.route_callback.timeout);
+            let check = |decision: &RouteDecision| check(shared, settings, decision);
+            asking.ask(shared, arrival, check).await
+        }
+        None => RouteDecision::Default,
+    };
+    let backend = match &decision {
+        RouteDecision::Default => settings.table.backend(facts).ok_or(NotReached::NoRoute)?,
+        RouteDecision::Backend(name) => name,
+        RouteDecision::Address(to) => return Ok(Way::Address(to.clone())),
+        RouteDecision::Refuse => return Err(NotReached::Denied),
+    };
     tracing::debug!(backend, protocol = name, "routed");
-    settings.upstreams.get(backend).ok_or(NotReached::NoRoute)
+    settings.upstreams.get(backend).map(Way::Backend).ok_or(NotReached::NoRoute)
+}
+
+/// Whether a connection can go where the program says.
+fn check(
+    shared: &Shared,
+    settings: &Settings,
+    decision: &RouteDecision,
+) -> Result<(), ConnectionError> {
+    match decision {
+        RouteDecision::Backend(name) if !settings.upstreams.contains_key(&**name) => {
+            Err(ConnectionError::invalid_config("backend", format!("there is no {name:?}")))
+        }
+        RouteDecision::Address(to) => {
+            check_destination(to)?;
+            if shared.listening.lock().leads_back(to) {
+                return Err(leads_back());
+            }
+            Ok(())
+        }
+        RouteDecision::Default | RouteDecision::Backend(_) | RouteDecision::Refuse => Ok(()),
+    }
 }
 
 fn version(send: SendProxy) -> Option<ProxyVersion> {

@@ -1,6 +1,6 @@
 //! What a manager and its tasks have in common. The tasks hold this, and never the manager itself.
 
-use super::{live::Live, routes::Routes, settings::Settings, sources::Sources};
+use super::{callback::Asking, live::Live, routes::Routes, settings::Settings, sources::Sources};
 use crate::{
     address::Address,
     budget::{Budget, Permit},
@@ -14,7 +14,7 @@ use crate::{
         Stream,
     },
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     /// For relays to splice through.
     pub(super) pipes: Pipes,
     settings: ArcSwap<Settings>,
+    /// What says where connections go before the routes do.
+    pub(super) asking: ArcSwapOption<Asking>,
     pub(super) live: Arc<Live>,
     /// No new connections, but those that stand may finish.
     pub(super) stopping: CancellationToken,
@@ -65,9 +67,10 @@ pub(super) struct Started {
 }
 
 impl Listening {
-    /// Where those of the configuration listen.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.started.iter().flat_map(|started| started.values()).map(|one| &one.address)
+    /// Whether what a listener of the configuration passes on `to` there would evidently come back to one.
+    pub(super) fn leads_back(&self, to: &Address) -> bool {
+        let mut started = self.started.iter().flat_map(|started| started.values());
+        started.any(|one| self.routes.is_loop(&one.address, to))
     }
 }
 
@@ -105,6 +108,7 @@ impl Shared {
             settings: ArcSwap::from_pointee(Settings::new(config, network.metrics())),
             network,
             live: Live::new(),
+            asking: ArcSwapOption::empty(),
             stopping: CancellationToken::new(),
             cut: Cut::default(),
             loops: TaskTracker::new(),
@@ -138,6 +142,9 @@ impl Shared {
         self.budget.set_limit(u64::from(config.max_connections));
         self.sources.reconfigure(config.per_source);
         self.pipes.resize(u64::from(config.splice.max_pipes), config.splice.pipe_size as usize);
+        if let Some(asking) = &*self.asking.load() {
+            asking.set_limit(config.route_callback.max_pending);
+        }
         let started = self.listening.lock().started.clone().unwrap_or_default();
         for (name, listener) in started {
             listener.budget.set_limit(limit_of(config, &name));
@@ -226,6 +233,15 @@ impl Shared {
     pub(super) fn record(&self, kind: EventKind, address: &Address) {
         let event = Event::of_listener(kind, Some(address.clone()), clock());
         self.network.events().record(event);
+    }
+
+    /// Lets go of what says where connections go. There is none any more.
+    pub(super) fn ask_nobody(&self) {
+        let listening = self.listening.lock();
+        let last = self.asking.swap(None);
+        drop(listening);
+        // A destructor of the program's runs here.
+        drop(last);
     }
 
     /// No new connections from here on.

@@ -1,8 +1,9 @@
 //! The manager of TCP connections, which takes Unix sockets and in-memory pipes as well.
 
 use super::{
-    ConnectionManager, TcpConnection, TcpConnectionInfo,
+    ConnectionManager, RouteCallback, TcpConnection, TcpConnectionInfo,
     accept::{Target, accept_loop},
+    callback::Asking,
     connection,
     reconfigure::start_checks,
     serve::Entrance,
@@ -41,6 +42,7 @@ impl Owner {
     fn stop(&self) {
         self.shared.stopping.cancel();
         self.shared.cut.order(CloseReason::Cancelled);
+        self.shared.ask_nobody();
     }
 }
 
@@ -221,6 +223,29 @@ impl TcpConnectionManager {
         Ok(addresses)
     }
 
+    /// Has `callback` say where each connection goes that is accepted for a listener of the configuration, from now on
+    /// and before the routes; `None` ends that. What it does not say is left to the routes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Closed`] once the manager drains or is closed.
+    pub fn on_route(
+        &self,
+        callback: Option<Arc<dyn RouteCallback>>,
+    ) -> Result<(), ConnectionError> {
+        let shared = self.shared();
+        // None may come after the last was dropped.
+        let listening = shared.listening.lock();
+        shared.check_open(Step::Configure)?;
+        let limit = shared.settings().config.route_callback.max_pending;
+        let asking =
+            callback.map(|callback| Asking::new(callback, limit, shared.network.metrics()));
+        let last = shared.asking.swap(asking);
+        drop(listening);
+        drop(last);
+        Ok(())
+    }
+
     /// The address of a listener of the configuration, once it is started.
     pub fn listener_address(&self, name: &str) -> Option<Address> {
         let listening = self.shared().listening.lock();
@@ -318,6 +343,7 @@ impl TcpConnectionManager {
     async fn end_tasks(&self) {
         self.shared().tasks.close();
         self.shared().tasks.wait().await;
+        self.shared().ask_nobody();
     }
 
     fn record(&self, kind: EventKind) {
@@ -343,7 +369,7 @@ fn check_not_started(listening: &Listening) -> Result<(), ConnectionError> {
     }
 }
 
-fn check_destination(to: &Address) -> Result<(), ConnectionError> {
+pub(super) fn check_destination(to: &Address) -> Result<(), ConnectionError> {
     let port = match to {
         Address::Tcp(literal) | Address::Tls(literal) => literal.port(),
         Address::TcpName { port, .. } | Address::TlsName { port, .. } => *port,

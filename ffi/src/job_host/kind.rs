@@ -1,4 +1,4 @@
-//! What a host is asked for, and what its failures mean to a pool.
+//! What a host is asked for, and what its failures mean to whoever asks.
 
 use crate::{error::trunkline_error_t, job::*, status::*};
 use trunkline_core::{ConnectionError, Place, Step};
@@ -9,6 +9,8 @@ pub(crate) enum JobKind {
     Connect,
     Check,
     Reset,
+    /// Where a connection goes.
+    Route,
     /// For one of TRUNKLINE_POOL_CLOSE_*.
     Close {
         reason: u32,
@@ -21,6 +23,7 @@ impl JobKind {
             Self::Connect => TRUNKLINE_JOB_CONNECT,
             Self::Check => TRUNKLINE_JOB_CHECK,
             Self::Reset => TRUNKLINE_JOB_RESET,
+            Self::Route => TRUNKLINE_JOB_ROUTE,
             Self::Close { .. } => TRUNKLINE_JOB_CLOSE,
         }
     }
@@ -28,7 +31,7 @@ impl JobKind {
     pub(super) fn reason(self) -> u32 {
         match self {
             Self::Close { reason } => reason,
-            Self::Connect | Self::Check | Self::Reset => 0,
+            Self::Connect | Self::Check | Self::Reset | Self::Route => 0,
         }
     }
 
@@ -41,6 +44,7 @@ impl JobKind {
         match self {
             Self::Connect => Step::Connect,
             Self::Check | Self::Reset => Step::Acquire,
+            Self::Route => Step::Accept,
             Self::Close { .. } => Step::Shutdown,
         }
     }
@@ -60,7 +64,7 @@ impl JobKind {
                 at,
             },
             (TRUNKLINE_E_BROKEN, _) => ConnectionError::Broken { nothing_sent, at },
-            (_, Self::Connect) => ConnectionError::ConnectionFailed { at },
+            (_, Self::Connect | Self::Route) => ConnectionError::ConnectionFailed { at },
             (_, Self::Check | Self::Reset | Self::Close { .. }) => {
                 ConnectionError::Broken { nothing_sent, at }
             }

@@ -3,6 +3,7 @@
 
 mod kind;
 pub(crate) mod resource;
+mod route;
 
 pub(crate) use kind::JobKind;
 
