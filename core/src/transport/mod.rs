@@ -51,6 +51,7 @@ use crate::{
     error::{ConnectionError, Place},
 };
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 use std::{
     fmt, io,
     io::IoSlice,
@@ -175,21 +176,24 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     }
 }
 
+/// What a stream holds until its descriptor is gone; seldom more than one.
+type Permits = SmallVec<[Permit; 1]>;
+
 /// A transport that is closed and still sends, with its descriptor.
 #[derive(Debug)]
 pub struct Lingering {
-    hold: oneshot::Sender<Vec<Permit>>,
+    hold: oneshot::Sender<Permits>,
 }
 
 impl Lingering {
     /// With the other end, which is to be dropped, with what it received, when the descriptor is gone.
-    fn new() -> (Self, oneshot::Receiver<Vec<Permit>>) {
+    fn new() -> (Self, oneshot::Receiver<Permits>) {
         let (hold, held) = oneshot::channel();
         (Self { hold }, held)
     }
 
     /// Keeps `permits` as long as the descriptor.
-    fn holding(self, permits: Vec<Permit>) {
+    fn holding(self, permits: Permits) {
         // Where it is gone already, they come back and are dropped here.
         let _ = self.hold.send(permits);
     }

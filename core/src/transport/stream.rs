@@ -1,7 +1,7 @@
 //! A connection: a transport with its context, its counts, its waiters and one way to end.
 
 use super::{
-    KernelPipe, Spliced, StreamReady, TlsSession, Transport, direct,
+    KernelPipe, Permits, Spliced, StreamReady, TlsSession, Transport, direct,
     waiters::{WaiterKey, Waiters},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 use std::{
     fmt,
     io::{self, IoSlice},
@@ -70,8 +71,8 @@ struct Progress {
     read_ended: bool,
     write_ended: bool,
     broken: Option<ConnectionError>,
-    permits: Vec<Permit>,
-    watchers: Vec<Arc<dyn CloseWatcher>>,
+    permits: Permits,
+    watchers: SmallVec<[Arc<dyn CloseWatcher>; 1]>,
 }
 
 /// Is told how a stream ended.

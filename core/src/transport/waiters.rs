@@ -1,6 +1,7 @@
 //! Lets any number of tasks wait for one event source that remembers a single waker.
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::{
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -19,7 +20,8 @@ struct Fanout {
 #[derive(Debug, Default)]
 struct List {
     last: u64,
-    waiting: Vec<(WaiterKey, Waker)>,
+    /// Nearly always one at most, for which nothing is allocated.
+    waiting: SmallVec<[(WaiterKey, Waker); 1]>,
 }
 
 /// A task's place among the waiters.
