@@ -92,34 +92,58 @@ fn start(shared: &Arc<Shared>, client: Stream, to: &Target) {
     shared.tasks.spawn_on(task, shared.network.runtime());
 }
 
-async fn serve(shared: Arc<Shared>, client: Stream, to: Target, relayed: Arc<Relayed>) {
+/// Serves one client. What it keeps for as long as the connection stands is all that an idle one costs, so nothing
+/// stays here that is needed on the way only, and a block, which keeps what it captured where it is, serves better than
+/// an `async fn`, which moves its arguments.
+fn serve(
+    shared: Arc<Shared>,
+    client: Stream,
+    to: Target,
+    relayed: Arc<Relayed>,
+) -> impl Future<Output = ()> {
     let client = Client(client);
-    // Boxed, so that an idle relay does not carry the room that the way to its server needed.
+    async move {
+        let Some(mut reached) = Box::pin(reach(&shared, &to, &client.0, &relayed)).await else {
+            return;
+        };
+        let ahead = std::mem::take(&mut reached.ahead);
+        relayed.on_reached(reached.server.close_handle());
+        let mut relay = Relay::new(&client.0, &reached.server, &shared.relay_limits())
+            .splicing(&shared.pipes)
+            .watched_by(relayed.on_relaying())
+            .owing(ahead);
+        let outcome = tokio::select! {
+            biased;
+            reason = ordered(&shared, &relayed) => relay.cut(reason),
+            outcome = relay.run() => outcome,
+        };
+        tracing::trace!(?outcome, "relay over");
+    }
+}
+
+/// Finds the client its server, or ends it.
+async fn reach(
+    shared: &Arc<Shared>,
+    to: &Target,
+    client: &Stream,
+    relayed: &Relayed,
+) -> Option<Reached> {
     let answer = tokio::select! {
         biased;
-        reason = ordered(&shared, &relayed) => return client.0.close_because(reason),
-        answer = Box::pin(find(&shared, &to, &client.0, &relayed)) => answer,
+        reason = ordered(shared, relayed) => {
+            client.close_because(reason);
+            return None;
+        }
+        answer = find(shared, to, client, relayed) => answer,
     };
-    let Reached { server, ahead, in_use, from } = match answer {
-        Ok(reached) => reached,
+    match answer {
+        Ok(reached) => Some(reached),
         Err(error) => {
             tracing::debug!(error = &error as &dyn std::error::Error, "no server for a client");
-            return client.0.abort(error.reason());
+            client.abort(error.reason());
+            None
         }
-    };
-    let limits = shared.relay_limits();
-    relayed.on_reached(server.close_handle());
-    let mut relay = Relay::new(&client.0, &server, &limits)
-        .splicing(&shared.pipes)
-        .watched_by(relayed.on_relaying())
-        .owing(ahead);
-    let outcome = tokio::select! {
-        biased;
-        reason = ordered(&shared, &relayed) => relay.cut(reason),
-        outcome = relay.run() => outcome,
-    };
-    drop((in_use, from));
-    tracing::trace!(?outcome, "relay over");
+    }
 }
 
 /// Waits until this connection, or everything, is to end.
@@ -141,7 +165,7 @@ async fn find(
         Target::Direct(to) => {
             let from = serve::count(shared, client)?;
             let server = shared.dial(to, None, None).await?;
-            Ok(Reached { server, ahead: Vec::new(), in_use: None, from })
+            Ok(Reached { server, ahead: Vec::new(), _in_use: None, _from: from })
         }
         Target::Routed(entrance) => serve::reach(shared, entrance, client, relayed).await,
     }

@@ -36,9 +36,9 @@ pub(super) struct Reached {
     /// What was read of the client before, and is owed to the server.
     pub(super) ahead: Vec<u8>,
     /// Counts for the endpoint as long as it is held.
-    pub(super) in_use: Option<InUse>,
+    pub(super) _in_use: Option<InUse>,
     /// Counts for the network that the client comes from as long as it is held.
-    pub(super) from: Option<SourcePlace>,
+    pub(super) _from: Option<SourcePlace>,
 }
 
 /// Why a client did not get to a server.
@@ -96,7 +96,7 @@ pub(super) async fn reach(
         Way::Backend(upstream) => upstream,
         Way::Address(to) => {
             let server = shared.dial(&to, None, None).await?;
-            return Ok(Reached { server, ahead: ahead.into_bytes(), in_use: None, from });
+            return Ok(Reached { server, ahead: ahead.into_bytes(), _in_use: None, _from: from });
         }
     };
     relayed.on_routed(&upstream.name);
@@ -108,7 +108,7 @@ pub(super) async fn reach(
         let bytes = introduction(client.context(), header).encode(version);
         introduce(&server, &bytes, deadline).await?;
     }
-    Ok(Reached { server, ahead: ahead.into_bytes(), in_use: Some(in_use), from })
+    Ok(Reached { server, ahead: ahead.into_bytes(), _in_use: Some(in_use), _from: from })
 }
 
 /// Learns who the client is, and counts it for its network. Who speaks for others is counted as those, and anybody
