@@ -1,14 +1,17 @@
-//! What a relay holds of one direction: bounded, allocated with the first byte, grown by bulk.
+//! What a relay holds of one direction: bounded, no memory without content, grown by bulk.
 
-/// Bytes between a read and the write that follows. Without content and [released](Self::release) it
-/// holds no memory.
+use super::spare;
+use std::task::Poll;
+
+/// Bytes between a read and the write that follows. It has memory only while it has content, and shares that with the
+/// other relays of its thread.
 #[derive(Debug)]
 pub(super) struct Buffer {
     memory: Vec<u8>,
     /// The content is `memory[start..end]`.
     start: usize,
     end: usize,
-    /// Bytes to allocate next.
+    /// Bytes to take next.
     size: usize,
     limit: usize,
 }
@@ -37,19 +40,27 @@ impl Buffer {
         self.is_empty() || self.end < self.memory.len()
     }
 
-    /// Where the next read goes; empty only without [room](Self::has_room).
-    pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.is_empty() {
-            (self.start, self.end) = (0, 0);
-            if self.memory.len() < self.size {
-                self.memory = vec![0; self.size];
-            }
+    /// Has `read` put bytes into the room, at most `most`, which there must be.
+    pub(super) fn fill<E>(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&mut [u8]) -> Poll<Result<usize, E>>,
+    ) -> Poll<Result<usize, E>> {
+        if self.memory.is_empty() {
+            self.memory = spare::take(self.size);
         }
-        &mut self.memory[self.end..]
+        let room = &mut self.memory[self.end..];
+        let length = room.len().min(most);
+        let answer = read(&mut room[..length]);
+        if let Poll::Ready(Ok(n)) = answer {
+            self.filled(n);
+        }
+        self.settle();
+        answer
     }
 
-    /// A read put `n` bytes into the room. One that filled a whole buffer makes the next one larger.
-    pub(super) fn filled(&mut self, n: usize) {
+    /// A read that filled a whole buffer makes the next one larger.
+    fn filled(&mut self, n: usize) {
         self.end += n;
         if self.start == 0 && self.end == self.memory.len() {
             self.size = (self.size * 2).min(self.limit);
@@ -63,21 +74,24 @@ impl Buffer {
     /// A write took the first `n` bytes of the content.
     pub(super) fn consumed(&mut self, n: usize) {
         self.start += n;
+        self.settle();
     }
 
     pub(super) fn discard(&mut self) {
         self.start = self.end;
+        self.settle();
     }
 
-    /// Whether [`release`](Self::release) has something to give back.
-    pub(super) fn is_spare(&self) -> bool {
-        self.is_empty() && !self.memory.is_empty()
+    /// The next memory is small again.
+    pub(super) fn start_small(&mut self) {
+        self.size = FIRST.min(self.limit);
     }
 
-    /// Gives the memory of an empty buffer back, and starts small again.
-    pub(super) fn release(&mut self) {
-        if self.is_spare() {
-            *self = Self::new(self.limit);
+    /// Passes the memory of an empty buffer on.
+    fn settle(&mut self) {
+        if self.is_empty() && !self.memory.is_empty() {
+            (self.start, self.end) = (0, 0);
+            spare::give_back(std::mem::take(&mut self.memory));
         }
     }
 }
@@ -87,33 +101,58 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Fills the buffer as far as `wanted` goes; the room that there was.
+    fn fill(buffer: &mut Buffer, wanted: usize, byte: impl FnMut() -> u8) -> usize {
+        let mut seen = 0;
+        let answer = buffer.fill::<()>(usize::MAX, |room| {
+            seen = room.len();
+            let n = wanted.min(room.len());
+            room[..n].fill_with(byte);
+            Poll::Ready(Ok(n))
+        });
+        assert_eq!(answer, Poll::Ready(Ok(wanted.min(seen))));
+        seen
+    }
+
     #[test]
-    fn a_buffer_costs_nothing_before_its_first_byte_and_after_its_release() {
+    fn a_buffer_has_memory_only_while_it_has_content() {
         let mut buffer = Buffer::new(64 << 10);
+        assert_eq!(
+            buffer.fill::<()>(9, |room| {
+                assert_eq!(room.len(), 9);
+                Poll::Pending
+            }),
+            Poll::Pending
+        );
+        assert_eq!(buffer.memory.capacity(), 0, "nothing was there to read");
+        fill(&mut buffer, 2, || 7);
+        buffer.consumed(1);
+        assert_eq!((buffer.content(), buffer.memory.len()), (&[7][..], FIRST));
+        buffer.consumed(1);
         assert_eq!(buffer.memory.capacity(), 0);
-        assert_eq!(buffer.room().len(), FIRST);
-        assert!(buffer.is_spare());
-        buffer.release();
+        fill(&mut buffer, 2, || 8);
+        buffer.discard();
         assert_eq!(buffer.memory.capacity(), 0);
+        assert_eq!(fill(&mut buffer, 0, || 9), FIRST);
+        assert_eq!(buffer.memory.capacity(), 0, "the end of what there is to read");
     }
 
     #[test]
     fn bulk_grows_a_buffer_up_to_its_limit_and_small_messages_do_not() {
         let mut buffer = Buffer::new(10_000);
         for expected in [4096, 8192, 10_000, 10_000] {
-            let room = buffer.room().len();
-            assert_eq!(room, expected);
-            buffer.filled(room);
+            assert_eq!(fill(&mut buffer, usize::MAX, || 0), expected);
             assert!(!buffer.has_room());
-            buffer.consumed(room);
+            buffer.consumed(expected);
         }
+        buffer.start_small();
         let mut small = Buffer::new(64 << 10);
-        for _ in 0..100 {
-            let _ = small.room();
-            small.filled(100);
-            small.consumed(100);
+        for buffer in [&mut buffer, &mut small] {
+            for _ in 0..100 {
+                assert_eq!(fill(buffer, 100, || 0), FIRST);
+                buffer.consumed(100);
+            }
         }
-        assert_eq!(small.room().len(), FIRST);
     }
 
     proptest! {
@@ -126,14 +165,13 @@ mod tests {
             let (mut written, mut read) = (0u32, 0u32);
             for (is_read, wanted) in steps {
                 if is_read && buffer.has_room() {
-                    let room = buffer.room();
-                    prop_assert!(!room.is_empty());
-                    let n = wanted.min(room.len());
-                    for byte in &mut room[..n] {
-                        *byte = read as u8;
+                    let before = buffer.content().len();
+                    let room = fill(&mut buffer, wanted, || {
                         read += 1;
-                    }
-                    buffer.filled(n);
+                        (read - 1) as u8
+                    });
+                    prop_assert!(room > 0);
+                    prop_assert_eq!(buffer.content().len(), before + wanted.min(room));
                 } else {
                     let n = wanted.min(buffer.content().len());
                     for byte in &buffer.content()[..n] {
@@ -142,7 +180,7 @@ mod tests {
                     }
                     buffer.consumed(n);
                     if wanted % 3 == 0 {
-                        buffer.release();
+                        buffer.start_small();
                     }
                 }
                 prop_assert_eq!(buffer.content().len(), (read - written) as usize);

@@ -83,11 +83,7 @@ impl Conduit {
                 }
             }
         }
-        let room = self.held.room();
-        let length = room.len().min(most);
-        let n = ready!(source.try_read(&mut room[..length]))?;
-        self.held.filled(n);
-        Poll::Ready(Ok(n))
+        self.held.fill(most, |room| source.try_read(room))
     }
 
     /// Gives `to` what it takes of what is held, which is something.
@@ -114,15 +110,15 @@ impl Conduit {
         self.means = Means::Copying;
     }
 
-    /// Whether [`release`](Self::release) has something to give back.
-    pub(super) fn is_spare(&self) -> bool {
-        self.is_empty() && (self.held.is_spare() || !matches!(self.means, Means::Copying))
+    /// Whether [`start_small`](Self::start_small) has a pipe to give back.
+    pub(super) fn has_spare_pipe(&self) -> bool {
+        self.is_empty() && !matches!(self.means, Means::Copying)
     }
 
-    /// Gives back what an empty one holds, and starts small again.
-    pub(super) fn release(&mut self) {
-        if self.is_spare() {
-            self.held.release();
+    /// What was carried before is no sign of what comes: an empty one begins as a new one.
+    pub(super) fn start_small(&mut self) {
+        if self.is_empty() {
+            self.held.start_small();
             self.means = Means::Copying;
             self.bulk.on_silence();
         }
@@ -134,7 +130,7 @@ impl Conduit {
         }
         match pipes.and_then(Pipes::open) {
             Some(pipe) => {
-                self.held.release();
+                self.held.start_small();
                 self.means = Means::Splicing(Box::new(pipe));
             }
             None => self.bulk.on_denied(),
@@ -153,9 +149,10 @@ impl Conduit {
     fn unload(&mut self) -> Result<(), ConnectionError> {
         let Means::Unloading(pipe) = &mut self.means else { return Ok(()) };
         if self.held.is_empty() && !pipe.is_empty() {
-            let read = pipe.read(self.held.room());
-            let n = read.map_err(|cause| ConnectionError::from_io(cause, Place::at(Step::Read)))?;
-            self.held.filled(n);
+            let read = |room: &mut [u8]| Poll::Ready(pipe.read(room));
+            if let Poll::Ready(Err(cause)) = self.held.fill(usize::MAX, read) {
+                return Err(ConnectionError::from_io(cause, Place::at(Step::Read)));
+            }
         }
         if pipe.is_empty() {
             self.means = Means::Copying;

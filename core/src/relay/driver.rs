@@ -26,7 +26,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-/// Silence after which empty buffers are given back.
+/// Silence after which pipes are given back, and what comes is taken for small.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Bytes that a relay moves before it lets others run.
@@ -118,6 +118,7 @@ impl<'a> Relay<'a> {
     pub(crate) async fn run(&mut self) -> RelayOutcome {
         loop {
             let now = clock();
+            self.calm(now);
             let moved = self.pump(Side::Client, now) | self.pump(Side::Server, now);
             self.state.on_timeout(now);
             if let Some(end) = self.state.end() {
@@ -133,6 +134,13 @@ impl<'a> Relay<'a> {
             }
             let wake_at = self.rest(now);
             poll_fn(|cx| self.poll_wait(cx, now, wake_at)).await;
+        }
+    }
+
+    /// Begins anew after a silence.
+    fn calm(&mut self, now: Instant) {
+        if self.state.last_move() + QUIET <= now {
+            self.lanes.iter_mut().for_each(|lane| lane.held.start_small());
         }
     }
 
@@ -242,17 +250,12 @@ impl<'a> Relay<'a> {
         self.lane(broken.other()).source.has_delivered()
     }
 
-    /// Prepares for a wait: gives spare memory back, and says when the wait must end.
+    /// Prepares for a wait: says when it must end.
     fn rest(&mut self, now: Instant) -> Option<Instant> {
         let mut wake_at = self.state.deadline();
         let mut at = |time: Instant| wake_at = Some(wake_at.map_or(time, |first| first.min(time)));
-        if self.lanes.iter().any(|lane| lane.held.is_spare()) {
-            let quiet_at = self.state.last_move() + QUIET;
-            if quiet_at <= now {
-                self.lanes.iter_mut().for_each(|lane| lane.held.release());
-            } else {
-                at(quiet_at);
-            }
+        if self.lanes.iter().any(|lane| lane.held.has_spare_pipe()) {
+            at(self.state.last_move() + QUIET);
         }
         for side in Side::BOTH {
             let wants = self.state.reads(side) && self.lanes[side.index()].held.has_room();

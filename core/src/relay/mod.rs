@@ -9,7 +9,7 @@
 //! - An orderly end crosses after the last byte; the other direction goes on.
 //! - A reset crosses after what the broken side had sent was delivered.
 //! - A slow reader stalls its own writer, by the writer's window, and costs one buffer or pipe.
-//! - An idle connection holds neither buffer nor pipe.
+//! - Memory is held only between a read and the write that follows; an idle connection holds no pipe either.
 //! - However much there is to carry, others get their turn.
 //!
 //! One task serves both directions; `state`, `bulk` and `bucket` decide, `driver` and `conduit` act.
@@ -20,6 +20,7 @@ mod bulk;
 mod conduit;
 mod driver;
 mod pulse;
+mod spare;
 mod state;
 #[cfg(test)]
 mod tests;

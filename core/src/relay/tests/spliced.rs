@@ -338,15 +338,15 @@ async fn a_pipe_without_content_is_given_back_after_a_silence() {
             source.write_all(b"a chunk").await.unwrap();
             near.readable().await;
             assert!(matches!(conduit.fill(&near, usize::MAX, Some(&pipes)), Poll::Ready(Ok(7))));
-            assert!(!conduit.is_spare(), "what is held is not given back");
-            conduit.release();
+            assert!(!conduit.has_spare_pipe(), "what is held is not given back");
+            conduit.start_small();
             assert_eq!(pipes.in_use(), u64::from(is_spliced), "round {round}");
             assert!(matches!(conduit.pass(&to), Poll::Ready(Ok(7))));
             let mut chunk = [0; 9];
             assert_eq!(far.read(&mut chunk).await.unwrap(), 7);
         }
-        assert!(conduit.is_spare());
-        conduit.release();
+        assert!(conduit.has_spare_pipe());
+        conduit.start_small();
         assert_eq!(pipes.in_use(), 0);
     }
     assert_eq!(pipes.spliced(), 21);
