@@ -78,6 +78,7 @@ func TestCallsAreKeptAwayFromAnAddressThatFailsOrHasEnough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer call.Close()
 	if _, err := call.Header(); err != nil {
 		t.Fatal(err)
 	}
