@@ -37,7 +37,27 @@ type LinkConfig struct {
 	PingTimeout TimeLimit `json:"ping_timeout,omitzero"`
 	// HelloTimeout is the time for the hello. Default: 10 s.
 	HelloTimeout TimeLimit `json:"hello_timeout,omitzero"`
+	// MaxPacket is how many bytes of one packet this end takes; a longer one ends the tunnel. Of [PacketCarrier] alone.
+	// Default: 16 MiB. Limits: 64 KiB to 1 GiB.
+	MaxPacket uint32 `json:"max_packet,omitzero"`
+	// AllowLegacyPeers says whether the peer may be one that speaks tunnel.v1 and none of what is added to it here. Of
+	// [PacketCarrier] alone. Default: false.
+	AllowLegacyPeers bool `json:"allow_legacy_peers,omitzero"`
+	// StallTimeout is for how long a connection of such a peer may hold up the others of its link; then it is reset.
+	// Default: 10 s.
+	StallTimeout TimeLimit `json:"stall_timeout,omitzero"`
 }
+
+// TunnelCarrier says how logical connections cross the link between an agent and its hub.
+type TunnelCarrier string
+
+const (
+	// NativeCarrier is HTTP/2 with the roles reversed: each connection is a stream of it.
+	NativeCarrier TunnelCarrier = "native"
+	// PacketCarrier is the tunnel.v1 protocol: one call of gRPC carries the packets of all. What there is between the ends
+	// may be anything that passes gRPC on, and the other end may be another program's.
+	PacketCarrier TunnelCarrier = "packet"
+)
 
 // AgentConfig says how an [Agent] reaches its hubs, and what it lets them reach. What is zero has its default; Cluster and
 // Hubs are required.
@@ -48,6 +68,9 @@ type AgentConfig struct {
 	Token Secret `json:"token,omitzero"`
 	// Hubs are addresses such as "tcp://127.0.0.1:7000"; each gets a tunnel of its own.
 	Hubs []string `json:"hubs"`
+	// Carrier is how connections cross the link. A hub that does not take it is an error, and no other is tried. Default:
+	// NativeCarrier.
+	Carrier TunnelCarrier `json:"carrier,omitzero"`
 	// Links is the number of transport connections to each hub. Default: 1. Limits: 1 to 16.
 	Links uint32 `json:"links,omitzero"`
 	// AllowPlaintext says whether the token and the traffic may cross a network in the clear. Default: false: then a

@@ -20,6 +20,12 @@ type HubConfig struct {
 	// AgentCertificates are the names of which an agent's certificate must have one to stand for each cluster: its only
 	// URI, such as a SPIFFE id, or one of its DNS names. A cluster that is in Agents too needs both.
 	AgentCertificates map[string][]string `json:"agent_certificates,omitzero"`
+	// Carriers are those that agents may use. Default: NativeCarrier alone.
+	Carriers []TunnelCarrier `json:"carriers,omitzero"`
+	// AllowUnauthenticatedAgents are addresses given to [Hub.Listen] at which an agent of [PacketCarrier] may stand for a
+	// cluster to which nothing is bound, neither token nor certificate: whoever can connect there may be that cluster.
+	// Default: none.
+	AllowUnauthenticatedAgents []string `json:"allow_unauthenticated_agents,omitzero"`
 	// Policy says who serves a cluster when several agents prove its name. Default: NewestAgent.
 	Policy AgentPolicy `json:"policy,omitzero"`
 	// ReplacedGrace is the time that the connections of an agent that was replaced get to finish. Default: 30 s.

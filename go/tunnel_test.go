@@ -178,6 +178,62 @@ func TestBothEndsOfATunnelHaveAddressesAndCount(t *testing.T) {
 	})
 }
 
+func TestHTTPServesBehindATunnelOfPackets(t *testing.T) {
+	h := newHub(t, HubConfig{Carriers: []TunnelCarrier{PacketCarrier}})
+	a := newAgent(t, h, "tcp://127.0.0.1:0", AgentConfig{Carrier: PacketCarrier, Link: LinkConfig{MaxPacket: 64 << 10}})
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
+	})}
+	go server.Serve(agentListener(t, a))
+	defer server.Close()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return h.DialContext(ctx, "c1")
+	}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: patience}
+	body := make([]byte, 1<<20)
+	_, _ = rand.Read(body)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			response, err := client.Post("http://service.c1/", "", bytes.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer response.Body.Close()
+			if got, err := io.ReadAll(response.Body); err != nil || !bytes.Equal(got, body) {
+				t.Errorf("it came out otherwise, %v", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestAnAgentOfAnotherCarrierIsNotLetInAndHearsWhy(t *testing.T) {
+	h := newHub(t, HubConfig{Carriers: []TunnelCarrier{PacketCarrier}})
+	at := hubAt(t, h, "mem:"+t.Name())
+	a, err := NewAgent(AgentConfig{Cluster: "c1", Token: theToken, Hubs: []string{at}, Carrier: NativeCarrier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	eventually(t, func() error {
+		if a.Stats().LinksFailed == 0 {
+			return errors.New("no attempt failed")
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := a.WaitReady(ctx); err == nil || !strings.Contains(err.Error(), "takes no agents of the native carrier") {
+		t.Errorf("got %v", err)
+	}
+	if stats := h.Stats(); stats.LinksOpened != 0 {
+		t.Errorf("got %+v", stats)
+	}
+}
+
 func TestAForwardAndATargetLeadToWhatTheAgentAllows(t *testing.T) {
 	h := newHub(t, HubConfig{})
 	app, other := listening(t, "mem:"+t.Name()+"-app"), listening(t, "mem:"+t.Name()+"-other")

@@ -73,7 +73,8 @@ pub use config::{
     InterceptorsConfig, LinkConfig, ListenerConfig, MemoryCommConfig, OutlierConfig,
     PerSourceConfig, PipeConfig, PoolConfig, ProbeConfig, QueueConfig, ResolveConfig,
     RouteCallbackConfig, RouteConfig, SendProxy, SourcePrefix, SourcesFull, SpliceConfig,
-    TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, UdpManagerConfig, UserConfig,
+    TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, TunnelCarrier,
+    UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{

@@ -34,6 +34,12 @@ class LinkConfig:
         ping_interval: time between pings. Unset 20 s; 1 s to 365 days, or ``NEVER``.
         ping_timeout: time for the answer, after which the connection counts as lost. Unset 10 s.
         hello_timeout: time for the hello. Unset 10 s.
+        max_packet: bytes of one packet that this end takes; a longer one ends the tunnel. Of the ``"packet"``
+            carrier alone. Unset 16 MiB; 64 KiB to 1 GiB.
+        allow_legacy_peers: whether the peer may be one that speaks ``tunnel.v1`` and none of what is added to
+            it here, by the ``"packet"`` carrier. Unset false.
+        stall_timeout: time for which a connection of such a peer may hold up the others of its link; then it
+            is reset. Unset 10 s.
     """
 
     window: int | None = None
@@ -41,6 +47,9 @@ class LinkConfig:
     ping_interval: timedelta | Never | None = None
     ping_timeout: timedelta | None = None
     hello_timeout: timedelta | None = None
+    max_packet: int | None = None
+    allow_legacy_peers: bool | None = None
+    stall_timeout: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +78,8 @@ class AgentConfig:
         cluster: the name that it stands for: 1 to 128 letters, digits, ``-``, ``_`` and ``.``.
         token: what proves the name: 16 to 1024 bytes. A client certificate can do so instead.
         hubs: addresses of hubs; each gets a tunnel of its own.
+        carrier: how connections cross the link: ``"native"``, or ``"packet"`` for the ``tunnel.v1`` protocol.
+            A hub that does not take it is an error, and no other is tried. Unset ``"native"``.
         links: transport connections to each hub. Unset 1; 1 to 16.
         allow_plaintext: whether the token and the traffic may cross a network in the clear. Unset false: then
             a hub at a ``tcp://`` address must be on loopback.
@@ -96,6 +107,7 @@ class AgentConfig:
     cluster: str
     hubs: Sequence[str]
     token: str | None = field(default=None, repr=False)
+    carrier: Literal["native", "packet"] | None = None
     links: int | None = None
     allow_plaintext: bool | None = None
     max_connections: int | None = None
@@ -128,6 +140,10 @@ class HubConfig:
         agent_certificates: the names of which an agent's certificate must have one to stand for each cluster:
             its only URI, such as a SPIFFE id, or one of its DNS names. A cluster that is in ``agents`` too
             needs both. Unset none; a cluster that is in neither lets nobody in.
+        carriers: the carriers that agents may use. Unset ``["native"]``.
+        allow_unauthenticated_agents: addresses given to ``listen`` at which an agent of the ``"packet"``
+            carrier may stand for a cluster to which nothing is bound, neither token nor certificate: whoever
+            can connect there may be that cluster. Unset none.
         policy: who serves a cluster when several agents prove its name. Unset ``"newest"``.
         replaced_grace: time that the connections of an agent that was replaced get to finish. Unset 30 s.
         allow_plaintext: whether agents may come over a network in the clear. Unset false.
@@ -154,6 +170,8 @@ class HubConfig:
 
     agents: Mapping[str, Sequence[str]] | None = field(default=None, repr=False)
     agent_certificates: Mapping[str, Sequence[str]] | None = None
+    carriers: Sequence[Literal["native", "packet"]] | None = None
+    allow_unauthenticated_agents: Sequence[str] | None = None
     policy: Literal["newest", "share"] | None = None
     replaced_grace: timedelta | Never | None = None
     allow_plaintext: bool | None = None

@@ -170,6 +170,21 @@ void a_host_is_reached_by_memory_or_over_a_socket() {
   CHECK(thrown([&] { agent.use_memory_comm(2.0); }) == TRUNKLINE_E_INVALID_ARGUMENT, "a share is within 0 and 1");
 }
 
+void packets_carry_what_streams_do() {
+  Hub hub("{\"agents\": {\"c1\": [\"a token that is long enough\"]}, \"carriers\": [\"packet\"]}");
+  Agent agent("{\"cluster\": \"c1\", \"token\": \"a token that is long enough\", \"carrier\": \"packet\", \"hubs\": [\"" +
+              hub.listen("tcp://127.0.0.1:0") + "\"], \"link\": {\"max_packet\": 65536}}");
+  agent.wait_ready(milliseconds(20000));
+  Listener listener = agent.listener();
+  Stream user = hub.dial("c1");
+  Stream served = listener.accept(milliseconds(20000));
+  served.write_all("answer");
+  char text[8] = "";
+  user.read_exact(text, 6);
+  CHECK(std::string(text) == "answer", "what was written is read");
+  CHECK(thrown([] { Hub bad("{\"carriers\": []}"); }) == TRUNKLINE_E_INVALID_ARGUMENT, "there is one at least");
+}
+
 void a_manager_relays_limits_counts_and_drains() {
   TcpConnectionManager manager("{\"max_connections\": 2}");
   Listener server("mem:cpp-server");
@@ -403,6 +418,7 @@ int main() {
   a_function_says_where_connections_go();
   a_tunnel_reaches_what_its_agent_serves();
   a_host_is_reached_by_memory_or_over_a_socket();
+  packets_carry_what_streams_do();
   a_pool_gives_each_value_up_exactly_once();
   a_runtime_of_its_own_ends_with_what_lives_on_it();
   trunkline_debug_counts_t counts = TRUNKLINE_DEBUG_COUNTS_INIT;

@@ -67,10 +67,10 @@ static trunkline_stream_t accepted(trunkline_listener_t listener) {
   return stream;
 }
 
-static void a_service_behind_a_tunnel_is_reached_over(const char *address) {
-  trunkline_hub_t hub = new_hub("");
+static void a_service_behind_a_tunnel_is_reached_over(const char *address, int packets) {
+  trunkline_hub_t hub = new_hub(packets ? ", \"carriers\": [\"packet\"]" : "");
   Place at = listening(hub, address);
-  trunkline_agent_t agent = ready_agent(&at, "");
+  trunkline_agent_t agent = ready_agent(&at, packets ? ", \"carrier\": \"packet\"" : "");
   trunkline_listener_t listener;
   trunkline_stream_t user, served;
   trunkline_stream_stats_t stats = TRUNKLINE_STREAM_STATS_INIT;
@@ -205,6 +205,23 @@ static void a_host_serves_by_memory_or_over_a_socket_as_it_likes(void) {
   OK(trunkline_agent_close(agent));
   CHECK(pthread_join(host, NULL) == 0, "the loop ends with the agent");
   OK(trunkline_listener_free(listener));
+  OK(trunkline_agent_free(agent));
+  OK(trunkline_hub_free(hub));
+}
+
+static void an_agent_of_another_carrier_is_not_let_in_and_hears_why(void) {
+  trunkline_hub_t hub = new_hub(", \"carriers\": [\"packet\"]");
+  Place at = listening(hub, "mem:c-carrier");
+  trunkline_agent_t agent = new_agent(&at, TOKEN, "");
+  trunkline_error_t *err = NULL;
+  const trunkline_error_t *why;
+  while (agent_stats(agent).links_failed == 0) sched_yield();
+  GIVES(TRUNKLINE_E_TIMEOUT, trunkline_agent_wait_ready(agent, in_ms(10), &err));
+  for (why = err; why != NULL; why = trunkline_error_cause(why))
+    if (strstr(trunkline_error_message(why, NULL), "takes no agents of the native carrier") != NULL) break;
+  CHECK(why != NULL, "it is told why");
+  trunkline_error_free(err);
+  CHECK(hub_stats(hub).links_opened == 0, "no other carrier was tried");
   OK(trunkline_agent_free(agent));
   OK(trunkline_hub_free(hub));
 }
@@ -527,12 +544,16 @@ static void hundreds_of_tunnels_leave_descriptors_and_threads_where_they_were(vo
 }
 
 int main(void) {
+  int packets;
   begin();
-  a_service_behind_a_tunnel_is_reached_over("mem:c-tunnel");
-  a_service_behind_a_tunnel_is_reached_over("tcp://127.0.0.1:0");
-  a_service_behind_a_tunnel_is_reached_over("unix:@trunkline-c-tunnel");
+  for (packets = 0; packets <= 1; packets++) {
+    a_service_behind_a_tunnel_is_reached_over("mem:c-tunnel", packets);
+    a_service_behind_a_tunnel_is_reached_over("tcp://127.0.0.1:0", packets);
+    a_service_behind_a_tunnel_is_reached_over("unix:@trunkline-c-tunnel", packets);
+  }
   a_forward_leads_to_the_agents_own_choice_and_a_target_to_what_it_lists();
   a_host_serves_by_memory_or_over_a_socket_as_it_likes();
+  an_agent_of_another_carrier_is_not_let_in_and_hears_why();
   who_does_not_prove_its_name_is_not_let_in_and_hears_why();
   results_come_on_a_queue_too();
   users_of_http_are_served_by_the_routes_of_the_document();

@@ -85,7 +85,7 @@ pub use tls::{
 };
 pub use transport::{PipeConfig, TcpConfig, TcpKeepalive};
 pub use tuner::{TunerConfig, TunerMode};
-pub use tunnel::{AgentConfig, AgentPolicy, HubConfig, LinkConfig};
+pub use tunnel::{AgentConfig, AgentPolicy, HubConfig, LinkConfig, TunnelCarrier};
 pub use udp::UdpManagerConfig;
 pub(crate) use user::ALL_CLUSTERS;
 pub use user::UserConfig;

@@ -35,6 +35,29 @@ pub struct LinkConfig {
     /// Time for the hello, from the moment that the transport stands. Default: 10 s. Limits: 1 ms to 365 days.
     #[serde(with = "crate::duration::text")]
     pub hello_timeout: Duration,
+    /// Bytes of one packet that this end takes; a longer one ends the tunnel. Of the `packet` carrier alone. Default: 16 MiB.
+    /// Limits: 64 KiB to 1 GiB. Cost: a peer can make this end hold as much for each tunnel. A legacy hub sends a request
+    /// with its whole body as one packet.
+    pub max_packet: u32,
+    /// Whether the peer may be one that speaks `tunnel.v1` and none of what is added to it here: such a peer knows no
+    /// credit, no half-close and no reason of a refusal. Of the `packet` carrier alone. Default: false.
+    pub allow_legacy_peers: bool,
+    /// Time for which a connection of a legacy peer may hold up the others of its link because it is not read from, or
+    /// because its agent does not answer what must come first; then it is reset. Default: 10 s. Limits: 1 ms to 365 days.
+    #[serde(with = "crate::duration::text")]
+    pub stall_timeout: Duration,
+}
+
+/// How logical connections cross the link between an agent and its hub.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TunnelCarrier {
+    /// HTTP/2 with the roles reversed: each connection is a stream of it.
+    #[default]
+    Native,
+    /// The `tunnel.v1` protocol: one call of gRPC carries the packets of all. What there is between the ends may be
+    /// anything that passes gRPC on, and the other end may be another program's.
+    Packet,
 }
 
 /// How an agent reaches its hubs, and what it lets them reach.
@@ -47,6 +70,8 @@ pub struct AgentConfig {
     pub token: Option<Secret>,
     /// The hubs, each of which gets a tunnel of its own. Required. Limits: 1 to 64.
     pub hubs: Vec<Address>,
+    /// How connections cross the link. A hub that does not take this carrier is an error, and no other is tried. Default: native.
+    pub carrier: TunnelCarrier,
     /// Transport connections to each hub: more than one keeps a lost packet from holding up all. Default: 1.
     /// Limits: 1 to 16.
     pub links: u32,
@@ -112,6 +137,12 @@ pub struct HubConfig {
     /// must be its only one, or a DNS name; a wildcard in a certificate counts for nothing. A cluster that is in `agents` too needs both,
     /// the certificate and a token. Default: none. Limits: 16 names of 1 to 2048 bytes for each cluster.
     pub agent_certificates: BTreeMap<String, Vec<String>>,
+    /// The carriers that agents may use. Default: native alone. Limits: 1 or 2, each once.
+    pub carriers: Vec<TunnelCarrier>,
+    /// Addresses given to `listen` at which an agent of the `packet` carrier may stand for a cluster to which nothing is
+    /// bound, neither token nor certificate: whoever can connect there may be that cluster, and gets what its users
+    /// send. Default: none. Limits: at most 64.
+    pub allow_unauthenticated_agents: Vec<Address>,
     /// Who serves a cluster when several agents prove its name. Default: newest.
     pub policy: AgentPolicy,
     /// Time that the connections of an agent that was replaced get to finish. Default: 30 s. Limits: zero to 365 days, or never.
@@ -171,6 +202,9 @@ impl Default for LinkConfig {
             ping_interval: TimeLimit::secs(20),
             ping_timeout: Duration::from_secs(10),
             hello_timeout: Duration::from_secs(10),
+            max_packet: 16 << 20,
+            allow_legacy_peers: false,
+            stall_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -181,7 +215,9 @@ impl Config for LinkConfig {
         check::number("send_buffer", self.send_buffer, BUFFER)?;
         check::limit("ping_interval", self.ping_interval, Duration::from_secs(1)..=LONGEST)?;
         check::duration("ping_timeout", self.ping_timeout, SHORTEST..=LONGEST)?;
-        check::duration("hello_timeout", self.hello_timeout, SHORTEST..=LONGEST)
+        check::duration("hello_timeout", self.hello_timeout, SHORTEST..=LONGEST)?;
+        check::number("max_packet", self.max_packet, 64 << 10..=1 << 30)?;
+        check::duration("stall_timeout", self.stall_timeout, SHORTEST..=LONGEST)
     }
 }
 
@@ -191,6 +227,7 @@ impl Default for AgentConfig {
             cluster: String::new(),
             token: None,
             hubs: Vec::new(),
+            carrier: TunnelCarrier::Native,
             links: 1,
             allow_plaintext: false,
             max_connections: 1000,
@@ -263,6 +300,8 @@ impl Default for HubConfig {
         Self {
             agents: BTreeMap::new(),
             agent_certificates: BTreeMap::new(),
+            carriers: vec![TunnelCarrier::Native],
+            allow_unauthenticated_agents: Vec::new(),
             policy: AgentPolicy::Newest,
             replaced_grace: TimeLimit::secs(30),
             allow_plaintext: false,
@@ -301,6 +340,14 @@ impl Config for HubConfig {
             check::number(FIELD, names.len(), 1..=16)?;
             names.iter().try_for_each(|name| check_certificate_name(FIELD, name))?;
         }
+        check::number("carriers", self.carriers.len(), 1..=2)?;
+        if let [one, two] = &self.carriers[..]
+            && one == two
+        {
+            check::refuse("carriers", "names one carrier twice".into())?;
+        }
+        const OPEN: &str = "allow_unauthenticated_agents";
+        check::number(OPEN, self.allow_unauthenticated_agents.len(), 0..=64)?;
         check::limit("replaced_grace", self.replaced_grace, Duration::ZERO..=LONGEST)?;
         check::number("max_agents", self.max_agents, COUNT)?;
         check::number("max_hellos", self.max_hellos, COUNT)?;

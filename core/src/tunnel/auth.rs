@@ -15,6 +15,8 @@ pub struct Claim {
     /// What its handshake has shown, where TLS carries the connection: [`TlsSession::is_peer_named`] tells whether its
     /// certificate is for a name.
     pub tls: Option<TlsSession>,
+    /// Whether it came to an address of `allow_unauthenticated_agents`, where what nothing is bound to may be claimed.
+    pub is_open_door: bool,
 }
 
 /// The answer of an [`Authenticator`], when it comes.
@@ -44,7 +46,7 @@ impl Configured {
         let names = self.certificates.get(&*claim.cluster);
         let by_certificate = names.map(|names| has_certificate(names, claim));
         match (by_token, by_certificate) {
-            (None, None) => false,
+            (None, None) => claim.is_open_door,
             (by_token, by_certificate) => {
                 by_token.unwrap_or(true) && by_certificate.unwrap_or(true)
             }

@@ -1,12 +1,22 @@
 //! Carries the hello and its answer over a stream that just stands.
 
-use super::hello::{ALPN, HEAD, Head, Hello, Malformed, VERSION, Verdict, is_tls};
+use super::{
+    carrier::Lost,
+    hello::{ALPN, HEAD, Head, Hello, Malformed, VERSION, Verdict, is_tls},
+};
 use crate::{
     address::Address,
+    config::TunnelCarrier,
     error::{ConnectionError, Place, Step, TlsFailure, TlsFault},
     transport::Stream,
 };
 use std::io;
+use tonic::Code;
+
+/// What both ends agree on where TLS carries packets: HTTP/2.
+const HTTP2: &str = "h2";
+/// The first bytes of a client of HTTP/2, as many as the head of a hello has.
+const PREFACE: &[u8; HEAD] = b"PRI * HT";
 
 /// Says who the agent is, and hears what the hub says to it.
 ///
@@ -15,11 +25,8 @@ use std::io;
 /// What the hub has against it; what broke; over TLS, before anything is said, that no tunnel was agreed on. Dropping
 /// the future leaves the stream of no use.
 pub(super) async fn introduce(stream: &Stream, hello: &Hello) -> Result<(), ConnectionError> {
+    check_agreed(stream, TunnelCarrier::Native)?;
     let hub = stream.context().destination.clone();
-    if !is_agreed(stream) {
-        let failure = TlsFailure::new(TlsFault::Protocol, NotAgreed);
-        return Err(ConnectionError::tls(failure, Place::at(Step::Connect).to(hub)));
-    }
     stream.write_all(&hello.to_bytes()).await?;
     let malformed = |what: Malformed| protocol(format!("the hub's answer: {what}"), hub.clone());
     let head = read_head(stream).await?.map_err(malformed)?;
@@ -40,12 +47,50 @@ pub(super) async fn introduce(stream: &Stream, hello: &Hello) -> Result<(), Conn
 
 /// The hub's certificate is good, and what it speaks is something else.
 #[derive(Debug, thiserror::Error)]
-#[error("the peer has not agreed on {ALPN}: it is no hub")]
-struct NotAgreed;
+#[error("the peer has not agreed on {0}: it is no hub")]
+struct NotAgreed(&'static str);
 
-/// Whether TLS, where there is any, was made for a tunnel.
-pub(super) fn is_agreed(stream: &Stream) -> bool {
-    stream.tls().is_none_or(|session| session.alpn.as_deref() == Some(ALPN))
+/// What the ends of a carrier agree on where TLS carries it.
+pub(super) fn alpn(carrier: TunnelCarrier) -> &'static str {
+    match carrier {
+        TunnelCarrier::Native => ALPN,
+        TunnelCarrier::Packet => HTTP2,
+    }
+}
+
+/// Whether TLS, where there is any, was made for this carrier.
+pub(super) fn is_agreed(stream: &Stream, carrier: TunnelCarrier) -> bool {
+    stream.tls().is_none_or(|session| session.alpn.as_deref() == Some(alpn(carrier)))
+}
+
+/// Refuses to say anything to who has agreed on something else.
+pub(super) fn check_agreed(stream: &Stream, carrier: TunnelCarrier) -> Result<(), ConnectionError> {
+    if is_agreed(stream, carrier) {
+        return Ok(());
+    }
+    let failure = TlsFailure::new(TlsFault::Protocol, NotAgreed(alpn(carrier)));
+    let at = Place::at(Step::Connect).to(stream.context().destination.clone());
+    Err(ConnectionError::tls(failure, at))
+}
+
+/// The error of an agent whose call was not answered by a tunnel.
+pub(super) fn not_let_in(lost: Lost, hub: &Address) -> ConnectionError {
+    let hub = Some(hub.clone());
+    match lost {
+        Lost::Status { code: Code::PermissionDenied | Code::Unauthenticated, text } => {
+            refused(io::ErrorKind::PermissionDenied, text.into(), hub)
+        }
+        Lost::Status { code: Code::ResourceExhausted | Code::Unavailable, text } => {
+            refused(io::ErrorKind::ConnectionRefused, text.into(), hub)
+        }
+        Lost::Status { .. } | Lost::Legacy | Lost::Violation(_) | Lost::Malformed(_) => {
+            protocol(lost.to_string(), hub)
+        }
+        Lost::Http(_) | Lost::Silent | Lost::Ended => {
+            let at = Place::at(Step::Connect).to(hub).because(lost);
+            ConnectionError::ConnectionFailed { at }
+        }
+    }
 }
 
 fn refused(kind: io::ErrorKind, text: String, hub: Option<Address>) -> ConnectionError {
@@ -57,9 +102,31 @@ fn protocol(reason: String, hub: Option<Address>) -> ConnectionError {
     ConnectionError::Protocol { reason: reason.into(), at: Place::at(Step::Connect).to(hub) }
 }
 
-/// Hears who an agent is. A hello that is none is the inner error.
-pub(super) async fn hear(stream: &Stream) -> Result<Result<Hello, Malformed>, ConnectionError> {
-    let head = match read_head(stream).await? {
+/// What an agent begins with.
+pub(super) enum First {
+    Hello(Result<Head, Malformed>),
+    /// HTTP/2, and with it packets: these bytes of it were read.
+    Http2([u8; HEAD]),
+}
+
+/// Hears which carrier an agent speaks.
+pub(super) async fn hear_first(stream: &Stream) -> Result<First, ConnectionError> {
+    let head = match read_head_bytes(stream).await? {
+        Ok(head) => head,
+        Err(malformed) => return Ok(First::Hello(Err(malformed))),
+    };
+    if &head == PREFACE {
+        return Ok(First::Http2(head));
+    }
+    Ok(First::Hello(Head::parse(&head)))
+}
+
+/// Hears who an agent is that has begun with a hello. A hello that is none is the inner error.
+pub(super) async fn hear_rest(
+    stream: &Stream,
+    head: Result<Head, Malformed>,
+) -> Result<Result<Hello, Malformed>, ConnectionError> {
+    let head = match head {
         Ok(head) => head,
         Err(malformed) => return Ok(Err(malformed)),
     };
@@ -93,6 +160,12 @@ pub(super) fn verdict_on(malformed: Malformed) -> (Verdict, String) {
 }
 
 async fn read_head(stream: &Stream) -> Result<Result<Head, Malformed>, ConnectionError> {
+    Ok(read_head_bytes(stream).await?.and_then(|head| Head::parse(&head)))
+}
+
+async fn read_head_bytes(
+    stream: &Stream,
+) -> Result<Result<[u8; HEAD], Malformed>, ConnectionError> {
     let mut head = [0; HEAD];
     let mut got = 0;
     while got < HEAD {
@@ -103,7 +176,7 @@ async fn read_head(stream: &Stream) -> Result<Result<Head, Malformed>, Connectio
             Err(error) => return Err(error),
         }
     }
-    Ok(Head::parse(&head))
+    Ok(Ok(head))
 }
 
 async fn read_exact(stream: &Stream, mut into: &mut [u8]) -> Result<(), ConnectionError> {

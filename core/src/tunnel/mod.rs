@@ -20,11 +20,17 @@ mod auth;
 mod carrier;
 mod counts;
 mod ending;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod greet;
 mod hello;
 mod hub;
+mod line;
 mod memory;
 mod native;
+mod packet;
+mod pings;
+mod prefixed;
 mod refusal;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,12 @@
 //! Why a logical connection was not opened: on the wire an HTTP status, to the caller an error.
 
+use super::carrier::Lost;
 use crate::{
     address::Address,
     error::{ConnectionError, Place, Step},
 };
 use http::StatusCode;
-use std::{error::Error, fmt, io, sync::Arc};
+use std::{error::Error, fmt, io};
 
 /// Why an agent opened no connection. Nothing was sent by it in any case.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub(super) enum Refusal {
     /// The hub asked for something that this agent does not understand.
     NotUnderstood,
     /// The link was lost, or is about to be closed.
-    Lost(Arc<h2::Error>),
+    Lost(Lost),
 }
 
 impl Refusal {
@@ -47,6 +48,20 @@ impl Refusal {
             Self::Full { limit } => Some(*limit),
             Self::NotReached { os_code, .. } => os_code.and_then(|code| u64::try_from(code).ok()),
             _ => None,
+        }
+    }
+
+    /// What it is, in a few words, to those who know no status.
+    pub(super) fn summary(&self) -> &'static str {
+        match self {
+            Self::NotAllowed => "the agent does not allow this target",
+            Self::NobodyListens => "nobody listens at the agent",
+            Self::Full { .. } => "the agent has as many connections as it may",
+            Self::Draining => "local connection manager is closing",
+            Self::NotReached { .. } => "the target was not reached",
+            Self::TooSlow => "the target did not answer in time",
+            Self::NotUnderstood => "the agent does not understand the request",
+            Self::Lost(_) => "the tunnel was lost",
         }
     }
 
@@ -112,9 +127,7 @@ impl Refusal {
             Self::TooSlow => ConnectionError::timeout(None, at),
             Self::NobodyListens => absent(at, "nobody listens at the agent", None),
             Self::Draining => absent(at, "the agent is draining", None),
-            Self::Lost(error) => {
-                absent(at, "the tunnel was lost", Some(Box::new(Arc::clone(error))))
-            }
+            Self::Lost(error) => absent(at, "the tunnel was lost", Some(Box::new(error.clone()))),
             Self::NotReached { os_code, text } => {
                 let text = format!("at the agent: {}", text.escape_debug());
                 let os = os_code.map(io::Error::from_raw_os_error);

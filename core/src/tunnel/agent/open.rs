@@ -11,18 +11,18 @@ use crate::{
     error::ConnectionError,
     relay::Relay,
     transport::{Admission, ConnectOptions, Stream},
-    tunnel::{counts::What, memory::MemoryConnection, native::Opening, refusal::Refusal},
+    tunnel::{carrier::Opening, counts::What, memory::MemoryConnection, refusal::Refusal},
 };
 use std::sync::Arc;
 use tokio::sync::mpsc::OwnedPermit;
 
 /// Opens what the hub asks for, and sees a forwarded connection through to its end.
-pub(super) async fn open(shared: Arc<Shared>, mut opening: Opening) {
-    match answer(&shared, &mut opening).await {
+pub(super) async fn open(shared: Arc<Shared>, mut opening: Box<dyn Opening>) {
+    match answer(&shared, &mut *opening).await {
         Some(Ok(Granted::Place(place, permit))) => {
             let source = opening.source().cloned();
             if let Some(end) = opening.accept(permit) {
-                place.send(Offer::new(Box::new(end), Protocol::Tunnel, source));
+                place.send(Offer::new(end, Protocol::Tunnel, source));
             }
         }
         Some(Ok(Granted::Comm(place, connection, permit))) => {
@@ -54,7 +54,7 @@ enum Granted {
 }
 
 /// `None` if the hub has taken its request back, or the agent is cut.
-async fn answer(shared: &Shared, opening: &mut Opening) -> Option<Result<Granted, Refusal>> {
+async fn answer(shared: &Shared, opening: &mut dyn Opening) -> Option<Result<Granted, Refusal>> {
     if shared.stopping.is_cancelled() {
         return Some(Err(Refusal::Draining));
     }
@@ -124,9 +124,9 @@ fn dialling(shared: &Shared) -> Result<Permit, Refusal> {
 }
 
 /// The stream of a hub's user, once the hub has heard that it stands; `None` where either end has gone meanwhile.
-fn stand(shared: &Shared, opening: Opening, permit: Permit) -> Option<Client> {
+fn stand(shared: &Shared, opening: Box<dyn Opening>, permit: Permit) -> Option<Client> {
     let source = opening.source().cloned();
-    let end = Box::new(opening.accept(permit)?);
+    let end = opening.accept(permit)?;
     let (network, destination) = (&shared.network, Some(shared.address.clone()));
     let client = network.stream(Protocol::Tunnel, Direction::Accepted, end, source, destination);
     let client = shared.live.admit(client).ok()?;

@@ -15,7 +15,7 @@ use crate::{
         counts::{Counts, What},
         hello::{Hello, Instance},
         memory::MemoryConnManager,
-        native::Limits,
+        native, packet,
     },
 };
 use parking_lot::Mutex;
@@ -87,8 +87,12 @@ impl Shared {
         }
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        Limits::new(&self.config.link, self.config.max_connections)
+    pub(super) fn native_limits(&self) -> native::Limits {
+        native::Limits::new(&self.config.link, self.config.max_connections)
+    }
+
+    pub(super) fn packet_limits(&self) -> packet::Limits {
+        packet::Limits::new(&self.config.link, self.config.max_connections)
     }
 
     pub(super) fn relay_limits(&self) -> RelayLimits {

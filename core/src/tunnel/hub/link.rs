@@ -9,28 +9,36 @@ use super::{
 use crate::{
     address::Address,
     budget::Permit,
+    config::TunnelCarrier,
     error::ConnectionError,
     events::EventKind,
     transport::{Listener, Stream},
     tunnel::{
         auth::Claim,
+        carrier::{Carrier, Driving, Lost},
         counts::What,
         ending::finish_by,
-        greet,
-        hello::{ALPN, Hello, Verdict},
-        native::{self, Driver, Link},
+        greet::{self, First},
+        hello::{ALPN, Head, Hello, Malformed, Verdict},
+        native, packet,
+        prefixed::Prefixed,
     },
 };
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use bytes::Bytes;
+use std::{error::Error, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+const NOT_PROVED: &str = "the agent has not proved that it stands for this cluster";
+const FULL: &str = "this hub has as many agents as it may";
 
 /// Time for what is still on its way out when a link ends in order.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Lets agents in on `listener` until the hub stops. No more than `max_hellos` are heard at one time; the next wait
-/// in the backlog.
-pub(super) async fn accept_agents(shared: Arc<Shared>, listener: Listener) {
+/// in the backlog. At an open door agents of packets may claim what nothing is bound to.
+pub(super) async fn accept_agents(shared: Arc<Shared>, listener: Listener, is_open_door: bool) {
     let mut incoming = Incoming::new(&shared, listener);
     loop {
         let hello = tokio::select! {
@@ -39,14 +47,14 @@ pub(super) async fn accept_agents(shared: Arc<Shared>, listener: Listener) {
             hello = shared.hellos.acquire() => hello,
         };
         let Some(stream) = incoming.next().await else { return };
-        let task = serve(Arc::clone(&shared), stream, hello);
+        let task = serve(Arc::clone(&shared), stream, is_open_door, hello);
         shared.tasks.spawn_on(task, shared.network.runtime());
     }
 }
 
-async fn serve(shared: Arc<Shared>, stream: Stream, hearing: Permit) {
+async fn serve(shared: Arc<Shared>, stream: Stream, is_open_door: bool, hearing: Permit) {
     let from = stream.context().source.clone();
-    let greeted = timeout(shared.config.link.hello_timeout, greet(&shared, stream));
+    let greeted = timeout(shared.config.link.hello_timeout, greet(&shared, stream, is_open_door));
     let greeted = tokio::select! {
         biased;
         () = shared.stopping.cancelled() => return,
@@ -63,7 +71,7 @@ async fn serve(shared: Arc<Shared>, stream: Stream, hearing: Permit) {
             match &refused {
                 Ok(Err(TurnedAway::Told(why))) => told = Some(&**why),
                 Ok(Err(TurnedAway::Broken(broken))) => error = Some(broken as &dyn Error),
-                Ok(Err(TurnedAway::Http(broken))) => error = Some(broken as &dyn Error),
+                Ok(Err(TurnedAway::Lost(broken))) => error = Some(broken as &dyn Error),
                 Ok(Ok(_)) | Err(_) => {}
             }
             tracing::warn!(
@@ -79,8 +87,8 @@ async fn serve(shared: Arc<Shared>, stream: Stream, hearing: Permit) {
 
 struct Greeted<'a> {
     hello: Hello,
-    link: Link,
-    driver: Driver,
+    link: Arc<dyn Carrier>,
+    driver: Driving,
     permit: Permit,
     on_its_way: OnItsWay<'a>,
 }
@@ -89,7 +97,7 @@ enum TurnedAway {
     /// It was told why.
     Told(Box<str>),
     Broken(ConnectionError),
-    Http(h2::Error),
+    Lost(Lost),
 }
 
 impl From<ConnectionError> for TurnedAway {
@@ -98,15 +106,83 @@ impl From<ConnectionError> for TurnedAway {
     }
 }
 
-async fn greet(shared: &Shared, stream: Stream) -> Result<Greeted<'_>, TurnedAway> {
-    let hello = match greet::hear(&stream).await? {
+impl From<Lost> for TurnedAway {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Status { text, .. } => Self::Told(text),
+            lost => Self::Lost(lost),
+        }
+    }
+}
+
+/// Hears which carrier is spoken, and who speaks. A carrier that this hub does not take is no hello.
+async fn greet(
+    shared: &Shared,
+    stream: Stream,
+    is_open_door: bool,
+) -> Result<Greeted<'_>, TurnedAway> {
+    let takes = |carrier| shared.config.carriers.contains(&carrier);
+    let speaks_packets = stream.tls().is_some() && greet::is_agreed(&stream, TunnelCarrier::Packet);
+    if speaks_packets && takes(TunnelCarrier::Packet) {
+        return greet_caller(shared, stream, Bytes::new(), is_open_door).await;
+    }
+    match greet::hear_first(&stream).await? {
+        First::Http2(begun) if takes(TunnelCarrier::Packet) && stream.tls().is_none() => {
+            let begun = Bytes::copy_from_slice(&begun);
+            greet_caller(shared, stream, begun, is_open_door).await
+        }
+        First::Http2(_) => greet_native(shared, stream, Err(Malformed::Magic)).await,
+        First::Hello(Ok(_)) if !takes(TunnelCarrier::Native) => {
+            let text = "this hub takes no agents of the native carrier";
+            Err(turn_away(&stream, Verdict::OtherVersion, text).await)
+        }
+        First::Hello(head) => greet_native(shared, stream, head).await,
+    }
+}
+
+/// Lets an agent of packets in, if it has proved its name.
+async fn greet_caller(
+    shared: &Shared,
+    stream: Stream,
+    begun: Bytes,
+    is_open_door: bool,
+) -> Result<Greeted<'_>, TurnedAway> {
+    let (connection, tls) = (stream.context().clone(), stream.tls().cloned());
+    let instance = std::array::from_fn(|_| fastrand::u8(..));
+    let stream = Prefixed::new(begun, stream);
+    let arrival = packet::hear(stream, shared.packet_limits(), instance).await?;
+    let hello = arrival.hello.clone();
+    let claim = Claim {
+        cluster: hello.cluster.clone(),
+        token: hello.token.clone(),
+        connection,
+        tls,
+        is_open_door,
+    };
+    if !shared.authenticator.verify(&claim).await {
+        return Err(arrival.turn_away(Status::permission_denied(NOT_PROVED)).await.into());
+    }
+    let Some(permit) = shared.agents.try_acquire() else {
+        return Err(arrival.turn_away(Status::resource_exhausted(FULL)).await.into());
+    };
+    let on_its_way = shared.welcomed.expect(&hello.cluster);
+    let (link, driver) = arrival.welcome(Arc::clone(&shared.ids))?;
+    Ok(Greeted { hello, link, driver, permit, on_its_way })
+}
+
+async fn greet_native(
+    shared: &Shared,
+    stream: Stream,
+    head: Result<Head, Malformed>,
+) -> Result<Greeted<'_>, TurnedAway> {
+    let hello = match greet::hear_rest(&stream, head).await? {
         Ok(hello) => hello,
         Err(malformed) => {
             let (verdict, text) = greet::verdict_on(malformed);
             return Err(turn_away(&stream, verdict, &text).await);
         }
     };
-    if !greet::is_agreed(&stream) {
+    if !greet::is_agreed(&stream, TunnelCarrier::Native) {
         let text = format!("over TLS, {ALPN} must be agreed on as the application protocol");
         return Err(turn_away(&stream, Verdict::OtherVersion, &text).await);
     }
@@ -115,19 +191,19 @@ async fn greet(shared: &Shared, stream: Stream) -> Result<Greeted<'_>, TurnedAwa
         token: hello.token.clone(),
         connection: stream.context().clone(),
         tls: stream.tls().cloned(),
+        is_open_door: false,
     };
     if !shared.authenticator.verify(&claim).await {
-        let text = "the agent has not proved that it stands for this cluster";
-        return Err(turn_away(&stream, Verdict::NotProved, text).await);
+        return Err(turn_away(&stream, Verdict::NotProved, NOT_PROVED).await);
     }
     let Some(permit) = shared.agents.try_acquire() else {
-        let text = "this hub has as many agents as it may";
-        return Err(turn_away(&stream, Verdict::Full, text).await);
+        return Err(turn_away(&stream, Verdict::Full, FULL).await);
     };
     let on_its_way = shared.welcomed.expect(&hello.cluster);
     greet::answer(&stream, Verdict::Welcome, "").await?;
     let (link, driver) =
-        native::connect(stream, shared.limits()).await.map_err(TurnedAway::Http)?;
+        native::connect(stream, shared.native_limits()).await.map_err(Lost::from)?;
+    let (link, driver) = (Arc::new(link), Box::pin(driver.run()));
     Ok(Greeted { hello, link, driver, permit, on_its_way })
 }
 
@@ -141,14 +217,12 @@ async fn turn_away(stream: &Stream, verdict: Verdict, why: &str) -> TurnedAway {
 async fn run(
     shared: &Arc<Shared>,
     hello: &Hello,
-    link: Link,
-    driver: Driver,
+    link: Arc<dyn Carrier>,
+    mut driver: Driving,
     on_its_way: OnItsWay<'_>,
 ) {
-    let link = Arc::new(link);
     let (joined, replaced) = Joined::new(shared, hello, &link);
     drop(on_its_way);
-    let mut driver = pin!(driver.run());
     // `Some` once the driver is done, which must not be asked again.
     let over = tokio::select! {
         biased;
@@ -158,7 +232,7 @@ async fn run(
             shared.counts.add(What::Replaced);
             let grace = shared.config.replaced_grace.from(clock());
             let leave = async {
-                let _ = link.tell_replaced().await;
+                link.tell_replaced().await;
                 link.emptied().await;
             };
             tokio::select! {
@@ -190,10 +264,13 @@ struct Joined {
 
 impl Joined {
     /// Puts a link into the registry, and tells those whose place it takes.
-    fn new(shared: &Arc<Shared>, hello: &Hello, link: &Arc<Link>) -> (Self, CancellationToken) {
+    fn new(
+        shared: &Arc<Shared>,
+        hello: &Hello,
+        link: &Arc<dyn Carrier>,
+    ) -> (Self, CancellationToken) {
         let replaced = CancellationToken::new();
-        let member =
-            Arc::new(Member { carrier: Arc::clone(link) as _, replaced: replaced.clone() });
+        let member = Arc::new(Member { carrier: Arc::clone(link), replaced: replaced.clone() });
         let registered = {
             let mut registry = shared.registry.lock();
             registry.register(&hello.cluster, hello.instance, member, || shared.books())

@@ -10,6 +10,8 @@ mod shared;
 mod stats;
 mod welcome;
 
+#[cfg(fuzzing)]
+pub(super) use http::fuzz_requests;
 pub use stats::HubStats;
 
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
     tunnel::{
         auth::{Authenticator, Configured},
         ending::finish_by,
-        hello::ALPN,
+        greet,
     },
 };
 use dial::{Holder, Wanted, dial};
@@ -110,12 +112,14 @@ impl Hub {
         let shared = self.shared();
         shared.check_listen(address)?;
         shared.check_open(Step::Bind)?;
-        let alpn = Some(vec![ALPN.to_owned()]);
+        let carriers = shared.config.carriers.iter();
+        let alpn = Some(carriers.map(|carrier| greet::alpn(*carrier).to_owned()).collect());
         let options = ListenOptions { tcp: shared.config.tcp, alpn, ..Default::default() };
+        let is_open_door = shared.config.allow_unauthenticated_agents.contains(address);
         let listener = shared.network.listen_with(address, &options).await?;
         let bound = listener.address().clone();
-        tracing::debug!(address = %bound, "agents may come");
-        let task = link::accept_agents(Arc::clone(shared), listener);
+        tracing::debug!(address = %bound, is_open_door, "agents may come");
+        let task = link::accept_agents(Arc::clone(shared), listener, is_open_door);
         shared.loops.spawn_on(task, shared.network.runtime());
         Ok(bound)
     }

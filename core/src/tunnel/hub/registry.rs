@@ -103,6 +103,12 @@ impl<C: Clone, B: Clone> Registry<C, B> {
         Some((least.id, least.carrier.clone()))
     }
 
+    /// Whether any link of the cluster is so.
+    pub(super) fn any(&self, cluster: &str, is: impl Fn(&C) -> bool) -> bool {
+        let members = self.clusters.get(cluster).map(|cluster| &cluster.members);
+        members.is_some_and(|members| members.iter().any(|member| is(&member.carrier)))
+    }
+
     pub(super) fn books(&self, cluster: &str) -> Option<B> {
         self.clusters.get(cluster).map(|cluster| cluster.books.clone())
     }

@@ -14,7 +14,7 @@ use crate::{
     manager::{Cut, Live},
     relay::RelayLimits,
     transport::Network,
-    tunnel::{auth::Authenticator, carrier::Carrier, counts::Counts, native::Limits},
+    tunnel::{auth::Authenticator, carrier::Carrier, counts::Counts, native, packet},
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Instant};
@@ -30,6 +30,8 @@ pub(super) struct Shared {
     pub(super) registry: Mutex<Registry<Arc<Member>, Books>>,
     /// A link was registered.
     pub(super) joined: Notify,
+    /// Numbers of connections over packets.
+    pub(super) ids: Arc<packet::Ids>,
     /// Links that will be.
     pub(super) welcomed: Welcomed,
     /// Logical connections, over all clusters.
@@ -84,6 +86,7 @@ impl Shared {
             authenticator,
             registry: Mutex::new(Registry::new(config.policy)),
             joined: Notify::new(),
+            ids: Arc::new(packet::Ids::new(nanoseconds())),
             welcomed: Welcomed::default(),
             connections: Budget::new(u64::from(config.max_connections)),
             hellos: Budget::new(u64::from(config.max_hellos)),
@@ -111,8 +114,17 @@ impl Shared {
         }
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        Limits::new(&self.config.link, self.config.max_connections_per_cluster)
+    pub(super) fn native_limits(&self) -> native::Limits {
+        native::Limits::new(&self.config.link, self.config.max_connections_per_cluster)
+    }
+
+    pub(super) fn packet_limits(&self) -> packet::Limits {
+        packet::Limits::new(&self.config.link, self.config.max_connections_per_cluster)
+    }
+
+    /// Whether some agent of the cluster may swap what is sent to it.
+    pub(super) fn may_lose_order(&self, cluster: &str) -> bool {
+        self.registry.lock().any(cluster, |member| !member.carrier.keeps_order())
     }
 
     pub(super) fn relay_limits(&self) -> RelayLimits {
@@ -152,6 +164,13 @@ impl Shared {
         let event = Event::of_listener(kind, Some(address.clone()), clock());
         self.network.events().record(event);
     }
+}
+
+/// Higher than at any hub before this one, as long as the system's clock is.
+#[expect(clippy::disallowed_methods, reason = "the only thing that goes up over restarts")]
+fn nanoseconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or_default()
 }
 
 #[expect(clippy::disallowed_methods, reason = "events and deadlines are told by this clock")]

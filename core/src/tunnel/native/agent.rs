@@ -7,17 +7,26 @@ use super::{
     link::{HEADERS_MAX, RESET_MEMORY, SPARE},
     outlet::Outlet,
 };
-use crate::{address::Address, budget::Permit, transport::Stream, tunnel::refusal::Refusal};
+use crate::{
+    address::Address,
+    budget::Permit,
+    transport::{Stream, Transport},
+    tunnel::{
+        carrier::{self, Asked, Later},
+        refusal::Refusal,
+    },
+};
 use h2::{RecvStream, server};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     sync::Arc,
     task::{Poll, ready},
+    time::Duration,
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-/// Serves one link. Nothing moves on it while [`next`](Self::next) is not polled; dropping it breaks what is open.
+/// Serves one link.
 pub(in crate::tunnel) struct Serving {
     /// `None` only while it is dropped.
     connection: Option<server::Connection<Stream, Counted>>,
@@ -26,17 +35,8 @@ pub(in crate::tunnel) struct Serving {
     load: TaskTracker,
 }
 
-/// What the hub wants.
-pub(in crate::tunnel) enum Asked {
-    Open(Opening),
-    /// Another agent has taken this one's place.
-    Replaced,
-    /// The link is over, by whatever.
-    Over(Option<h2::Error>),
-}
-
-/// A logical connection that the hub asks for. Dropping it refuses it without a reason.
-pub(in crate::tunnel) struct Opening {
+/// A logical connection that the hub asks for.
+struct Opening {
     target: Option<Address>,
     source: Option<Address>,
     respond: server::SendResponse<Counted>,
@@ -68,18 +68,7 @@ impl Serving {
         Ok(Self { connection: Some(connection), arrivals, limits, load: TaskTracker::new() })
     }
 
-    /// Ends when the hub has been silent for too long. To be polled beside [`next`](Self::next).
-    pub(in crate::tunnel) fn silence(&mut self) -> impl Future<Output = ()> + use<> {
-        let pings = self.connection.as_mut().and_then(server::Connection::ping_pong);
-        self.limits.pings.silence(pings)
-    }
-
-    /// Runs the link until the hub asks for something.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing; the link pauses.
-    pub(in crate::tunnel) async fn next(&mut self) -> Asked {
+    async fn run(&mut self) -> Asked {
         loop {
             let Some(connection) = &mut self.connection else { return Asked::Over(None) };
             let arrivals = &self.arrivals;
@@ -91,7 +80,7 @@ impl Serving {
             });
             let (request, respond) = match next.await {
                 Some(Ok(next)) => next,
-                Some(Err(error)) => return Asked::Over(Some(error)),
+                Some(Err(error)) => return Asked::Over(Some(error.into())),
                 None => return Asked::Over(None),
             };
             match self.understand(request, respond) {
@@ -125,11 +114,22 @@ impl Serving {
             return None;
         };
         let (arrivals, load) = (Arc::clone(&self.arrivals), self.load.token());
-        Some(Asked::Open(Opening { target, source, respond, body, arrivals, load }))
+        let opening = Opening { target, source, respond, body, arrivals, load };
+        Some(Asked::Open(Box::new(opening)))
+    }
+}
+
+impl carrier::Serving for Serving {
+    fn next(&mut self) -> Later<'_, Asked> {
+        Box::pin(self.run())
     }
 
-    /// Asks the hub for nothing new, and ends once what is open has.
-    pub(in crate::tunnel) fn drain(&mut self) {
+    fn silence(&mut self) -> Later<'static, ()> {
+        let pings = self.connection.as_mut().and_then(server::Connection::ping_pong);
+        Box::pin(self.limits.pings.silence(pings, || Duration::ZERO))
+    }
+
+    fn drain(&mut self) {
         if let Some(connection) = &mut self.connection {
             connection.graceful_shutdown();
         }
@@ -143,34 +143,30 @@ impl Drop for Serving {
     }
 }
 
-impl Opening {
-    /// What the hub wants dialled, if it names anything.
-    pub(in crate::tunnel) fn target(&self) -> Option<&Address> {
+impl carrier::Opening for Opening {
+    fn target(&self) -> Option<&Address> {
         self.target.as_ref()
     }
 
-    /// Whom the connection is for, as the hub says.
-    pub(in crate::tunnel) fn source(&self) -> Option<&Address> {
+    fn source(&self) -> Option<&Address> {
         self.source.as_ref()
     }
 
-    /// Ends when the hub has taken the request back.
-    pub(in crate::tunnel) async fn withdrawn(&mut self) {
-        poll_fn(|cx| {
+    fn withdrawn(&mut self) -> Later<'_, ()> {
+        Box::pin(poll_fn(|cx| {
             let _ = ready!(self.respond.poll_reset(cx));
             Poll::Ready(())
-        })
-        .await;
+        }))
     }
 
-    /// Opens it; `None` if the hub has gone meanwhile.
-    pub(in crate::tunnel) fn accept(mut self, permit: Permit) -> Option<End> {
+    fn accept(mut self: Box<Self>, permit: Permit) -> Option<Box<dyn Transport>> {
         let stream = self.respond.send_response(Response::new(()), false).ok()?;
         let inlet = Inlet::new(self.body, &self.arrivals);
-        Some(End::new(inlet, Outlet::new(stream, &self.arrivals), self.load, Some(permit)))
+        let outlet = Outlet::new(stream, &self.arrivals);
+        Some(Box::new(End::new(inlet, outlet, self.load, Some(permit))))
     }
 
-    pub(in crate::tunnel) fn refuse(self, why: &Refusal) {
+    fn refuse(self: Box<Self>, why: &Refusal) {
         refuse(self.respond, why);
     }
 }

@@ -7,13 +7,21 @@ use super::{
     link::{HEADERS_MAX, RESET_MEMORY},
     outlet::Outlet,
 };
-use crate::{address::Address, transport::Stream, tunnel::refusal::Refusal};
+use crate::{
+    address::Address,
+    transport::{Stream, Transport},
+    tunnel::{
+        carrier::{Carrier, Later, Lost},
+        refusal::Refusal,
+    },
+};
 use h2::{RecvStream, client};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 use tokio_util::task::TaskTracker;
 
@@ -57,9 +65,9 @@ pub(in crate::tunnel) async fn connect(
 
 impl Driver {
     /// Runs the link until it is closed, lost, or silent for too long.
-    pub(in crate::tunnel) async fn run(mut self) -> Result<(), h2::Error> {
+    pub(in crate::tunnel) async fn run(mut self) -> Result<(), Lost> {
         let pings = self.connection.as_mut().and_then(client::Connection::ping_pong);
-        let silence = self.limits.pings.silence(pings);
+        let silence = self.limits.pings.silence(pings, || Duration::ZERO);
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let arrivals = &self.arrivals;
         let run = poll_fn(|cx| {
@@ -70,8 +78,8 @@ impl Driver {
         });
         tokio::select! {
             biased;
-            answer = run => answer,
-            () = silence => Err(h2::Reason::SETTINGS_TIMEOUT.into()),
+            answer = run => answer.map_err(Lost::from),
+            () = silence => Err(Lost::Silent),
         }
     }
 }
@@ -88,7 +96,7 @@ impl Link {
     /// carries as many as the agent takes.
     ///
     /// Dropping the future takes the request back.
-    pub(in crate::tunnel) async fn open(
+    async fn ask(
         &self,
         target: Option<&Address>,
         source: Option<&Address>,
@@ -96,13 +104,13 @@ impl Link {
         let load = self.load.token();
         let room = self.requests.current_max_send_streams();
         let full = || Refusal::Full { limit: room as u64 };
-        if self.load() > room {
+        if self.load.len() > room {
             return Err(full());
         }
         let lost = |error: h2::Error| match error.reason() {
             // Asked for before the agent had said how many it takes.
             Some(h2::Reason::REFUSED_STREAM) => full(),
-            _ => Refusal::Lost(Arc::new(error)),
+            _ => Refusal::Lost(error.into()),
         };
         let mut request = request(OPEN);
         for (name, address) in [(TARGET, target), (SOURCE, source)] {
@@ -118,23 +126,46 @@ impl Link {
         Ok(End::new(inlet, Outlet::new(stream, &self.arrivals), load, None))
     }
 
-    /// Tells the agent that another one has taken its place.
-    pub(in crate::tunnel) async fn tell_replaced(&self) -> Result<(), h2::Error> {
+    async fn say_replaced(&self) -> Result<(), h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
         let (response, _) = requests.send_request(request(REPLACED), true)?;
         drop(requests);
         response.await.map(drop)
     }
+}
 
-    /// Connections that are open or being opened.
-    pub(in crate::tunnel) fn load(&self) -> usize {
+impl Carrier for Link {
+    fn open<'a>(
+        &'a self,
+        target: Option<&'a Address>,
+        source: Option<&'a Address>,
+    ) -> Later<'a, Result<Box<dyn Transport>, Refusal>> {
+        Box::pin(async move {
+            let end = self.ask(target, source).await?;
+            Ok(Box::new(end) as Box<dyn Transport>)
+        })
+    }
+
+    fn load(&self) -> usize {
         self.load.len()
     }
 
-    /// Waits until none is. None may be opened meanwhile.
-    pub(in crate::tunnel) async fn emptied(&self) {
-        self.load.close();
-        self.load.wait().await;
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
+    fn tell_replaced(&self) -> Later<'_, ()> {
+        Box::pin(async {
+            // It may have gone, which needs no word.
+            let _ = self.say_replaced().await;
+        })
+    }
+
+    fn emptied(&self) -> Later<'_, ()> {
+        Box::pin(async {
+            self.load.close();
+            self.load.wait().await;
+        })
     }
 }
 

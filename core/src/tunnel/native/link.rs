@@ -1,7 +1,6 @@
-//! What both ends of a link have in common: windows and limits of HTTP/2, and pings.
+//! What both ends of a link have in common: windows and limits of HTTP/2.
 
-use crate::config::{LinkConfig, TimeLimit};
-use h2::{Ping, PingPong};
+use crate::{config::LinkConfig, tunnel::pings::Pings};
 use std::time::Duration;
 
 /// The largest window that HTTP/2 has.
@@ -16,13 +15,6 @@ pub(in crate::tunnel) struct Limits {
     pub(super) send_buffer: usize,
     pub(super) streams: u32,
     pub(super) pings: Pings,
-}
-
-/// When the peer is asked whether it is still there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pings {
-    interval: TimeLimit,
-    timeout: Duration,
 }
 
 /// Time for which frames of a stream that was given up are still known to belong to it.
@@ -40,25 +32,7 @@ impl Limits {
             link_window: link_window.clamp(1 << 16, WINDOW_MAX) as u32,
             send_buffer: config.send_buffer as usize,
             streams,
-            pings: Pings { interval: config.ping_interval, timeout: config.ping_timeout },
-        }
-    }
-}
-
-impl Pings {
-    /// Ends when the peer has not answered in time.
-    pub(super) async fn silence(self, pings: Option<PingPong>) {
-        let (Some(mut pings), Some(interval)) = (pings, self.interval.duration()) else {
-            return std::future::pending().await;
-        };
-        loop {
-            tokio::time::sleep(interval).await;
-            match tokio::time::timeout(self.timeout, pings.ping(Ping::opaque())).await {
-                Ok(Ok(_)) => {}
-                // The link ends by itself, and says why.
-                Ok(Err(_)) => std::future::pending().await,
-                Err(_) => return,
-            }
+            pings: Pings::new(config),
         }
     }
 }

@@ -20,9 +20,9 @@ mod inlet;
 mod link;
 mod outlet;
 
-pub(super) use agent::{Asked, Opening, Serving};
+pub(super) use agent::Serving;
 use end::End;
-pub(super) use hub::{Driver, Link, connect};
+pub(super) use hub::connect;
 pub(super) use link::Limits;
 
 use http::HeaderName;

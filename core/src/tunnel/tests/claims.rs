@@ -16,7 +16,40 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-#[tokio::test(start_paused = true)]
+over_each_carrier!(
+    bytes_cross_both_ways_and_a_half_close_lets_the_answer_through,
+    an_end_at_either_side_reaches_the_other_at_once,
+    a_failure_is_a_reset_and_never_bytes,
+    a_connection_stands_for_days_without_a_byte,
+    a_reader_that_sleeps_gets_every_byte_and_costs_no_more_than_its_window,
+    a_writer_that_had_to_wait_goes_on_in_large_pieces,
+    a_stalled_reader_holds_up_nobody_beside_it,
+    thousands_of_tiny_writes_to_a_stalled_reader_harm_nobody_on_the_link,
+    what_was_written_before_a_reset_arrives_before_it,
+    an_agent_that_is_replaced_with_connections_open_freezes_nobody,
+    a_replaced_agent_is_told_gets_its_grace_and_then_its_connections_are_reset,
+    connections_of_a_replaced_agent_that_end_in_time_end_in_order,
+    an_agent_that_comes_back_gets_nothing_of_the_connections_before,
+    two_clusters_never_see_each_others_connections,
+    bytes_sent_with_the_first_breath_of_a_forward_arrive,
+    a_forward_over_sockets_carries_both_ways_and_resets_whom_it_cannot_serve,
+    only_listed_targets_are_dialled_whatever_their_name_leads_to,
+    why_a_target_was_not_reached_is_told_with_its_number,
+    a_dial_waits_for_an_agent_as_long_as_the_configuration_says,
+    a_dial_that_is_given_up_is_given_up_at_the_agent_too,
+    several_links_to_one_hub_share_the_load_and_the_loss_of_one_is_no_loss_of_the_others,
+    agents_that_share_a_cluster_all_get_connections,
+    a_drain_of_the_agent_lets_connections_finish_and_sends_new_ones_elsewhere,
+    a_drain_cuts_at_its_deadline_what_has_not_finished,
+    a_hub_that_drains_lets_connections_finish,
+    a_hub_that_restarts_gets_its_agents_back_and_old_connections_are_reset,
+    the_backoff_starts_over_only_after_a_healthy_time,
+    an_agent_has_a_tunnel_to_each_of_its_hubs,
+    dropping_the_last_handle_ends_everything_of_it,
+    one_listener_at_a_time_takes_what_waits_since_the_beginning,
+    the_registry_counts_links_and_refusals,
+);
+
 async fn bytes_cross_both_ways_and_a_half_close_lets_the_answer_through() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -37,7 +70,6 @@ async fn bytes_cross_both_ways_and_a_half_close_lets_the_answer_through() {
     assert_eq!((world.hub.stats().bytes_received, world.hub.stats().bytes_sent), (6, 8));
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_end_at_either_side_reaches_the_other_at_once() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -56,7 +88,6 @@ async fn an_end_at_either_side_reaches_the_other_at_once() {
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_failure_is_a_reset_and_never_bytes() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -72,7 +103,6 @@ async fn a_failure_is_a_reset_and_never_bytes() {
     assert_eq!(error.os_code(), Some(libc::ECONNRESET));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_connection_stands_for_days_without_a_byte() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -85,7 +115,6 @@ async fn a_connection_stands_for_days_without_a_byte() {
     assert_eq!(agent.stats().links_opened, 1);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_reader_that_sleeps_gets_every_byte_and_costs_no_more_than_its_window() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -103,7 +132,6 @@ async fn a_reader_that_sleeps_gets_every_byte_and_costs_no_more_than_its_window(
     writer.await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_writer_that_had_to_wait_goes_on_in_large_pieces() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -129,7 +157,6 @@ async fn a_writer_that_had_to_wait_goes_on_in_large_pieces() {
     assert!(written >= 16 << 10, "only {written} bytes");
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_stalled_reader_holds_up_nobody_beside_it() {
     let world = World::with(|config| config.max_connections_per_cluster = 50).await;
     let agent = world.agent("c1").await;
@@ -155,7 +182,6 @@ async fn a_stalled_reader_holds_up_nobody_beside_it() {
     assert!(stalled.iter().all(|(_, writer)| !writer.is_finished()));
 }
 
-#[tokio::test(start_paused = true)]
 async fn thousands_of_tiny_writes_to_a_stalled_reader_harm_nobody_on_the_link() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -177,7 +203,6 @@ async fn thousands_of_tiny_writes_to_a_stalled_reader_harm_nobody_on_the_link() 
     assert_eq!(agent.stats().links_opened, 1, "the link was never lost");
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_was_written_before_a_reset_arrives_before_it() {
     let world = World::new().await;
     let agent = world.agent_with("c1", |config| config.forward = Some(address("mem:app"))).await;
@@ -203,7 +228,6 @@ async fn what_was_written_before_a_reset_arrives_before_it() {
     drop(agent);
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_agent_that_is_replaced_with_connections_open_freezes_nobody() {
     let world = World::new().await;
     let other = world.agent("c2").await;
@@ -228,7 +252,6 @@ async fn an_agent_that_is_replaced_with_connections_open_freezes_nobody() {
     assert_eq!(world.hub.stats().replaced, 1);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_replaced_agent_is_told_gets_its_grace_and_then_its_connections_are_reset() {
     let world = World::new().await;
     let old = world.agent("c1").await;
@@ -248,7 +271,6 @@ async fn a_replaced_agent_is_told_gets_its_grace_and_then_its_connections_are_re
     drop(new);
 }
 
-#[tokio::test(start_paused = true)]
 async fn connections_of_a_replaced_agent_that_end_in_time_end_in_order() {
     let world = World::new().await;
     let old = world.agent("c1").await;
@@ -264,7 +286,6 @@ async fn connections_of_a_replaced_agent_that_end_in_time_end_in_order() {
     until(|| old.stats().replaced == 1 && world.hub.stats().links == 1).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_agent_that_comes_back_gets_nothing_of_the_connections_before() {
     let world = World::with(|config| config.agent_wait = TimeLimit::Never).await;
     for round in 0..5_u8 {
@@ -288,7 +309,6 @@ async fn an_agent_that_comes_back_gets_nothing_of_the_connections_before() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn two_clusters_never_see_each_others_connections() {
     let world = World::new().await;
     let mut listeners = Vec::new();
@@ -308,7 +328,6 @@ async fn two_clusters_never_see_each_others_connections() {
     assert!(error.is_safe_to_retry());
 }
 
-#[tokio::test(start_paused = true)]
 async fn bytes_sent_with_the_first_breath_of_a_forward_arrive() {
     let world = World::with(|config| config.agent_wait = TimeLimit::Never).await;
     let forward = world.hub.forward(&address("mem:front"), "c1", None).await.unwrap();
@@ -324,7 +343,6 @@ async fn bytes_sent_with_the_first_breath_of_a_forward_arrive() {
     assert_eq!(rest(&client).await.unwrap(), b"200");
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_forward_over_sockets_carries_both_ways_and_resets_whom_it_cannot_serve() {
     let world = World::new().await;
     let app = world.network.listen(&address("tcp://127.0.0.1:0")).await.unwrap();
@@ -353,7 +371,6 @@ async fn forwards_and_agents_stay_on_loopback_unless_the_configuration_says_othe
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn only_listed_targets_are_dialled_whatever_their_name_leads_to() {
     let world = World::new().await;
     let app = world.network.listen(&address("tcp://127.0.0.1:0")).await.unwrap();
@@ -384,7 +401,6 @@ async fn only_listed_targets_are_dialled_whatever_their_name_leads_to() {
     assert_eq!(agent.stats().refused, 7);
 }
 
-#[tokio::test(start_paused = true)]
 async fn why_a_target_was_not_reached_is_told_with_its_number() {
     let world = World::new().await;
     let _agent = world
@@ -397,7 +413,6 @@ async fn why_a_target_was_not_reached_is_told_with_its_number() {
     assert_eq!(error.to_string(), "connect to tunnel:c1: connection failed");
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_dial_waits_for_an_agent_as_long_as_the_configuration_says() {
     let world = World::with(|config| config.agent_wait = TimeLimit::secs(10)).await;
     let began = now();
@@ -410,7 +425,6 @@ async fn a_dial_waits_for_an_agent_as_long_as_the_configuration_says() {
     dial.await.unwrap().unwrap();
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_dial_that_is_given_up_is_given_up_at_the_agent_too() {
     let world = World::new().await;
     let agent = world.agent_with("c1", |config| config.backlog = 1).await;
@@ -426,7 +440,6 @@ async fn a_dial_that_is_given_up_is_given_up_at_the_agent_too() {
     hears(&listener.accept().await.unwrap(), b"third").await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn several_links_to_one_hub_share_the_load_and_the_loss_of_one_is_no_loss_of_the_others() {
     let world = World::new().await;
     let agent = world.agent_with("c1", |config| config.links = 4).await;
@@ -443,7 +456,6 @@ async fn several_links_to_one_hub_share_the_load_and_the_loss_of_one_is_no_loss_
     assert_eq!((world.hub.stats().replaced, world.hub.stats().active), (0, 40));
 }
 
-#[tokio::test(start_paused = true)]
 async fn agents_that_share_a_cluster_all_get_connections() {
     let world = World::with(|config| config.policy = AgentPolicy::Share).await;
     let agents = [world.agent("c1").await, world.agent("c1").await, world.agent("c1").await];
@@ -462,7 +474,6 @@ async fn agents_that_share_a_cluster_all_get_connections() {
     assert_eq!(world.hub.stats().replaced, 0);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_drain_of_the_agent_lets_connections_finish_and_sends_new_ones_elsewhere() {
     let world = World::with(|config| config.policy = AgentPolicy::Share).await;
     let leaving = world.agent("c1").await;
@@ -498,7 +509,6 @@ async fn a_drain_of_the_agent_lets_connections_finish_and_sends_new_ones_elsewhe
     assert!(leaving.listener().is_err() && leaving.ready(None).await.is_err());
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_drain_cuts_at_its_deadline_what_has_not_finished() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -514,7 +524,6 @@ async fn a_drain_cuts_at_its_deadline_what_has_not_finished() {
     assert_eq!(agent.drain(None).await.cut, 0);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_hub_that_drains_lets_connections_finish() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -533,7 +542,6 @@ async fn a_hub_that_drains_lets_connections_finish() {
     until(|| agent.stats().links == 0).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_hub_that_restarts_gets_its_agents_back_and_old_connections_are_reset() {
     let network = Network::new(Handle::current());
     let (hub, at) = hub_in(&network, "mem:hub", |_| {}).await;
@@ -553,7 +561,6 @@ async fn a_hub_that_restarts_gets_its_agents_back_and_old_connections_are_reset(
     assert_eq!(agent.stats().links_opened, 2);
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_backoff_starts_over_only_after_a_healthy_time() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -581,7 +588,6 @@ async fn the_backoff_starts_over_only_after_a_healthy_time() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_agent_has_a_tunnel_to_each_of_its_hubs() {
     let network = Network::new(Handle::current());
     let (one, at) = hub_in(&network, "mem:one", |_| {}).await;
@@ -604,7 +610,7 @@ async fn a_peer_that_vanished_without_a_word_is_noticed_by_its_silence() {
     let mute = world.network.listen(&address("mem:mute")).await.unwrap();
     let hub = world.spawn(async move {
         let stream = mute.accept().await.unwrap();
-        greet::hear(&stream).await.unwrap().unwrap();
+        hear(&stream).await;
         greet::answer(&stream, Verdict::Welcome, "").await.unwrap();
         let limits = Limits::new(&LinkConfig::default(), 10);
         let (_link, _driver) = native::connect(stream, limits).await.unwrap();
@@ -620,7 +626,6 @@ async fn a_peer_that_vanished_without_a_word_is_noticed_by_its_silence() {
     hub.abort();
 }
 
-#[tokio::test(start_paused = true)]
 async fn dropping_the_last_handle_ends_everything_of_it() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -634,7 +639,6 @@ async fn dropping_the_last_handle_ends_everything_of_it() {
     until(|| world.hub.stats().links == 0).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn one_listener_at_a_time_takes_what_waits_since_the_beginning() {
     let world = World::new().await;
     let agent = world.agent("c1").await;
@@ -655,7 +659,6 @@ async fn one_listener_at_a_time_takes_what_waits_since_the_beginning() {
     hears(&listener.accept().await.unwrap(), b"anew").await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_registry_counts_links_and_refusals() {
     let world = World::new().await;
     let agent = world.agent("c1").await;

@@ -7,7 +7,14 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-#[tokio::test(start_paused = true)]
+over_each_carrier!(
+    one_above_a_limit_is_refused_at_once_and_the_place_comes_back,
+    an_agent_holds_its_own_limit_whatever_its_hubs_ask,
+    targets_being_dialled_are_bounded,
+    dials_without_an_answer_are_bounded,
+    connections_that_are_made_and_dropped_by_thousands_leave_nothing_behind,
+);
+
 async fn one_above_a_limit_is_refused_at_once_and_the_place_comes_back() {
     let world = World::with(|config| {
         config.max_connections = 3;
@@ -29,7 +36,6 @@ async fn one_above_a_limit_is_refused_at_once_and_the_place_comes_back() {
     world.dial("c1").await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_agent_holds_its_own_limit_whatever_its_hubs_ask() {
     let world = World::new().await;
     let agent = world.agent_with("c1", |config| config.max_connections = 2).await;
@@ -75,7 +81,6 @@ async fn a_link_without_room_refuses_a_dial_instead_of_letting_it_wait() {
     dials.iter().for_each(JoinHandle::abort);
 }
 
-#[tokio::test(start_paused = true)]
 async fn targets_being_dialled_are_bounded() {
     let world = World::new().await;
     let _full = world.network.names().listen("slow", 1).unwrap();
@@ -98,7 +103,6 @@ async fn targets_being_dialled_are_bounded() {
     standing.clear();
 }
 
-#[tokio::test(start_paused = true)]
 async fn dials_without_an_answer_are_bounded() {
     let world = World::with(|config| config.max_pending_dials = 2).await;
     let _agent = world.agent_with("c1", |config| config.backlog = 1).await;
@@ -118,7 +122,19 @@ async fn dials_without_an_answer_are_bounded() {
     assert!(matches!(error, Err(ConnectionError::Timeout { .. })), "{error:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+mod ten_thousand_connections_stand_at_once_and_leave_nothing_behind {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn over_native() {
+        super::ten_thousand_connections_stand_at_once_and_leave_nothing_behind().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn over_packets() {
+        let _over = super::Over::packets();
+        super::ten_thousand_connections_stand_at_once_and_leave_nothing_behind().await;
+    }
+}
+
 async fn ten_thousand_connections_stand_at_once_and_leave_nothing_behind() {
     const MANY: u32 = 10_000;
     let world = World::with(|config| {
@@ -174,7 +190,6 @@ async fn ten_thousand_connections_stand_at_once_and_leave_nothing_behind() {
     host.abort();
 }
 
-#[tokio::test(start_paused = true)]
 async fn connections_that_are_made_and_dropped_by_thousands_leave_nothing_behind() {
     let world = World::new().await;
     let agent = world.agent("c1").await;

@@ -1,25 +1,69 @@
 //! A hub and its agents in one process, on virtual time.
 
+/// Makes two tests of each claim: it holds whatever carries the tunnel.
+macro_rules! over_each_carrier {
+    ($($claim:ident),+ $(,)?) => {$(
+        mod $claim {
+            #[tokio::test(start_paused = true)]
+            async fn over_native() {
+                super::$claim().await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn over_packets() {
+                let _over = super::Over::packets();
+                super::$claim().await;
+            }
+        }
+    )+};
+}
+
 mod claims;
 mod hostile;
 mod limits;
 mod memory;
+mod packets;
 mod requests;
 mod scripts;
 mod secured;
 
-use super::{Agent, Hub};
+use super::{
+    Agent, Hub,
+    greet::{self, First},
+    hello::Hello,
+};
 use crate::{
     address::Address,
-    config::{AgentConfig, HubConfig},
+    config::{AgentConfig, HubConfig, TunnelCarrier},
     error::ConnectionError,
     secret::Secret,
     transport::{Listener, Network, Stream},
 };
-use std::{future::Future, net::Shutdown, time::Duration};
+use std::{cell::Cell, future::Future, net::Shutdown, time::Duration};
 use tokio::{runtime::Handle, task::JoinHandle};
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+thread_local! {
+    /// What the agents of this test's worlds speak.
+    static CARRIER: Cell<TunnelCarrier> = const { Cell::new(TunnelCarrier::Native) };
+}
+
+/// A test's own carrier, until this is dropped.
+struct Over;
+
+impl Over {
+    fn packets() -> Self {
+        CARRIER.set(TunnelCarrier::Packet);
+        Self
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        CARRIER.set(TunnelCarrier::Native);
+    }
+}
 
 fn token(cluster: &str) -> Secret {
     Secret::new(format!("the token of {cluster}, which is long enough"))
@@ -52,6 +96,7 @@ impl World {
             cluster: cluster.into(),
             token: Some(token(cluster)),
             hubs: vec![self.at.clone()],
+            carrier: CARRIER.get(),
             ..AgentConfig::default()
         }
     }
@@ -97,7 +142,10 @@ async fn hub_in(
     at: &str,
     change: impl FnOnce(&mut HubConfig),
 ) -> (Hub, Address) {
-    let mut config = HubConfig::default();
+    let mut config = HubConfig {
+        carriers: vec![TunnelCarrier::Native, TunnelCarrier::Packet],
+        ..HubConfig::default()
+    };
     for cluster in ["c1", "c2"] {
         config.agents.insert(cluster.into(), vec![token(cluster)]);
     }
@@ -105,6 +153,14 @@ async fn hub_in(
     let hub = Hub::new(network.clone(), config).unwrap();
     let at = hub.listen(&address(at)).await.unwrap();
     (hub, at)
+}
+
+/// The hello of an agent of the native carrier.
+async fn hear(stream: &Stream) -> Hello {
+    let First::Hello(head) = greet::hear_first(stream).await.unwrap() else {
+        panic!("it speaks HTTP/2")
+    };
+    greet::hear_rest(stream, head).await.unwrap().unwrap()
 }
 
 async fn pass(stream: &Stream) -> bool {

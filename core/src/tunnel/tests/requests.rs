@@ -147,7 +147,25 @@ fn parts(answer: &str) -> (u16, &str) {
     (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body))
 }
 
-#[tokio::test(start_paused = true)]
+over_each_carrier!(
+    each_request_of_a_connection_goes_where_its_own_route_says,
+    bodies_of_any_framing_arrive_byte_for_byte_and_are_held_nowhere,
+    an_upload_is_passed_on_as_it_comes_and_no_further_than_the_service_reads,
+    what_could_hide_a_second_request_is_refused_and_reaches_no_service,
+    a_chunk_that_is_none_ends_the_request_at_the_service_too,
+    a_service_hears_who_asks_from_the_hub_alone,
+    nobody_uses_a_cluster_that_was_not_given_to_them,
+    the_status_says_what_went_wrong_and_the_body_says_why,
+    another_protocol_is_carried_with_its_early_bytes_and_without_an_end_of_time,
+    a_service_that_stays_with_http_answers_and_the_next_request_comes,
+    a_user_has_no_more_requests_under_way_than_it_may,
+    a_part_of_a_response_is_never_taken_for_the_whole,
+    who_says_nothing_or_takes_nothing_is_let_go_of,
+    requests_of_http2_cross_beside_each_other,
+    a_drain_answers_what_was_asked_and_asks_for_nothing_new,
+    a_close_ends_every_connection_of_users,
+);
+
 async fn each_request_of_a_connection_goes_where_its_own_route_says() {
     let front = Front::new().await;
     let all = ["/one/a?b=c", "/two/a", "/one", "/two/d"].map(|path| get(path) + "\r\n").concat();
@@ -168,7 +186,6 @@ async fn each_request_of_a_connection_goes_where_its_own_route_says() {
     assert_eq!(parts(&by_host), (200, "c2 /x"));
 }
 
-#[tokio::test(start_paused = true)]
 async fn bodies_of_any_framing_arrive_byte_for_byte_and_are_held_nowhere() {
     let front = Front::new().await;
     let body: String = (0..300_000).map(|n| char::from(b'a' + (n % 23) as u8)).collect();
@@ -200,7 +217,6 @@ async fn bodies_of_any_framing_arrive_byte_for_byte_and_are_held_nowhere() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_upload_is_passed_on_as_it_comes_and_no_further_than_the_service_reads() {
     let front = Front::new().await;
     let agent = front.world.agent("c3").await;
@@ -231,7 +247,6 @@ async fn an_upload_is_passed_on_as_it_comes_and_no_further_than_the_service_read
     assert!(rest(&served).await.unwrap_or_default().len() < 2 << 20);
 }
 
-#[tokio::test(start_paused = true)]
 async fn what_could_hide_a_second_request_is_refused_and_reaches_no_service() {
     let front = Front::new().await;
     let hidden = "GET /two/hidden HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -277,7 +292,6 @@ async fn what_could_hide_a_second_request_is_refused_and_reaches_no_service() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_chunk_that_is_none_ends_the_request_at_the_service_too() {
     let front = Front::new().await;
     for body in ["5 \r\nhello\r\n0\r\n\r\n", "5\r\nhelloXX0\r\n\r\n", "5\nhello\r\n0\r\n\r\n"] {
@@ -288,7 +302,6 @@ async fn a_chunk_that_is_none_ends_the_request_at_the_service_too() {
     until(|| front.world.hub.stats().active == 0).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_service_hears_who_asks_from_the_hub_alone() {
     let front = Front::with(|config| {
         let user = UserConfig {
@@ -320,7 +333,6 @@ async fn a_service_hears_who_asks_from_the_hub_alone() {
     );
 }
 
-#[tokio::test(start_paused = true)]
 async fn nobody_uses_a_cluster_that_was_not_given_to_them() {
     let front = Front::with(|config| {
         config.anonymous = vec!["c2".into()];
@@ -357,7 +369,6 @@ async fn nobody_uses_a_cluster_that_was_not_given_to_them() {
     assert!(nobody.asked().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
 async fn the_status_says_what_went_wrong_and_the_body_says_why() {
     let front = Front::with(|config| {
         config.anonymous = vec!["*".into()];
@@ -406,7 +417,6 @@ async fn the_status_says_what_went_wrong_and_the_body_says_why() {
     assert_eq!(parts(&front.ask(&many).await).0, 431);
 }
 
-#[tokio::test(start_paused = true)]
 async fn another_protocol_is_carried_with_its_early_bytes_and_without_an_end_of_time() {
     let front = Front::with(|config| {
         config.anonymous = vec!["c1".into()];
@@ -437,7 +447,6 @@ async fn another_protocol_is_carried_with_its_early_bytes_and_without_an_end_of_
     until(|| front.world.hub.stats().active == 0).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_service_that_stays_with_http_answers_and_the_next_request_comes() {
     let front = Front::new().await;
     let asks = "Connection: upgrade\r\nUpgrade: h2c, websocket\r\nHTTP2-Settings: x\r\n\r\n";
@@ -454,7 +463,6 @@ async fn a_service_that_stays_with_http_answers_and_the_next_request_comes() {
     assert!(answers.contains("c1 /a") && answers.contains("c2 /two/b"), "{answers}");
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_user_has_no_more_requests_under_way_than_it_may() {
     let front = Front::with(|config| {
         let user = UserConfig {
@@ -482,7 +490,6 @@ async fn a_user_has_no_more_requests_under_way_than_it_may() {
     assert_eq!(parts(&front.ask(&(get("/two") + &by)).await).0, 200);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_part_of_a_response_is_never_taken_for_the_whole() {
     let front = Front::new().await;
     let agent = front.world.agent("c3").await;
@@ -502,7 +509,6 @@ async fn a_part_of_a_response_is_never_taken_for_the_whole() {
     assert!(rest(&user).await.unwrap_or_default().is_empty(), "neither an end nor an error in it");
 }
 
-#[tokio::test(start_paused = true)]
 async fn who_says_nothing_or_takes_nothing_is_let_go_of() {
     let front = Front::with(|config| {
         config.anonymous = vec!["*".into()];
@@ -530,7 +536,6 @@ async fn who_says_nothing_or_takes_nothing_is_let_go_of() {
     let _ = writer.await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
 async fn requests_of_http2_cross_beside_each_other() {
     let front = Front::new().await;
     let (mut requests, connection) = h2::client::handshake(front.connect().await).await.unwrap();
@@ -557,7 +562,6 @@ async fn requests_of_http2_cross_beside_each_other() {
     assert_eq!(answer.await.unwrap().status(), 400);
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_drain_answers_what_was_asked_and_asks_for_nothing_new() {
     let front = Front::new().await;
     let agent = front.world.agent("c3").await;
@@ -579,7 +583,6 @@ async fn a_drain_answers_what_was_asked_and_asks_for_nothing_new() {
     assert!(front.world.network.connect(&address("mem:front"), None).await.is_err());
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_close_ends_every_connection_of_users() {
     let front = Front::new().await;
     let user = front.connect().await;

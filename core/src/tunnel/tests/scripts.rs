@@ -10,10 +10,15 @@ use crate::{
         faults::{Cut, CutHow, FaultConfig, Faulty, LaneFaults},
         pipe,
     },
-    tunnel::native::{self, Asked, Limits, Serving},
+    tunnel::{
+        carrier::{Asked, Carrier, Serving},
+        native, packet,
+        prefixed::Prefixed,
+    },
 };
+use bytes::Bytes;
 use proptest::prelude::*;
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, sync::Arc};
 use tokio::sync::mpsc;
 
 /// What one side of a conversation does, in order.
@@ -118,7 +123,9 @@ proptest! {
         scripts in prop::collection::vec((acts(), acts(), 1usize..9000), 1..8),
         window in prop_oneof![Just(1024u32), Just(10_000), Just(262_144)],
         links in 1u32..3,
+        over_packets: bool,
     ) {
+        let _over = over_packets.then(Over::packets);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async move {
             let world = World::with(|config| config.link.window = window).await;
@@ -152,35 +159,63 @@ proptest! {
     }
 }
 
-/// A link whose agent's end meets `faults`, with its hub's end and what the agent accepts.
+/// A link whose agent's end meets `faults`, with its hub's end and what the agent accepts; `None` if it never stood.
 async fn faulty_link(
     network: &Network,
     faults: &FaultConfig,
     window: u32,
-) -> (native::Link, mpsc::UnboundedReceiver<Stream>) {
+    carrier: TunnelCarrier,
+) -> Option<(Arc<dyn Carrier>, mpsc::UnboundedReceiver<Stream>)> {
     let stream = |direction, transport: Box<dyn Transport>| {
         network.stream(Protocol::Pipe, direction, transport, None, None)
     };
     let (near, far) = pipe::pair(&PipeConfig::default()).unwrap();
     let near = Faulty::new(near, faults.clone(), network.runtime().clone()).unwrap();
-    let limits = Limits::new(&LinkConfig { window, ..LinkConfig::default() }, 100);
+    let config = LinkConfig { window, ..LinkConfig::default() };
     let (accepted, stands) = mpsc::unbounded_channel();
     let dialled = stream(Direction::Dialled, Box::new(near));
     let serving = network.clone();
     network.spawn(async move {
-        let Ok(mut link) = Serving::begin(dialled, limits).await else { return };
+        let link: Box<dyn Serving> = match carrier {
+            TunnelCarrier::Native => {
+                let limits = native::Limits::new(&config, 100);
+                let Ok(link) = native::Serving::begin(dialled, limits).await else { return };
+                Box::new(link)
+            }
+            TunnelCarrier::Packet => {
+                let limits = packet::Limits::new(&config, 100);
+                let hello = Hello { cluster: "c1".into(), token: None, instance: [1; 16] };
+                let called = packet::call(dialled, &address("mem:hub"), &hello, limits).await;
+                let Ok(link) = called else { return };
+                Box::new(link)
+            }
+        };
+        let mut link = link;
         let permits = Budget::new(100);
         while let Asked::Open(opening) = link.next().await {
             let Some(end) = opening.accept(permits.try_acquire().unwrap()) else { continue };
-            let stream =
-                serving.stream(Protocol::Tunnel, Direction::Accepted, Box::new(end), None, None);
+            let stream = serving.stream(Protocol::Tunnel, Direction::Accepted, end, None, None);
             let _ = accepted.send(stream);
         }
     });
-    let (link, driver) =
-        native::connect(stream(Direction::Accepted, Box::new(far)), limits).await.unwrap();
-    network.spawn(driver.run());
-    (link, stands)
+    let far = stream(Direction::Accepted, Box::new(far));
+    let link: Arc<dyn Carrier> = match carrier {
+        TunnelCarrier::Native => {
+            let limits = native::Limits::new(&config, 100);
+            let (link, driver) = native::connect(far, limits).await.unwrap();
+            network.spawn(driver.run());
+            Arc::new(link)
+        }
+        TunnelCarrier::Packet => {
+            let limits = packet::Limits::new(&config, 100);
+            let far = Prefixed::new(Bytes::new(), far);
+            let arrival = packet::hear(far, limits, [0; 16]).await.ok()?;
+            let (link, driver) = arrival.welcome(Arc::new(packet::Ids::new(0))).ok()?;
+            network.spawn(driver);
+            link
+        }
+    };
+    Some((link, stands))
 }
 
 fn lane(chunk: usize, slow: bool, cut: Option<u64>) -> LaneFaults {
@@ -200,6 +235,7 @@ proptest! {
         (chunk, slow, seed) in (50usize..3000, any::<bool>(), any::<u64>()),
         cut in prop::option::of(100u64..200_000),
         window in prop_oneof![Just(1024u32), Just(65_536)],
+        carrier in prop_oneof![Just(TunnelCarrier::Native), Just(TunnelCarrier::Packet)],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async move {
@@ -209,12 +245,14 @@ proptest! {
                 read: lane(chunk, slow, cut),
                 write: lane(chunk, slow, None),
             };
-            let (link, mut stands) = faulty_link(&network, &faults, window).await;
+            let Some((link, mut stands)) = faulty_link(&network, &faults, window, carrier).await
+            else {
+                return;
+            };
             let mut sides = Vec::new();
             for (conversation, (user_acts, host_acts, size)) in scripts.into_iter().enumerate() {
                 let Ok(end) = link.open(None, None).await else { break };
-                let user =
-                    network.stream(Protocol::Tunnel, Direction::Dialled, Box::new(end), None, None);
+                let user = network.stream(Protocol::Tunnel, Direction::Dialled, end, None, None);
                 let served = stands.recv().await.unwrap();
                 sides.push((
                     network.spawn(converse(user, user_acts, conversation, 0, size)),

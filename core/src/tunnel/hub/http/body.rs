@@ -4,11 +4,11 @@ use super::fault::Denied;
 use crate::{budget::Permit, config::TimeLimit};
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::{
     error::Error,
@@ -28,7 +28,7 @@ pub(super) type AnyError = Box<dyn Error + Send + Sync>;
 
 /// A body of the other side, of which the next piece must come in time.
 pub(super) struct Passing {
-    body: Incoming,
+    body: Source,
     patience: TimeLimit,
     silence: Option<Pin<Box<Sleep>>>,
     /// Whether it broke.
@@ -36,9 +36,37 @@ pub(super) struct Passing {
     _held: Option<Permit>,
 }
 
+/// Where the pieces come from.
+enum Source {
+    Coming(Incoming),
+    /// All of it was waited for.
+    Whole(Full<Bytes>, Option<HeaderMap>),
+}
+
+/// Why a body was not waited for to its end.
+pub(super) enum Ungathered {
+    TooLong,
+    Broken,
+}
+
 impl Passing {
     pub(super) fn new(body: Incoming, patience: TimeLimit) -> Self {
+        let body = Source::Coming(body);
         Self { body, patience, silence: None, broken: Arc::default(), _held: None }
+    }
+
+    /// Waits for all of it, which must not be more than `limit`.
+    pub(super) async fn whole(mut self, limit: usize) -> Result<Self, Ungathered> {
+        let (mut bytes, mut trailers) = (Vec::new(), None);
+        while let Some(frame) = self.frame().await {
+            match frame.map_err(|_| Ungathered::Broken)?.into_data() {
+                Ok(data) if bytes.len() + data.len() > limit => return Err(Ungathered::TooLong),
+                Ok(data) => bytes.extend_from_slice(&data),
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        self.body = Source::Whole(Full::from(bytes), trailers);
+        Ok(self)
     }
 
     /// Keeps `permit` until the body is dropped.
@@ -75,7 +103,18 @@ impl Body for Passing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
-        let answer = match Pin::new(&mut self.body).poll_frame(cx) {
+        let coming = match &mut self.body {
+            Source::Coming(body) => body,
+            Source::Whole(body, trailers) => {
+                let Poll::Ready(Some(Ok(frame))) = Pin::new(body).poll_frame(cx) else {
+                    return Poll::Ready(
+                        trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
+                    );
+                };
+                return Poll::Ready(Some(Ok(frame)));
+            }
+        };
+        let answer = match Pin::new(coming).poll_frame(cx) {
             Poll::Ready(Some(Err(error))) => Some(Err(error.into())),
             Poll::Ready(answer) => {
                 self.on_progress();
@@ -91,11 +130,17 @@ impl Body for Passing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Source::Coming(body) => body.is_end_stream(),
+            Source::Whole(body, trailers) => body.is_end_stream() && trailers.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Source::Coming(body) => body.size_hint(),
+            Source::Whole(body, _) => body.size_hint(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::shared::Shared,
-    body::{Passing, Reply},
+    body::{Passing, Reply, Ungathered},
     checked::{Checked, Gate, REFUSED_METHOD},
     fault::{Denied, Fault, with_causes},
     head::{self, Known},
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     address::Address, budget::Permit, context::CloseReason, relay::Relay, transport::Stream,
+    tunnel::packet::WHOLE_MAX,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header::UPGRADE, request};
@@ -76,6 +77,11 @@ impl Front {
         let patience = self.shared.config.idle_timeout;
         let body = Passing::new(body, patience);
         let broken = body.broken();
+        let body = if self.shared.may_lose_order(&granted.to.cluster) {
+            self.in_one_piece(body, upgrade.is_some()).await?
+        } else {
+            body
+        };
         let request = Request::from_parts(head, body);
         let sent = self.services.send(&self.shared, self.source.as_ref(), &granted.to, request);
         let response = match self.shared.config.http.response_timeout.duration() {
@@ -119,6 +125,18 @@ impl Front {
         let limit = user.user.requests.limit();
         let permit = user.user.requests.try_acquire().ok_or(Denied::UserFull { limit })?;
         Ok(Granted { to, user: Some(user), permit: Some(permit), host })
+    }
+
+    /// For an agent that may swap what follows each other: the whole body is sent with the head, and nothing after.
+    async fn in_one_piece(&self, body: Passing, is_upgrade: bool) -> Result<Passing, Denied> {
+        if is_upgrade {
+            return Err(Denied::NoUpgrade);
+        }
+        let limit = WHOLE_MAX.saturating_sub(self.shared.config.http.max_head as usize);
+        body.whole(limit).await.map_err(|why| match why {
+            Ungathered::TooLong => Denied::TooLong { limit },
+            Ungathered::Broken => Denied::Malformed(self.gate.fault().unwrap_or(Fault::Chunk)),
+        })
     }
 
     /// Makes the head into that for the service.

@@ -80,6 +80,12 @@ pub(super) enum Denied {
     UserFull {
         limit: u64,
     },
+    /// The cluster's agent keeps no order, so that no more than one packet may be sent to it.
+    TooLong {
+        limit: usize,
+    },
+    /// The same: another protocol would need more than one.
+    NoUpgrade,
     /// The cluster, or what is behind it, was not reached.
     NotReached(ConnectionError),
     /// It was reached, and broke off before it answered, or answered with what is no response.
@@ -96,6 +102,8 @@ impl Denied {
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::UserFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
             Self::NotReached(error) => status_of(error),
             Self::Broken(_) => StatusCode::BAD_GATEWAY,
             Self::Silent => StatusCode::GATEWAY_TIMEOUT,
@@ -109,6 +117,14 @@ impl Denied {
             Self::NotAllowed => "this user may not use this cluster".into(),
             Self::NoRoute => "no route of the hub is for this request".into(),
             Self::UserFull { limit } => format!("this user has {limit} requests under way already"),
+            Self::TooLong { limit } => {
+                format!(
+                    "this cluster's agent keeps no order: a body may have {limit} bytes at most"
+                )
+            }
+            Self::NoUpgrade => {
+                "this cluster's agent keeps no order: it cannot carry another protocol".into()
+            }
             Self::NotReached(error) => with_causes(error),
             Self::Broken(why) => format!("the service broke off: {why}"),
             Self::Silent => "the service has not answered in time".into(),

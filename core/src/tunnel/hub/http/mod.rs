@@ -14,12 +14,16 @@ mod checked;
 mod exchange;
 mod fault;
 mod framing;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod head;
 mod requests;
 mod route;
 mod service;
 mod users;
 
+#[cfg(fuzzing)]
+pub(in crate::tunnel) use fuzzing::requests as fuzz_requests;
 pub(super) use requests::Requests;
 pub(super) use users::Users;
 
