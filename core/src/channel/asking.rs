@@ -5,7 +5,7 @@ use super::{
     codec::BytesCodec,
     connection::Http2,
     health::{After, Health, Question, ServingStatus},
-    protobuf::{Malformed, put_bytes, put_varint},
+    messages::{HealthCheckRequest, OrcaLoadReportRequest},
     received::Received,
     report::LoadReport,
     shared::Shared,
@@ -22,6 +22,7 @@ use crate::{
 use bytes::Bytes;
 use http::{Request, Response, Uri, uri::PathAndQuery};
 use http_body_util::BodyExt as _;
+use prost::{DecodeError, Message as _};
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
@@ -68,21 +69,12 @@ impl Shared {
     }
 }
 
-/// `HealthCheckRequest { string service = 1; }`
 fn health_request(service: Option<&str>) -> Vec<u8> {
-    let mut request = Vec::new();
-    put_bytes(&mut request, 1, service.unwrap_or_default().as_bytes());
-    request
+    HealthCheckRequest { service: service.unwrap_or_default().into() }.encode_to_vec()
 }
 
-/// `OrcaLoadReportRequest { Duration report_interval = 1; }`, `Duration { int64 seconds = 1; int32 nanos = 2; }`.
 fn load_request(period: Duration) -> Vec<u8> {
-    let mut duration = Vec::new();
-    put_varint(&mut duration, 1, period.as_secs());
-    put_varint(&mut duration, 2, period.subsec_nanos().into());
-    let mut request = Vec::new();
-    put_bytes(&mut request, 1, &duration);
-    request
+    OrcaLoadReportRequest { report_interval: Some(period.into()) }.encode_to_vec()
 }
 
 impl Topic {
@@ -101,7 +93,7 @@ struct Teller {
 }
 
 impl Teller {
-    fn on_answer(&self, topic: Topic, message: &[u8]) -> Result<(), Malformed> {
+    fn on_answer(&self, topic: Topic, message: &[u8]) -> Result<(), DecodeError> {
         match topic {
             Topic::Health => match ServingStatus::read(message)? {
                 ServingStatus::Serving => self.tell(Health::Serving, None),
@@ -188,7 +180,7 @@ async fn keep_asking(shared: Weak<Shared>, asked: Asked, asking: Asking) {
 async fn ask(
     connection: &Arc<Http2>,
     asking: &Asking,
-    mut hear: impl FnMut(&[u8]) -> Result<(), Malformed>,
+    mut hear: impl FnMut(&[u8]) -> Result<(), DecodeError>,
 ) -> Status {
     // For keepalive: who listens wants to know whether anybody is there.
     let _call = connection.call();

@@ -1,10 +1,11 @@
 //! What a server says of its health, and when it is asked again.
 
-use super::protobuf::{Fields, Malformed, Value, put_varint};
+use super::messages::HealthCheckResponse;
 use crate::{
     backoff::{Backoff, BackoffConfig, MIN_CONNECT_TIMEOUT},
     status::StatusCode,
 };
+use prost::{DecodeError, Message as _};
 use std::time::{Duration, Instant};
 
 /// What a server says of a service, by the words of `grpc.health.v1`.
@@ -33,27 +34,18 @@ impl ServingStatus {
         }
     }
 
-    /// Reads `HealthCheckResponse { ServingStatus status = 1; }`. A number that is not known here counts as unknown.
-    pub(super) fn read(message: &[u8]) -> Result<Self, Malformed> {
-        let mut status = Self::Unknown;
-        for field in Fields::new(message) {
-            if let (1, Value::Varint(number)) = field? {
-                status = match number {
-                    1 => Self::Serving,
-                    2 => Self::NotServing,
-                    3 => Self::ServiceUnknown,
-                    _ => Self::Unknown,
-                };
-            }
-        }
-        Ok(status)
+    /// Reads an answer. A number that is not known here counts as unknown.
+    pub(super) fn read(message: &[u8]) -> Result<Self, DecodeError> {
+        Ok(match HealthCheckResponse::decode(message)?.status {
+            1 => Self::Serving,
+            2 => Self::NotServing,
+            3 => Self::ServiceUnknown,
+            _ => Self::Unknown,
+        })
     }
 
-    /// Writes what [`read`](Self::read) reads.
-    pub(super) fn write(self) -> Vec<u8> {
-        let mut message = Vec::new();
-        put_varint(&mut message, 1, self as u64);
-        message
+    pub(super) fn message(self) -> HealthCheckResponse {
+        HealthCheckResponse { status: self as i32 }
     }
 }
 
@@ -183,7 +175,7 @@ mod tests {
         ] {
             let read = ServingStatus::read(message).unwrap();
             assert_eq!(read, expected, "{message:?}");
-            assert_eq!(ServingStatus::read(&read.write()), Ok(read));
+            assert_eq!(ServingStatus::read(&read.message().encode_to_vec()), Ok(read));
             let health = Health::from(read);
             assert_eq!(health.takes_calls(), read == ServingStatus::Serving, "{message:?}");
         }

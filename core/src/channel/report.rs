@@ -1,9 +1,10 @@
 //! What a server reports of its load, with a call or beside it.
 
-use super::protobuf::{Fields, Malformed, Value};
+use super::messages::OrcaLoadReport;
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
+use prost::{DecodeError, Message as _};
 
 /// The trailer that a report comes in.
 const TRAILER: &str = "endpoint-load-metrics-bin";
@@ -14,7 +15,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// An `OrcaLoadReport`: figures of a server as a whole. What it does not say is zero.
+/// The figures of a report that are used. What it does not say is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct LoadReport {
     /// Calls in a second.
@@ -27,23 +28,13 @@ pub(super) struct LoadReport {
 
 impl LoadReport {
     /// Reads a message. A figure that is no number, or below zero, counts as not said.
-    pub(super) fn read(message: &[u8]) -> Result<Self, Malformed> {
-        let mut report = Self::default();
-        let (mut processor, mut application) = (0.0, 0.0);
-        for field in Fields::new(message) {
-            let (number, Value::Fixed64(bits)) = field? else { continue };
-            let figure = Some(f64::from_bits(bits)).filter(|f| f.is_finite() && *f > 0.0);
-            let figure = figure.unwrap_or(0.0);
-            match number {
-                1 => processor = figure,
-                6 => report.calls = figure,
-                7 => report.errors = figure,
-                9 => application = figure,
-                _ => {}
-            }
-        }
-        report.utilization = if application > 0.0 { application } else { processor };
-        Ok(report)
+    pub(super) fn read(message: &[u8]) -> Result<Self, DecodeError> {
+        let said = OrcaLoadReport::decode(message)?;
+        let figure = |said: f64| if said.is_finite() && said > 0.0 { said } else { 0.0 };
+        let application = figure(said.application_utilization);
+        let utilization =
+            if application > 0.0 { application } else { figure(said.cpu_utilization) };
+        Ok(Self { calls: figure(said.rps_fractional), errors: figure(said.eps), utilization })
     }
 
     /// The report among trailers, if there is one that can be read.

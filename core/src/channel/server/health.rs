@@ -3,11 +3,12 @@
 use super::{
     super::{
         health::ServingStatus,
-        protobuf::{Fields, Value, put_bytes},
+        messages::{HealthCheckRequest, HealthListResponse},
     },
     methods::{Incoming, Messages, Outcome},
 };
 use bytes::Bytes;
+use prost::Message;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -106,10 +107,9 @@ impl HealthReporter {
     fn check(&self, service: &str) -> Outcome {
         let status = self.status(service);
         let status = status.ok_or_else(|| Status::not_found("there is no such service"))?;
-        Ok(once(status.write()))
+        Ok(once(&status.message()))
     }
 
-    /// `HealthListResponse { map<string, HealthCheckResponse> statuses = 1; }`
     fn list(&self) -> Outcome {
         let table = Arc::clone(&self.table.borrow());
         let names = table.names();
@@ -117,22 +117,17 @@ impl HealthReporter {
             let text = format!("there are more than {MOST_LISTED} services");
             return Err(Status::resource_exhausted(text));
         }
-        let mut message = Vec::new();
-        for name in names {
-            let Some(status) = table.status(name) else { continue };
-            let mut entry = Vec::new();
-            put_bytes(&mut entry, 1, name.as_bytes());
-            put_bytes(&mut entry, 2, &status.write());
-            put_bytes(&mut message, 1, &entry);
-        }
-        Ok(once(message))
+        let said = |name: &str| Some((name.to_owned(), table.status(name)?.message()));
+        let statuses = names.into_iter().filter_map(said).collect();
+        Ok(once(&HealthListResponse { statuses }))
     }
 
     fn watch(&self, service: Box<str>) -> Response<Messages> {
         let mut last = None;
         let changes = WatchStream::new(self.table.subscribe()).filter_map(move |table| {
             let status = table.status(&service).unwrap_or(ServingStatus::ServiceUnknown);
-            (last.replace(status) != Some(status)).then(|| Ok(Bytes::from(status.write())))
+            (last.replace(status) != Some(status))
+                .then(|| Ok(status.message().encode_to_vec().into()))
         });
         Response::new(Box::pin(changes))
     }
@@ -163,19 +158,11 @@ pub(super) enum Asked {
     Watch,
 }
 
-/// `HealthCheckRequest { string service = 1; }`
 fn service_of(message: &[u8]) -> Result<Box<str>, Status> {
-    let mut service = "";
-    for field in Fields::new(message) {
-        let field = field.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if let (1, Value::Bytes(name)) = field {
-            service = std::str::from_utf8(name)
-                .map_err(|_| Status::invalid_argument("the name of the service is no text"))?;
-        }
-    }
-    Ok(service.into())
+    let request = HealthCheckRequest::decode(message);
+    Ok(request.map_err(|error| Status::invalid_argument(error.to_string()))?.service.into())
 }
 
-fn once(message: Vec<u8>) -> Response<Messages> {
-    Response::new(Box::pin(tokio_stream::once(Ok(Bytes::from(message)))))
+fn once(message: &impl Message) -> Response<Messages> {
+    Response::new(Box::pin(tokio_stream::once(Ok(Bytes::from(message.encode_to_vec())))))
 }

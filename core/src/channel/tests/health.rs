@@ -4,7 +4,8 @@ use super::{
     ConnectivityState::{Connecting, Idle, Ready, TransientFailure},
     *,
 };
-use protobuf::{Fields, Value, put_bytes};
+use messages::{HealthCheckRequest, HealthListResponse};
+use prost::Message as _;
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
@@ -26,9 +27,7 @@ fn counted(hits: &Arc<AtomicUsize>) -> Methods {
 }
 
 fn named(service: &str) -> Bytes {
-    let mut request = Vec::new();
-    put_bytes(&mut request, 1, service.as_bytes());
-    request.into()
+    HealthCheckRequest { service: service.into() }.encode_to_vec().into()
 }
 
 async fn call_often(channel: &Channel) {
@@ -222,17 +221,9 @@ async fn services_are_listed_with_their_health_unless_they_are_too_many() {
     health.set("idle.Service", ServingStatus::NotServing);
     let list = format!("{HEALTH}List");
     let reply = channel.unary(&list, Bytes::new(), within(SECOND)).await.unwrap();
-    let entries: Vec<_> = Fields::new(&reply.message).map(Result::unwrap).collect();
-    let expected: Vec<Vec<u8>> = [("", 1), ("idle.Service", 2), ("test.Service", 1)]
-        .map(|(name, status)| {
-            let mut entry = Vec::new();
-            put_bytes(&mut entry, 1, name.as_bytes());
-            put_bytes(&mut entry, 2, &[8, status]);
-            entry
-        })
-        .into();
-    let expected: Vec<_> = expected.iter().map(|entry| (1, Value::Bytes(entry))).collect();
-    assert_eq!(entries, expected);
+    let listed = HealthListResponse::decode(reply.message).unwrap().statuses;
+    let listed: Vec<_> = listed.iter().map(|(name, one)| (name.as_str(), one.status)).collect();
+    assert_eq!(listed, [("", 1), ("idle.Service", 2), ("test.Service", 1)]);
     for nth in 0..100 {
         health.set(&format!("service.{nth}"), ServingStatus::Serving);
     }
