@@ -11,15 +11,19 @@
 //! Whatever a bench asks of the machine (cores, sizes, runtime) is the same for every side.
 
 pub mod alloc;
+mod backend;
 mod bench;
 mod machine;
+mod process;
 mod report;
 mod row;
 mod side;
 mod times;
 
+pub use backend::{Manner, serve};
 pub use bench::Bench;
 pub use machine::{now, pinned};
+pub use process::{Process, free_address};
 pub use row::{Goal, Must, Row};
 pub use side::{Program, Sample, Side, Source};
 pub use times::percentile;

@@ -1,16 +1,13 @@
 //! Throughput of one stream and of many, and what a gigabyte costs the relay.
 
-use crate::{
-    backend::{Manner, serve},
-    sides::{Kind, Relay},
-};
+use crate::sides::{Kind, Relay};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create, sendfile};
 use std::{
     io::Read,
     net::{Shutdown, SocketAddr, TcpStream},
     thread,
 };
-use trunkline_benches::{Bench, Goal, Must, now, pinned};
+use trunkline_benches::{Bench, Goal, Manner, Must, now, pinned, serve};
 
 const TOTAL: u64 = 512 << 20;
 /// What is sent at one time, again and again from the same memory.

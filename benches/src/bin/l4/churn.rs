@@ -1,15 +1,12 @@
 //! New connections per second: connect, one byte each way, close.
 
-use crate::{
-    backend::{Manner, serve},
-    sides::{Kind, Relay},
-};
+use crate::sides::{Kind, Relay};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     thread,
 };
-use trunkline_benches::{Bench, Goal, Must, now, pinned};
+use trunkline_benches::{Bench, Goal, Manner, Must, now, pinned, serve};
 
 const CLIENTS: usize = 16;
 const EACH: usize = 500;

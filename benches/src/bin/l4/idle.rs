@@ -1,14 +1,11 @@
 //! Memory of a relayed connection on which nothing happens, from the slope between few and many.
 
-use crate::{
-    backend::{Manner, serve},
-    sides::{Kind, Relay},
-};
+use crate::sides::{Kind, Relay};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
-use trunkline_benches::{Bench, Goal, Must, pinned};
+use trunkline_benches::{Bench, Goal, Manner, Must, pinned, serve};
 
 const FEW: usize = 500;
 /// Clients and backend are in one process, so that a connection costs it two of its descriptors.

@@ -7,7 +7,6 @@
 //!
 //! With `relay`, `copier` or `wait` as its first argument the program is one of the relays.
 
-mod backend;
 mod bulk;
 mod churn;
 mod idle;

@@ -1,16 +1,13 @@
 //! Round trips through the relay at a fixed rate that none of them finds hard.
 
-use crate::{
-    backend::{Manner, serve},
-    sides::{Kind, Relay},
-};
+use crate::sides::{Kind, Relay};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
-use trunkline_benches::{Bench, Goal, Must, now, percentile, pinned};
+use trunkline_benches::{Bench, Goal, Manner, Must, now, percentile, pinned, serve};
 
 const SIZE: usize = 64;
 const CONNECTIONS: u32 = 8;

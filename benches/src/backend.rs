@@ -1,4 +1,4 @@
-//! What the relays connect to: threads that drop, answer or hold what they get.
+//! What relays and tunnels connect to: threads that drop or answer what they get.
 
 use rustix::{
     io::Errno,
@@ -12,15 +12,19 @@ use std::{
 
 /// What becomes of each connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// Everything is dropped unread; one byte answers the end.
     Drop,
     /// Every message of so many bytes is sent back.
     Echo(usize),
 }
 
-/// Serves until the process ends, each connection in a thread of its own. The threads are where the caller is.
-pub(crate) fn serve(manner: Manner) -> SocketAddr {
+/// Serves until the process ends, each connection in a thread of its own. The threads are on the caller's cores.
+///
+/// # Panics
+///
+/// If the system has no port or no thread left.
+pub fn serve(manner: Manner) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     thread::spawn(move || {
