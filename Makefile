@@ -142,6 +142,10 @@ bench-channel: tools .venv/.wheel $(GO_READY) release ## Channels beside tonic's
 bench-l4: tools ## The relay beside HAProxy and nginx (make peers): benches/RESULTS.md
 	$(CARGO) run --locked --release -p trunkline-benches --bin l4 -- $(BENCH)
 
+.PHONY: bench-tunnel
+bench-tunnel: tools ## The tunnel beside OpenSSH's (make peers): benches/RESULTS.md
+	$(CARGO) run --locked --release -p trunkline-benches --bin tunnel -- $(BENCH)
+
 .PHONY: bench-pool
 bench-pool: tools .venv/.wheel $(GO_READY) release ## The pools beside those of Rust, Go and Python: benches/RESULTS.md
 	scripts/setup bench-tools
