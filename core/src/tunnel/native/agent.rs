@@ -4,7 +4,7 @@ use super::{
     DETAIL, End, Limits, NUMBER, OPEN, REPLACED, SOURCE, TARGET,
     buf::Counted,
     inlet::{Arrivals, Inlet},
-    link::{HEADERS_MAX, RESET_MEMORY, SPARE},
+    link::{HEADERS_MAX, MAX_FRAME, RESET_MEMORY, SPARE},
     outlet::Outlet,
 };
 use crate::{
@@ -54,6 +54,7 @@ impl Serving {
         let connection = server::Builder::new()
             .initial_window_size(limits.window)
             .initial_connection_window_size(limits.link_window)
+            .max_frame_size(MAX_FRAME)
             .max_send_buffer_size(limits.send_buffer)
             .max_header_list_size(HEADERS_MAX)
             .max_concurrent_streams(limits.streams + SPARE)

@@ -4,7 +4,7 @@ use super::{
     DETAIL, End, Limits, NUMBER, OPEN, REPLACED, SOURCE, TARGET,
     buf::Counted,
     inlet::{Arrivals, Inlet},
-    link::{HEADERS_MAX, RESET_MEMORY},
+    link::{HEADERS_MAX, MAX_FRAME, RESET_MEMORY},
     outlet::Outlet,
 };
 use crate::{
@@ -49,6 +49,7 @@ pub(in crate::tunnel) async fn connect(
     let (requests, connection) = client::Builder::new()
         .initial_window_size(limits.window)
         .initial_connection_window_size(limits.link_window)
+        .max_frame_size(MAX_FRAME)
         .max_send_buffer_size(limits.send_buffer)
         .max_header_list_size(HEADERS_MAX)
         .enable_push(false)

@@ -3,6 +3,9 @@
 use crate::{config::LinkConfig, tunnel::pings::Pings};
 use std::time::Duration;
 
+/// The largest frame that is taken: what is written in one piece crosses in one, and no stream keeps the others from
+/// their turn for longer.
+pub(super) const MAX_FRAME: u32 = 64 << 10;
 /// The largest window that HTTP/2 has.
 const WINDOW_MAX: u64 = (1 << 31) - 1;
 

@@ -3,6 +3,7 @@
 use super::{
     buf::{Counted, Leaving},
     inlet::{Arrivals, Parting},
+    link::MAX_FRAME,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason, SendStream};
@@ -14,7 +15,7 @@ use std::{
 };
 
 /// One write is at most this long, so that others have their turn between two of them.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = MAX_FRAME as usize;
 
 /// How this end says that it has not ended in order; the reason of HTTP/2 for just that.
 const ABORTED: Reason = Reason::CONNECT_ERROR;
