@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     backoff::BackoffConfig,
-    config::LoadBalancing,
     endpoint::EndpointId,
     error::{ConnectionError, Place, Step},
 };
@@ -53,12 +52,7 @@ impl Shared {
     pub(super) fn ask(self: &Arc<Self>, topic: Topic, asked: Asked) {
         let request = match topic {
             Topic::Health => health_request(self.service.health_check_service.as_deref()),
-            Topic::Load => match &self.service.load_balancing {
-                Some(LoadBalancing::WeightedRoundRobin(config)) => {
-                    load_request(config.report_period.unwrap_or_default())
-                }
-                _ => return,
-            },
+            Topic::Load(period) => load_request(period),
         };
         let origin = self.uri(None, Some(&PathAndQuery::from_static("/")));
         let origin = origin.expect("it has a scheme, an authority and a path");
@@ -81,7 +75,7 @@ impl Topic {
     fn path(self) -> PathAndQuery {
         PathAndQuery::from_static(match self {
             Self::Health => "/grpc.health.v1.Health/Watch",
-            Self::Load => "/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
+            Self::Load(_) => "/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
         })
     }
 }
@@ -99,7 +93,7 @@ impl Teller {
                 ServingStatus::Serving => self.tell(Health::Serving, None),
                 said => self.unhealthy(Unhealthy::Says(said)),
             },
-            Topic::Load => {
+            Topic::Load(_) => {
                 let (report, id) = (LoadReport::read(message)?, self.asked.subchannel);
                 if let Some(shared) = self.shared.upgrade() {
                     shared.with(|state, now, _| state.balance.on_report(id, report, now));
@@ -117,7 +111,7 @@ impl Teller {
                 tracing::error!(%address, "the server has no health service: it is taken to be healthy");
                 self.tell(Health::NotAsked, None);
             }
-            Topic::Load => {
+            Topic::Load(_) => {
                 tracing::error!(%address, "the server does not report its load: it has the mean weight");
             }
         }
@@ -127,7 +121,7 @@ impl Teller {
     fn on_end(&self, topic: Topic, status: Status) {
         match topic {
             Topic::Health => self.unhealthy(Unhealthy::Ended(status)),
-            Topic::Load => {
+            Topic::Load(_) => {
                 let address = &self.asked.connection.address;
                 tracing::debug!(%address, %status, "the server stopped to report its load");
             }

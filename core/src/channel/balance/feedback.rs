@@ -15,15 +15,15 @@ impl<C: Clone> Balance<C> {
     /// asked nothing: they would take the places of calls.
     pub(super) fn topics(&self, limit: u32) -> Vec<Topic> {
         let Policy::Spread(_) = self.policy else { return Vec::new() };
-        let asks_load = match &self.terms.policy {
-            LoadBalancing::WeightedRoundRobin(config) => config.report_period.is_some(),
+        let load = match &self.terms.policy {
+            LoadBalancing::WeightedRoundRobin(config) => config.report_period.map(Topic::Load),
             LoadBalancing::PickFirst { .. }
             | LoadBalancing::RoundRobin
             | LoadBalancing::LeastRequest { .. }
-            | LoadBalancing::RingHash { .. } => false,
+            | LoadBalancing::RingHash { .. } => None,
         };
         let health = self.terms.asks_health.then_some(Topic::Health);
-        let topics: Vec<_> = health.into_iter().chain(asks_load.then_some(Topic::Load)).collect();
+        let topics: Vec<_> = health.into_iter().chain(load).collect();
         if limit as usize > topics.len() { topics } else { Vec::new() }
     }
 

@@ -37,8 +37,8 @@ pub(in crate::channel) struct Terms {
 pub(in crate::channel) enum Topic {
     /// Whether it is healthy.
     Health,
-    /// What load it has.
-    Load,
+    /// What load it has, every so often.
+    Load(Duration),
 }
 
 /// How an attempt ended that was picked a place for.
