@@ -23,7 +23,7 @@ mod times;
 pub use backend::{Manner, serve};
 pub use bench::Bench;
 pub use machine::{now, pinned};
-pub use process::{Process, free_address};
+pub use process::{Folder, Process, free_address};
 pub use row::{Goal, Must, Row};
 pub use side::{Program, Sample, Side, Source};
 pub use times::percentile;

@@ -8,6 +8,7 @@ use std::{
     env, fs,
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -102,6 +103,34 @@ impl Drop for Process {
             let _ = kill_process(pid, Signal::TERM);
         }
         let _ = self.child.wait();
+    }
+}
+
+/// A folder for what processes are configured with, gone when this is dropped: after them.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The one of the bench `name`, of which there is one at a time.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be made.
+    pub fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("trunkline-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a folder for configurations");
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

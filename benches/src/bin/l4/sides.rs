@@ -1,12 +1,7 @@
 //! Starts each kind of relay as a process on the first core.
 
-use std::{
-    env, fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-};
-use trunkline_benches::{Process, free_address};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
+use trunkline_benches::{Folder, Process, free_address};
 
 /// Kinds of relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,22 +15,22 @@ pub(crate) enum Kind {
 /// A relay that runs until it is dropped.
 pub(crate) struct Relay {
     process: Process,
-    folder: PathBuf,
     pub(crate) address: SocketAddr,
+    _folder: Folder,
 }
 
 impl Relay {
     /// Starts a relay to `backend`.
     pub(crate) fn start(kind: Kind, backend: SocketAddr) -> Self {
-        let folder = env::temp_dir().join(format!("trunkline-l4-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder for configurations");
+        let folder = Folder::new("l4");
+        let path = folder.path();
         let (process, address) = match kind {
             Kind::Ours => our_own("relay", backend),
             Kind::Copier => our_own("copier", backend),
-            Kind::HaProxy => foreign(&folder, "haproxy.cfg", backend, haproxy),
-            Kind::Nginx => foreign(&folder, "nginx.conf", backend, nginx),
+            Kind::HaProxy => foreign(path, "haproxy.cfg", backend, haproxy),
+            Kind::Nginx => foreign(path, "nginx.conf", backend, nginx),
         };
-        Self { process, folder, address }
+        Self { process, address, _folder: folder }
     }
 
     /// Seconds that all its threads have run so far.
@@ -46,12 +41,6 @@ impl Relay {
     /// Bytes of memory that are its own.
     pub(crate) fn memory(&self) -> f64 {
         self.process.memory()
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

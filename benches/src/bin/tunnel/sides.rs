@@ -1,12 +1,7 @@
 //! Starts each kind of tunnel, with both of its ends on the first core.
 
-use std::{
-    env, fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-};
-use trunkline_benches::{Process, free_address};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
+use trunkline_benches::{Folder, Process, free_address};
 
 /// Kinds of tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +25,7 @@ impl Kind {
 pub(crate) struct Tunnel {
     /// The one that connects ends first.
     ends: [Process; 2],
-    folder: PathBuf,
+    _folder: Folder,
     /// Where clients connect.
     pub(crate) address: SocketAddr,
 }
@@ -38,24 +33,18 @@ pub(crate) struct Tunnel {
 impl Tunnel {
     /// A tunnel to `service`.
     pub(crate) fn start(kind: Kind, service: SocketAddr) -> Self {
-        let folder = env::temp_dir().join(format!("trunkline-tunnel-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder for keys");
+        let folder = Folder::new("tunnel");
+        let path = folder.path();
         let (ends, address) = match kind {
-            Kind::Native | Kind::Packet => our_own(&folder, service, kind.name()),
-            Kind::OpenSsh => openssh(&folder, service),
+            Kind::Native | Kind::Packet => our_own(path, service, kind.name()),
+            Kind::OpenSsh => openssh(path, service),
         };
-        Self { ends, folder, address }
+        Self { ends, _folder: folder, address }
     }
 
     /// Seconds that both ends have run so far.
     pub(crate) fn cpu(&self) -> f64 {
         self.ends.iter().map(Process::cpu).sum()
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
