@@ -16,7 +16,9 @@ from ._wait import deadline_after, until_ready
 if TYPE_CHECKING:
     from typing import Self
 
+    from ._lifespan import AsgiApp
     from ._tls import Tls
+    from ._wsgi import WsgiApp
 
 __all__ = ["AsyncListener", "Listener", "async_listen", "listen"]
 
@@ -70,18 +72,41 @@ class Listener(_ListenerBase):
             LimitExceeded: no descriptor or handle is left; the connection stays in the backlog.
             ClosedError: the listener was closed.
         """
+        return self._accept(self._timeout)
+
+    def _accept(self, timeout: float | None) -> Stream:
         native = self._native.try_accept()
         if native is not None:
             return Stream(native)
-        if self._timeout == 0:
+        if timeout == 0:
             raise _errors.would_block("accept")
-        started, deadline = time.monotonic(), deadline_after(self._timeout)
+        started, deadline = time.monotonic(), deadline_after(timeout)
         while native is None:
             if not until_ready(self._native, _native.READABLE, deadline):
                 elapsed = time.monotonic() - started
                 raise _errors.timed_out("accept", self.getsockname(), elapsed)
             native = self._native.try_accept()
         return Stream(native)
+
+    def serve(self, app: WsgiApp, *, max_connections: int = 64, idle_timeout: float = 60.0) -> None:
+        """Serves a WSGI application on every connection, by HTTP/1, until the listener is closed.
+
+        Then connections that wait for a request are closed, and answers that are under way are finished.
+        What the application raises is logged, and is a 500, or a reset where its answer had begun.
+        h11 reads and writes HTTP: ``pip install 'trunkline[serve]'``.
+
+        Args:
+            app: what PEP 3333 describes; it is called on several threads at once.
+            max_connections: connections at one time, each with a thread. Where all places are taken, one that
+                waits for a request for a second and more gives its own to the next.
+            idle_timeout: seconds of silence after which a connection is closed; also the time for a head.
+
+        Raises:
+            ModuleNotFoundError: h11 is not installed.
+        """
+        from ._wsgi import serve_wsgi
+
+        serve_wsgi(self, app, *_limits(max_connections, idle_timeout))
 
     def settimeout(self, timeout: float | None, /) -> None:
         """Seconds that :meth:`accept` may wait; ``None`` is no limit, 0 means that it only tries."""
@@ -124,6 +149,27 @@ class AsyncListener(_ListenerBase):
         while (native := self._native.try_accept()) is None:
             await _hub.current().ready(self._native, _native.READABLE)
         return AsyncStream(native)
+
+    async def serve(self, app: AsgiApp, *, max_connections: int = 64, idle_timeout: float = 60.0) -> None:
+        """Serves an ASGI application on every connection, by HTTP/1, until the listener is closed.
+
+        Then connections that wait for a request are closed, and answers that are under way are finished.
+        What the application raises is logged, and is a 500, or a reset where its answer had begun.
+        h11 reads and writes HTTP: ``pip install 'trunkline[serve]'``.
+
+        Args:
+            app: what ASGI 3 describes: HTTP and lifespan.
+            max_connections: connections at one time. Where all places are taken, one that waits for a
+                request for a second and more gives its own to the next.
+            idle_timeout: seconds of silence after which a connection is closed; also the time for a head.
+
+        Raises:
+            RuntimeError: the application says that it cannot start.
+            ModuleNotFoundError: h11 is not installed.
+        """
+        from ._asgi import serve_asgi
+
+        await serve_asgi(self, app, *_limits(max_connections, idle_timeout))
 
     async def aclose(self) -> None:
         """Stops listening; tasks that wait in :meth:`accept` get :class:`ClosedError`. Idempotent."""
@@ -170,3 +216,11 @@ def _checked(backlog: int) -> int:
     if not 1 <= backlog <= 65535:
         raise _errors.invalid("backlog: must be within 1 and 65535")
     return backlog
+
+
+def _limits(max_connections: int, idle_timeout: float) -> tuple[int, float]:
+    if not max_connections >= 1:
+        raise _errors.invalid(f"max_connections: must be at least 1, is {max_connections}")
+    if not idle_timeout > 0:
+        raise _errors.invalid(f"idle_timeout: must be more than 0, is {idle_timeout}")
+    return max_connections, idle_timeout
