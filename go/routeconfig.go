@@ -134,7 +134,7 @@ type BalanceConfig struct {
 	Policy string `json:"policy,omitzero"`
 	// PanicThreshold is the part of the endpoints that must be healthy for health to count. Default: 0.5. Limits: 0 to 1.
 	PanicThreshold Optional[float64] `json:"panic_threshold,omitzero"`
-	// Ewma says how latency is estimated.
+	// Ewma says how the time that connecting takes is estimated, for "p2c".
 	Ewma EwmaConfig `json:"ewma,omitzero"`
 	// SlowStart says how an endpoint that is new or healthy again comes to its share.
 	SlowStart SlowStartConfig `json:"slow_start,omitzero"`
@@ -150,10 +150,13 @@ type BalanceConfig struct {
 type EwmaConfig struct {
 	// Decay is the time in which an estimate falls to 37 %. Default: 10 s.
 	Decay TimeLimit `json:"decay,omitzero"`
-	// FailurePenalty is the latency that a failure counts as, at least. Default: 5 s.
+	// FailurePenalty is added after a failure; it shrinks evenly and is gone after Decay. Default: 5 s.
 	FailurePenalty TimeLimit `json:"failure_penalty,omitzero"`
-	// Cold is the estimate where nothing was measured. Default: 30 ms.
+	// Cold is the estimate where nothing was measured, of the peers either. Default: 30 ms.
 	Cold TimeLimit `json:"cold,omitzero"`
+	// Floor is the latency that an estimate counts as, at least: below it only the number of connections makes a
+	// difference. Default: 1 ms.
+	Floor TimeLimit `json:"floor,omitzero"`
 }
 
 // SlowStartConfig says how an endpoint that is new or healthy again comes to its share.

@@ -26,7 +26,10 @@ func routedConfig() TcpManagerConfig {
 		Backends: map[string]BackendConfig{
 			"a": {
 				Endpoints:      []EndpointConfig{{Address: "mem:go-nobody", Weight: Set[uint32](2)}, {Address: "mem:go-a"}},
-				Balance:        BalanceConfig{Policy: "round_robin", SlowStart: SlowStartConfig{Window: After(0)}},
+				Balance:        BalanceConfig{
+					Policy: "round_robin", Ewma: EwmaConfig{Decay: After(3 * time.Second), Floor: After(0)},
+					SlowStart: SlowStartConfig{Window: After(0)},
+				},
 				Breaker:        BreakerConfig{ConsecutiveFailures: 3},
 				Outlier:        OutlierConfig{MaxEjectionPercent: Set[uint32](50)},
 				MaxAttempts:    2,

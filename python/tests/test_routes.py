@@ -21,6 +21,7 @@ from trunkline import (
     BreakerConfig,
     CloseReason,
     EndpointConfig,
+    EwmaConfig,
     HealthConfig,
     ListenerConfig,
     OutlierConfig,
@@ -48,7 +49,11 @@ CONFIG = TcpManagerConfig(
     backends={
         "a": BackendConfig(
             endpoints=[EndpointConfig(address="mem:py-nobody", weight=2), EndpointConfig(address="mem:py-a")],
-            balance=BalanceConfig(policy="round_robin", slow_start=SlowStartConfig(window=timedelta(0))),
+            balance=BalanceConfig(
+                policy="round_robin",
+                ewma=EwmaConfig(decay=timedelta(seconds=3), floor=timedelta(0)),
+                slow_start=SlowStartConfig(window=timedelta(0)),
+            ),
             breaker=BreakerConfig(consecutive_failures=3),
             outlier=OutlierConfig(max_ejection_percent=50),
             max_attempts=2,

@@ -178,13 +178,17 @@ class EwmaConfig:
 
     Attributes:
         decay: time in which an estimate falls to 37 %. Unset 10 s.
-        failure_penalty: latency that a failure counts as, at least. Unset 5 s.
-        cold: estimate where nothing was measured. Unset 30 ms.
+        failure_penalty: latency that is added after a failure; it shrinks evenly and is gone after ``decay``.
+            Unset 5 s.
+        cold: estimate where nothing was measured, of the peers either. Unset 30 ms.
+        floor: latency that an estimate counts as, at least: below it only the number of connections makes a
+            difference. Unset 1 ms.
     """
 
     decay: timedelta | None = None
     failure_penalty: timedelta | None = None
     cold: timedelta | None = None
+    floor: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,7 +213,7 @@ class BalanceConfig:
     Attributes:
         policy: the rule. Unset ``"p2c"``. By key (``"ring_hash"``, ``"maglev"``) the source's IP is the key.
         panic_threshold: part of the endpoints that must be healthy for health to count. Unset 0.5; 0 to 1.
-        ewma: how latency is estimated.
+        ewma: how the time that connecting takes is estimated, for ``"p2c"``.
         slow_start: how an endpoint comes to its share.
         ring_points: points of the heaviest endpoint on the ring. Unset 160; 1 to 4096.
         maglev_size: places in the table, a prime. Unset 65537; 251 to 5,000,011.

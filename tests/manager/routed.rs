@@ -212,6 +212,33 @@ async fn all_endpoints_down_fails_fast_once_their_breakers_are_open() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_two_choices_one_that_refused_a_client_gets_none_while_its_penalty_lasts() {
+    let network = network();
+    named(&network, "kind").await;
+    let document = r#"{
+        "listeners": {"in": {"address": "ADDRESS"}},
+        "default_backend": "two",
+        "backends": {"two": {
+            "endpoints": [{"address": "mem:unkind"}, {"address": "mem:kind"}],
+            "balance": {"policy": "p2c", "ewma": {"decay": "1h", "failure_penalty": "1h"}},
+            "max_attempts": 1
+        }}
+    }"#;
+    let (manager, address) = started(&network, document).await;
+    let refused = || manager.stats().closed_because(CloseReason::ConnectFailed);
+    while refused() == 0 {
+        if let Ok(client) = network.connect(&address, None).await {
+            let _ = client.read(&mut [0]).await;
+        }
+        until(|| manager.stats().active == 0).await;
+    }
+    for _ in 0..20 {
+        goes_to(&network, &address, b"hello", "kind").await;
+    }
+    assert_eq!(refused(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_is_used_again_once_it_passes_its_checks() {
     let network = network();
     named(&network, "good").await;

@@ -61,8 +61,8 @@ pub struct EwmaConfig {
     /// 1 ms to 365 days.
     #[serde(with = "crate::duration::text")]
     pub decay: Duration,
-    /// Latency that a failed call counts as, at least; without it an endpoint that fails quickly draws
-    /// the traffic. Default: 5 s. Limits: zero (what it took) to 365 days.
+    /// Latency that is added to the estimate after a failed call; it shrinks evenly and is gone after `decay`. Without it
+    /// an endpoint that fails quickly draws the traffic. Default: 5 s. Limits: zero (none) to 365 days.
     #[serde(with = "crate::duration::text")]
     pub failure_penalty: Duration,
     /// Estimate of an endpoint that none was measured of, where there is none of its peers' either, whose
@@ -70,6 +70,11 @@ pub struct EwmaConfig {
     /// endpoints starve; below, they are rushed.
     #[serde(with = "crate::duration::text")]
     pub cold: Duration,
+    /// Latency that an estimate counts as, at least: below it only how many calls wait makes a difference. Default: 1 ms.
+    /// Limits: zero to 365 days. Cost: shorter, and chance between neighbours decides; longer than calls take, and a slow
+    /// endpoint is not told from a quick one.
+    #[serde(with = "crate::duration::text")]
+    pub floor: Duration,
 }
 
 /// How an endpoint that is new or healthy again comes to its share of the calls.
@@ -112,6 +117,7 @@ impl Default for EwmaConfig {
             decay: Duration::from_secs(10),
             failure_penalty: Duration::from_secs(5),
             cold: Duration::from_millis(30),
+            floor: Duration::from_millis(1),
         }
     }
 }
@@ -141,7 +147,8 @@ impl Config for EwmaConfig {
     fn validate(&self) -> Result<(), ConnectionError> {
         check::duration("decay", self.decay, SHORTEST..=LONGEST)?;
         check::duration("failure_penalty", self.failure_penalty, Duration::ZERO..=LONGEST)?;
-        check::duration("cold", self.cold, Duration::ZERO..=LONGEST)
+        check::duration("cold", self.cold, Duration::ZERO..=LONGEST)?;
+        check::duration("floor", self.floor, Duration::ZERO..=LONGEST)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How slow an endpoint is: its latency, a peak at once and a quiet time slowly, in one word of memory.
+//! How slow an endpoint is: its latency, a peak at once and a quiet time slowly, and whether it just failed.
 
 use crate::config::EwmaConfig;
 use std::{
@@ -9,6 +9,9 @@ use std::{
 /// The latency of one endpoint, estimated: a call that took longer than the estimate raises it to that at
 /// once, any other pulls it down slowly, and so does time without calls.
 ///
+/// A failure is no latency: one that is quick would draw the traffic, and a slow one would be remembered for long. It
+/// adds a penalty instead, which shrinks evenly and is gone after the time that an estimate decays in.
+///
 /// Calls on many threads may tell their latency at the same time; a reader changes nothing.
 #[derive(Debug)]
 pub struct PeakEwma {
@@ -16,30 +19,38 @@ pub struct PeakEwma {
     epoch: Instant,
     /// Seconds as `f32` above, ticks since `epoch` below; or [`COLD`].
     packed: AtomicU64,
+    /// When the last call failed, in nanoseconds since `epoch`; or [`NEVER`].
+    failed: AtomicU64,
 }
 
 /// Nothing was measured. No estimate looks like this: as a number it is none.
 const COLD: u64 = u64::MAX;
+/// Before every failure: one at the epoch counts as one nanosecond later.
+const NEVER: u64 = 0;
 /// Ticks in the time that an estimate decays in.
 const TICKS: u32 = 1024;
 
 impl PeakEwma {
     /// Starts without an estimate. Time is counted from `now`.
     pub fn new(config: EwmaConfig, now: Instant) -> Self {
-        Self { config, epoch: now, packed: AtomicU64::new(COLD) }
+        let (packed, failed) = (AtomicU64::new(COLD), AtomicU64::new(NEVER));
+        Self { config, epoch: now, packed, failed }
     }
 
     /// A call that took `latency` ended at `now`.
     pub fn on_success(&self, latency: Duration, now: Instant) {
-        self.on_latency(latency, now);
+        let (latency, tick) = (latency.as_secs_f32(), self.tick(now));
+        let update = |packed| Some(self.updated(packed, latency, tick));
+        // The closure always gives a value, so this cannot fail.
+        let _ = self.packed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
     }
 
-    /// A call that took `latency` failed at `now`: it counts as the penalty, if that is longer.
-    pub fn on_failure(&self, latency: Duration, now: Instant) {
-        self.on_latency(latency.max(self.config.failure_penalty), now);
+    /// A call failed at `now`, however long it took.
+    pub fn on_failure(&self, now: Instant) {
+        self.failed.fetch_max(self.nanos(now).max(NEVER + 1), Ordering::Relaxed);
     }
 
-    /// The latency that the next call may expect, if one was ever measured.
+    /// The latency that the next call may expect if it succeeds, if one was ever measured.
     pub fn estimate(&self, now: Instant) -> Option<Duration> {
         let packed = self.packed.load(Ordering::Relaxed);
         let (estimate, stamp) = unpack(packed)?;
@@ -47,19 +58,27 @@ impl PeakEwma {
         Some(Duration::try_from_secs_f32(left).unwrap_or(Duration::MAX))
     }
 
+    /// What is left at `now` of the penalty for the last failure.
+    pub fn penalty(&self, now: Instant) -> Duration {
+        let failed = self.failed.load(Ordering::Relaxed);
+        if failed == NEVER {
+            return Duration::ZERO;
+        }
+        let age = Duration::from_nanos(self.nanos(now).saturating_sub(failed)).as_secs_f64();
+        let left = 1.0 - age / self.config.decay.max(Duration::from_nanos(1)).as_secs_f64();
+        let penalty = self.config.failure_penalty.as_secs_f64() * left.max(0.0);
+        Duration::try_from_secs_f64(penalty)
+            .unwrap_or(Duration::MAX)
+            .min(self.config.failure_penalty)
+    }
+
     /// What one more call costs beside `pending` others: the longer it takes and the more wait, the more.
     /// `cold` stands for an estimate where there is none: best the median of the peers.
     pub fn load(&self, pending: u64, cold: Duration, now: Instant) -> f64 {
-        let estimate = self.estimate(now).unwrap_or(cold).as_secs_f64();
-        // An estimate of zero must not hide how many are waiting.
-        estimate.max(1e-9) * (pending as f64 + 1.0)
-    }
-
-    fn on_latency(&self, latency: Duration, now: Instant) {
-        let (latency, tick) = (latency.as_secs_f32(), self.tick(now));
-        let update = |packed| Some(self.updated(packed, latency, tick));
-        // The closure always gives a value, so this cannot fail.
-        let _ = self.packed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+        let latency = self.estimate(now).unwrap_or(cold).max(self.config.floor);
+        // A latency of zero must not hide how many are waiting.
+        let expected = latency.as_secs_f64().max(1e-9) + self.penalty(now).as_secs_f64();
+        expected * (pending as f64 + 1.0)
     }
 
     fn updated(&self, packed: u64, latency: f32, tick: u32) -> u64 {
@@ -78,10 +97,15 @@ impl PeakEwma {
         if age > u32::MAX / 2 { 1.0 } else { (-(age as f32) / TICKS as f32).exp() }
     }
 
-    /// Wraps after half a million decay times.
+    /// Wraps after four million decay times.
     fn tick(&self, now: Instant) -> u32 {
         let tick = (self.config.decay / TICKS).max(Duration::from_nanos(1));
         (now.saturating_duration_since(self.epoch).as_nanos() / tick.as_nanos()) as u32
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.epoch).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
     }
 }
 
@@ -174,13 +198,38 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_failure_counts_as_the_penalty() {
+    fn a_failure_costs_a_penalty_that_is_gone_after_the_time_of_decay_and_no_latency() {
         let now = start();
         let ewma = PeakEwma::new(EwmaConfig::default(), now);
-        ewma.on_failure(MILLI, now);
-        assert_eq!(ewma.estimate(now), Some(Duration::from_secs(5)));
-        ewma.on_failure(Duration::from_secs(9), now);
-        assert_eq!(ewma.estimate(now), Some(Duration::from_secs(9)));
+        ewma.on_success(10 * MILLI, now);
+        assert_eq!(ewma.penalty(now), Duration::ZERO);
+        ewma.on_failure(now);
+        assert!((millis(&ewma, now) - 10.0).abs() < 0.01);
+        let left = |secs| ewma.penalty(now + Duration::from_secs(secs)).as_secs_f64();
+        assert!((left(0) - 5.0).abs() < 0.001 && (left(5) - 2.5).abs() < 0.001);
+        assert!(left(10) < 1e-6 && left(1 << 40) == 0.0);
+        assert!((ewma.load(0, MILLI, now) - 5.010).abs() < 0.001);
+    }
+
+    #[test]
+    fn a_failure_told_late_does_not_shorten_the_penalty_of_a_later_one() {
+        let (now, later) = (start(), start() + Duration::from_secs(5));
+        let ewma = PeakEwma::new(EwmaConfig::default(), now);
+        ewma.on_failure(later);
+        ewma.on_failure(now);
+        assert!((ewma.penalty(later).as_secs_f64() - 5.0).abs() < 0.001);
+    }
+
+    #[test]
+    fn below_the_floor_latency_makes_no_difference() {
+        let (now, config) = (start(), EwmaConfig::default());
+        let [near, nearer] = [700, 50].map(|micros| {
+            let ewma = PeakEwma::new(config, now);
+            ewma.on_success(Duration::from_micros(micros), now);
+            ewma.load(2, MILLI, now)
+        });
+        assert_eq!(near, nearer);
+        assert!((near - 0.003).abs() < 1e-9);
     }
 
     #[test]
@@ -197,7 +246,8 @@ mod tests {
     #[test]
     fn waiting_calls_count_also_where_latency_is_zero() {
         let now = start();
-        let ewma = PeakEwma::new(EwmaConfig::default(), now);
+        let config = EwmaConfig { floor: Duration::ZERO, ..EwmaConfig::default() };
+        let ewma = PeakEwma::new(config, now);
         ewma.on_success(Duration::ZERO, now);
         assert!(ewma.load(9, MILLI, now) > ewma.load(0, MILLI, now));
     }
@@ -221,19 +271,22 @@ mod tests {
         // Y4
         #[test]
         fn an_estimate_is_never_negative_and_a_load_always_a_number(
-            decay: u64, cold: u64, pending: u64,
+            decay: u64, floor: u64, penalty: u64, cold: u64, pending: u64,
             calls in prop::collection::vec((any::<u64>(), any::<u32>(), 0u64..1 << 60, any::<bool>()), 1..60),
         ) {
-            let decay = Duration::from_nanos(decay);
-            let config = EwmaConfig { decay, ..EwmaConfig::default() };
+            let [decay, floor] = [decay, floor].map(Duration::from_nanos);
+            let failure_penalty = Duration::from_secs(penalty);
+            let config = EwmaConfig { decay, floor, failure_penalty, ..EwmaConfig::default() };
             let origin = start();
             let ewma = PeakEwma::new(config, origin);
             let cold = Duration::from_secs(cold);
             for (secs, nanos, at, failed) in calls {
                 let (latency, now) = (Duration::new(secs / 4, nanos), origin + Duration::from_nanos(at));
-                if failed { ewma.on_failure(latency, now) } else { ewma.on_success(latency, now) }
-                let (estimate, _) = unpack(ewma.packed.load(Ordering::Relaxed)).unwrap();
-                prop_assert!(estimate.is_finite() && estimate >= 0.0, "{}", estimate);
+                if failed { ewma.on_failure(now) } else { ewma.on_success(latency, now) }
+                if let Some((estimate, _)) = unpack(ewma.packed.load(Ordering::Relaxed)) {
+                    prop_assert!(estimate.is_finite() && estimate >= 0.0, "{}", estimate);
+                }
+                prop_assert!(ewma.penalty(now) <= failure_penalty);
                 let load = ewma.load(pending, cold, now);
                 prop_assert!(load.is_finite() && load > 0.0, "{}", load);
             }

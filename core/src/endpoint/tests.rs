@@ -101,7 +101,7 @@ impl Fleet {
             self.latencies[index].on_success(latency, at);
             Outcome::Success
         } else {
-            self.latencies[index].on_failure(latency, at);
+            self.latencies[index].on_failure(at);
             Outcome::Failure
         };
         self.breakers[index].on_outcome(pass, outcome, at, unit);

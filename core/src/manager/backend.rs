@@ -5,7 +5,8 @@ use crate::{
     config::{BackendConfig, PickPolicy},
     endpoint::{
         Availability, Breaker, Draw, Endpoint, EndpointId, EndpointSet, HealthAction, HealthChange,
-        HealthCheck, Member, Outcome, OutlierDetector, Pass, Peers, Picker, pick::Weighted,
+        HealthCheck, Member, Outcome, OutlierDetector, Pass, PeakEwma, Peers, Picker,
+        cold_estimate, pick::Weighted,
     },
 };
 use std::{
@@ -14,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often weights that grow are looked at.
+#[cfg(test)]
+mod tests;
+
+/// How often weights that grow, and the median of all latencies, are looked at.
 const REWEIGH: Duration = Duration::from_secs(1);
 
 /// The endpoints of a backend, and what is known of each.
@@ -28,6 +32,8 @@ pub(super) struct Backend {
     outliers: OutlierDetector,
     usable: Availability,
     reweigh_at: Instant,
+    /// What an endpoint that was never connected to counts as.
+    cold: Duration,
     /// Drawn for each round of checks.
     next_round: u64,
 }
@@ -37,6 +43,8 @@ struct Peer {
     breaker: Breaker,
     /// Connections that stand.
     active: u64,
+    /// How long it takes to connect.
+    latency: PeakEwma,
     health: Option<Checked>,
     /// Since when it is in use: in the set, or healthy again.
     since: Instant,
@@ -54,6 +62,7 @@ struct Checked {
 pub(super) struct Attempt {
     pub(super) endpoint: EndpointId,
     pub(super) address: Address,
+    began: Instant,
     pass: Pass,
 }
 
@@ -68,6 +77,7 @@ impl Backend {
         let outliers = OutlierDetector::new(config.outlier, now);
         let peers = HashMap::new();
         let mut backend = Self {
+            cold: config.balance.ewma.cold,
             config,
             set,
             members,
@@ -97,6 +107,11 @@ impl Backend {
         if before.breaker != self.config.breaker {
             let breaker = Breaker::new(self.config.breaker, now);
             self.peers.values_mut().for_each(|peer| peer.breaker = breaker.clone());
+        }
+        if before.balance.ewma != self.config.balance.ewma {
+            let ewma = self.config.balance.ewma;
+            self.peers.values_mut().for_each(|peer| peer.latency = PeakEwma::new(ewma, now));
+            self.cold = ewma.cold;
         }
         if before.health != self.config.health {
             self.peers.values_mut().for_each(|peer| peer.health = None);
@@ -131,6 +146,7 @@ impl Backend {
             let mut peer = before.remove(&member.id).unwrap_or_else(|| Peer {
                 breaker: Breaker::new(self.config.breaker, now),
                 active: 0,
+                latency: PeakEwma::new(self.config.balance.ewma, now),
                 health: None,
                 since: member.since,
             });
@@ -171,19 +187,27 @@ impl Backend {
         let pass = peer.breaker.on_admit(now).ok()?;
         // Counted from the start, so that many who come at once do not all take the same one.
         peer.active += 1;
-        Some(Attempt { endpoint: member.id, address: member.address.clone(), pass })
+        let address = member.address.clone();
+        Some(Attempt { endpoint: member.id, address, began: now, pass })
     }
 
     /// The attempt became a connection, which counts until [`on_closed`](Self::on_closed).
     pub(super) fn on_connected(&mut self, attempt: Attempt, now: Instant, unit: f64) {
+        let latency = now.saturating_duration_since(attempt.began);
         let endpoint = self.end(attempt, Outcome::Success, now, unit);
         self.outliers.on_outcome(endpoint, true);
+        if let Some(peer) = self.peers.get(&endpoint) {
+            peer.latency.on_success(latency, now);
+        }
     }
 
     /// The endpoint refused, or did not answer in time.
     pub(super) fn on_failed(&mut self, attempt: Attempt, now: Instant, unit: f64) {
         let endpoint = self.end(attempt, Outcome::Failure, now, unit);
         self.outliers.on_outcome(endpoint, false);
+        if let Some(peer) = self.peers.get(&endpoint) {
+            peer.latency.on_failure(now);
+        }
         self.on_closed(endpoint);
     }
 
@@ -266,15 +290,29 @@ impl Backend {
         self.usable = Availability::new(self.members.iter().map(is_healthy), threshold);
     }
 
-    /// Lets the weights of those that are new grow, for the picker that goes by nothing else.
+    /// Brings what the policy goes by, and would cost too much to look at for each attempt, up to date.
     fn reweigh(&mut self, now: Instant, unit: f64) {
-        let grows = !self.config.balance.slow_start.window.is_zero();
-        if self.config.balance.policy != PickPolicy::Weighted || !grows || now < self.reweigh_at {
+        if now < self.reweigh_at {
             return;
         }
         self.reweigh_at = now + REWEIGH;
-        let weights: Vec<_> = self.members.iter().map(|member| self.weight(member, now)).collect();
-        self.picker = Picker::Weighted(Weighted::new(weights, unit));
+        match self.config.balance.policy {
+            // Goes by weights alone, which grow while endpoints are new.
+            PickPolicy::Weighted if !self.config.balance.slow_start.window.is_zero() => {
+                let weight = |member| self.weight(member, now);
+                let weights: Vec<_> = self.members.iter().map(weight).collect();
+                self.picker = Picker::Weighted(Weighted::new(weights, unit));
+            }
+            PickPolicy::P2c => {
+                let known = self.peers.values().filter_map(|peer| peer.latency.estimate(now));
+                self.cold = cold_estimate(&self.config.balance.ewma, known);
+            }
+            PickPolicy::Weighted
+            | PickPolicy::RoundRobin
+            | PickPolicy::LeastConnections
+            | PickPolicy::RingHash
+            | PickPolicy::Maglev => {}
+        }
     }
 
     fn weight(&self, member: &Member, now: Instant) -> f64 {
@@ -308,175 +346,14 @@ impl Peers for View<'_> {
     }
 
     fn load(&self, index: usize) -> f64 {
-        let Some(member) = self.backend.members.get(index) else { return f64::INFINITY };
-        let active = self.backend.peers.get(&member.id).map_or(0, |peer| peer.active);
-        (active + 1) as f64 / self.backend.weight(member, self.now)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{BalanceConfig, EndpointConfig, HealthConfig, SlowStartConfig};
-
-    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    fn config(policy: PickPolicy, weights: &[(&str, u32)]) -> BackendConfig {
-        let endpoint = |&(name, weight): &(&str, u32)| EndpointConfig {
-            address: Address::Mem(name.into()),
-            weight,
+        let Backend { members, peers, config, cold, .. } = self.backend;
+        let Some(member) = members.get(index) else { return f64::INFINITY };
+        let Some(peer) = peers.get(&member.id) else { return f64::INFINITY };
+        let load = match config.balance.policy {
+            PickPolicy::P2c => peer.latency.load(peer.active, *cold, self.now),
+            // The others that ask count connections.
+            _ => (peer.active + 1) as f64,
         };
-        BackendConfig {
-            endpoints: weights.iter().map(endpoint).collect(),
-            balance: BalanceConfig { policy, ..BalanceConfig::default() },
-            ..BackendConfig::default()
-        }
-    }
-
-    fn backend(config: BackendConfig, now: Instant) -> Backend {
-        Backend::new(config, now, || 0.5)
-    }
-
-    fn begin(backend: &mut Backend, tried: &[EndpointId], now: Instant) -> Option<Attempt> {
-        backend.begin(None, tried, now, || 0.5)
-    }
-
-    #[test]
-    fn each_attempt_for_a_connection_goes_to_another_endpoint() {
-        let now = start();
-        let mut backend =
-            backend(config(PickPolicy::RoundRobin, &[("a", 1), ("b", 1), ("c", 1)]), now);
-        let mut tried = Vec::new();
-        for _ in 0..3 {
-            let attempt = begin(&mut backend, &tried, now).unwrap();
-            assert!(!tried.contains(&attempt.endpoint));
-            tried.push(attempt.endpoint);
-            backend.on_failed(attempt, now, 0.5);
-        }
-        assert!(begin(&mut backend, &tried, now).is_none());
-    }
-
-    #[test]
-    fn an_endpoint_that_keeps_failing_is_not_tried_until_its_breaker_lets_it() {
-        let now = start();
-        let mut backend = backend(config(PickPolicy::RoundRobin, &[("a", 1)]), now);
-        for _ in 0..7 {
-            let attempt = begin(&mut backend, &[], now).unwrap();
-            backend.on_failed(attempt, now, 0.5);
-        }
-        assert!(begin(&mut backend, &[], now).is_none());
-        assert_eq!(backend.open_for(now), Some(Duration::from_secs(5)));
-        let later = now + Duration::from_secs(6);
-        assert_eq!(backend.open_for(later), None);
-        let attempt = begin(&mut backend, &[], later).unwrap();
-        backend.on_connected(attempt, later, 0.5);
-    }
-
-    #[test]
-    fn connections_that_stand_count_against_an_endpoint_until_they_end() {
-        let now = start();
-        let mut backend = backend(config(PickPolicy::LeastConnections, &[("a", 1), ("b", 3)]), now);
-        let mut taken = HashMap::new();
-        let mut last = None;
-        for _ in 0..8 {
-            let attempt = begin(&mut backend, &[], now).unwrap();
-            *taken.entry(attempt.address.to_string()).or_insert(0) += 1;
-            last = Some(attempt.endpoint);
-            backend.on_connected(attempt, now, 0.5);
-        }
-        assert_eq!((taken["mem:a"], taken["mem:b"]), (2, 6));
-        backend.on_closed(last.unwrap());
-        assert_eq!(begin(&mut backend, &[], now).unwrap().endpoint, last.unwrap());
-    }
-
-    #[test]
-    fn an_attempt_that_was_given_up_says_nothing_about_the_endpoint() {
-        let now = start();
-        let mut backend = backend(config(PickPolicy::RoundRobin, &[("a", 1)]), now);
-        for _ in 0..50 {
-            let attempt = begin(&mut backend, &[], now).unwrap();
-            backend.on_cancelled(attempt, now, 0.5);
-        }
-        assert!(backend.peers.values().all(|peer| peer.active == 0));
-        assert!(begin(&mut backend, &[], now).is_some());
-    }
-
-    #[test]
-    fn an_endpoint_that_fails_its_checks_gets_nothing_until_it_passes_again() {
-        let now = start();
-        let mut checked = config(PickPolicy::RoundRobin, &[("a", 1), ("b", 1)]);
-        checked.health = Some(HealthConfig { fall: 1, rise: 1, ..HealthConfig::default() });
-        checked.balance.panic_threshold = 0.0;
-        let mut backend = backend(checked, now);
-        let first = backend.members()[0].id;
-        let later = now + Duration::from_secs(60);
-        assert!(matches!(
-            backend.on_health_timeout(first, 0, later, 0.5),
-            Some(HealthAction::Check { .. })
-        ));
-        assert_eq!(backend.on_checked(first, false, later), HealthChange::Down);
-        for _ in 0..4 {
-            assert_ne!(begin(&mut backend, &[], later).unwrap().endpoint, first);
-        }
-        let again = later + Duration::from_secs(60);
-        backend.on_health_timeout(first, 0, again, 0.5);
-        assert_eq!(backend.on_checked(first, true, again), HealthChange::Up);
-        assert!((0..4).any(|_| begin(&mut backend, &[], again).unwrap().endpoint == first));
-    }
-
-    #[test]
-    fn an_endpoint_that_fails_more_than_the_others_is_left_out_for_a_while() {
-        let now = start();
-        let names: Vec<_> = (0..6).map(|name| name.to_string()).collect();
-        let weights: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
-        let mut unruly = config(PickPolicy::RoundRobin, &weights);
-        unruly.breaker.consecutive_failures = 1_000_000;
-        unruly.breaker.min_calls = 1_000_000;
-        let mut backend = backend(unruly, now);
-        let bad = backend.members()[2].id;
-        for _ in 0..600 {
-            let attempt = begin(&mut backend, &[], now).unwrap();
-            if attempt.endpoint == bad {
-                backend.on_failed(attempt, now, 0.5);
-            } else {
-                backend.on_connected(attempt, now, 0.5);
-            }
-        }
-        let later = now + Duration::from_secs(11);
-        for _ in 0..12 {
-            assert_ne!(begin(&mut backend, &[], later).unwrap().endpoint, bad);
-        }
-    }
-
-    #[test]
-    fn a_key_goes_to_the_same_endpoint_and_weight_0_takes_nothing() {
-        let now = start();
-        let mut by_key = backend(config(PickPolicy::Maglev, &[("a", 1), ("b", 1), ("c", 0)]), now);
-        let mut at =
-            |key: u8| by_key.begin(Some(&[key]), &[], now, || 0.5).unwrap().address.to_string();
-        for key in 0..100 {
-            let address = at(key);
-            assert_eq!(at(key), address);
-            assert_ne!(address, "mem:c");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_that_is_new_again_starts_with_a_part_of_its_weight() {
-        let now = start();
-        let mut slow = config(PickPolicy::Weighted, &[("a", 1), ("b", 1)]);
-        slow.balance.slow_start = SlowStartConfig::gradual();
-        let mut backend = backend(slow, now);
-        let old = backend.members()[0].id;
-        let grown = now + Duration::from_secs(60);
-        if let Some(peer) = backend.peers.get_mut(&backend.members[1].id) {
-            peer.since = grown;
-        }
-        let taken = (0..110).filter(|_| begin(&mut backend, &[], grown).unwrap().endpoint == old);
-        let taken = taken.count();
-        assert!((95..=105).contains(&taken), "{taken}");
+        load / self.backend.weight(member, self.now)
     }
 }

@@ -1,0 +1,282 @@
+//! What a backend decides, in virtual time.
+
+use super::*;
+use crate::config::{BalanceConfig, EndpointConfig, HealthConfig, SlowStartConfig};
+use proptest::prelude::*;
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn config(policy: PickPolicy, weights: &[(&str, u32)]) -> BackendConfig {
+    let endpoint = |&(name, weight): &(&str, u32)| EndpointConfig {
+        address: Address::Mem(name.into()),
+        weight,
+    };
+    BackendConfig {
+        endpoints: weights.iter().map(endpoint).collect(),
+        balance: BalanceConfig { policy, ..BalanceConfig::default() },
+        ..BackendConfig::default()
+    }
+}
+
+fn backend(config: BackendConfig, now: Instant) -> Backend {
+    Backend::new(config, now, || 0.5)
+}
+
+fn begin(backend: &mut Backend, tried: &[EndpointId], now: Instant) -> Option<Attempt> {
+    backend.begin(None, tried, now, || 0.5)
+}
+
+#[test]
+fn each_attempt_for_a_connection_goes_to_another_endpoint() {
+    let now = start();
+    let mut backend = backend(config(PickPolicy::RoundRobin, &[("a", 1), ("b", 1), ("c", 1)]), now);
+    let mut tried = Vec::new();
+    for _ in 0..3 {
+        let attempt = begin(&mut backend, &tried, now).unwrap();
+        assert!(!tried.contains(&attempt.endpoint));
+        tried.push(attempt.endpoint);
+        backend.on_failed(attempt, now, 0.5);
+    }
+    assert!(begin(&mut backend, &tried, now).is_none());
+}
+
+#[test]
+fn an_endpoint_that_keeps_failing_is_not_tried_until_its_breaker_lets_it() {
+    let now = start();
+    let mut backend = backend(config(PickPolicy::RoundRobin, &[("a", 1)]), now);
+    for _ in 0..7 {
+        let attempt = begin(&mut backend, &[], now).unwrap();
+        backend.on_failed(attempt, now, 0.5);
+    }
+    assert!(begin(&mut backend, &[], now).is_none());
+    assert_eq!(backend.open_for(now), Some(Duration::from_secs(5)));
+    let later = now + Duration::from_secs(6);
+    assert_eq!(backend.open_for(later), None);
+    let attempt = begin(&mut backend, &[], later).unwrap();
+    backend.on_connected(attempt, later, 0.5);
+}
+
+#[test]
+fn connections_that_stand_count_against_an_endpoint_until_they_end() {
+    let now = start();
+    let mut backend = backend(config(PickPolicy::LeastConnections, &[("a", 1), ("b", 3)]), now);
+    let mut taken = HashMap::new();
+    let mut last = None;
+    for _ in 0..8 {
+        let attempt = begin(&mut backend, &[], now).unwrap();
+        *taken.entry(attempt.address.to_string()).or_insert(0) += 1;
+        last = Some(attempt.endpoint);
+        backend.on_connected(attempt, now, 0.5);
+    }
+    assert_eq!((taken["mem:a"], taken["mem:b"]), (2, 6));
+    backend.on_closed(last.unwrap());
+    assert_eq!(begin(&mut backend, &[], now).unwrap().endpoint, last.unwrap());
+}
+
+#[test]
+fn an_attempt_that_was_given_up_says_nothing_about_the_endpoint() {
+    let now = start();
+    let mut backend = backend(config(PickPolicy::RoundRobin, &[("a", 1)]), now);
+    for _ in 0..50 {
+        let attempt = begin(&mut backend, &[], now).unwrap();
+        backend.on_cancelled(attempt, now, 0.5);
+    }
+    assert!(backend.peers.values().all(|peer| peer.active == 0));
+    assert!(begin(&mut backend, &[], now).is_some());
+}
+
+#[test]
+fn an_endpoint_that_fails_its_checks_gets_nothing_until_it_passes_again() {
+    let now = start();
+    let mut checked = config(PickPolicy::RoundRobin, &[("a", 1), ("b", 1)]);
+    checked.health = Some(HealthConfig { fall: 1, rise: 1, ..HealthConfig::default() });
+    checked.balance.panic_threshold = 0.0;
+    let mut backend = backend(checked, now);
+    let first = backend.members()[0].id;
+    let later = now + Duration::from_secs(60);
+    assert!(matches!(
+        backend.on_health_timeout(first, 0, later, 0.5),
+        Some(HealthAction::Check { .. })
+    ));
+    assert_eq!(backend.on_checked(first, false, later), HealthChange::Down);
+    for _ in 0..4 {
+        assert_ne!(begin(&mut backend, &[], later).unwrap().endpoint, first);
+    }
+    let again = later + Duration::from_secs(60);
+    backend.on_health_timeout(first, 0, again, 0.5);
+    assert_eq!(backend.on_checked(first, true, again), HealthChange::Up);
+    assert!((0..4).any(|_| begin(&mut backend, &[], again).unwrap().endpoint == first));
+}
+
+#[test]
+fn an_endpoint_that_fails_more_than_the_others_is_left_out_for_a_while() {
+    let now = start();
+    let names: Vec<_> = (0..6).map(|name| name.to_string()).collect();
+    let weights: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut unruly = config(PickPolicy::RoundRobin, &weights);
+    unruly.breaker.consecutive_failures = 1_000_000;
+    unruly.breaker.min_calls = 1_000_000;
+    let mut backend = backend(unruly, now);
+    let bad = backend.members()[2].id;
+    for _ in 0..600 {
+        let attempt = begin(&mut backend, &[], now).unwrap();
+        if attempt.endpoint == bad {
+            backend.on_failed(attempt, now, 0.5);
+        } else {
+            backend.on_connected(attempt, now, 0.5);
+        }
+    }
+    let later = now + Duration::from_secs(11);
+    for _ in 0..12 {
+        assert_ne!(begin(&mut backend, &[], later).unwrap().endpoint, bad);
+    }
+}
+
+#[test]
+fn a_key_goes_to_the_same_endpoint_and_weight_0_takes_nothing() {
+    let now = start();
+    let mut by_key = backend(config(PickPolicy::Maglev, &[("a", 1), ("b", 1), ("c", 0)]), now);
+    let mut at =
+        |key: u8| by_key.begin(Some(&[key]), &[], now, || 0.5).unwrap().address.to_string();
+    for key in 0..100 {
+        let address = at(key);
+        assert_eq!(at(key), address);
+        assert_ne!(address, "mem:c");
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_new_again_starts_with_a_part_of_its_weight() {
+    let now = start();
+    let mut slow = config(PickPolicy::Weighted, &[("a", 1), ("b", 1)]);
+    slow.balance.slow_start = SlowStartConfig::gradual();
+    let mut backend = backend(slow, now);
+    let old = backend.members()[0].id;
+    let grown = now + Duration::from_secs(60);
+    if let Some(peer) = backend.peers.get_mut(&backend.members[1].id) {
+        peer.since = grown;
+    }
+    let taken = (0..110).filter(|_| begin(&mut backend, &[], grown).unwrap().endpoint == old);
+    let taken = taken.count();
+    assert!((95..=105).contains(&taken), "{taken}");
+}
+
+/// Makes a connection every two milliseconds, which takes as long as `latency` says to stand and 100 ms to end, and
+/// counts to which endpoint each went.
+fn shares(backend: &mut Backend, now: &mut Instant, latency: &[u64], rounds: u32) -> Vec<u32> {
+    let members = backend.members();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut taken = vec![0; members.len()];
+    // By when it happens: an attempt that becomes a connection, or one that ends.
+    let mut ends =
+        std::collections::BTreeMap::<(Instant, u32), (Option<Attempt>, EndpointId)>::new();
+    for round in 0..rounds {
+        *now += Duration::from_millis(2);
+        while let Some(end) = ends.first_entry().filter(|end| end.key().0 <= *now) {
+            let ((at, number), (attempt, endpoint)) = end.remove_entry();
+            match attempt {
+                Some(attempt) => {
+                    backend.on_connected(attempt, at, random.f64());
+                    ends.insert((at + Duration::from_millis(100), number), (None, endpoint));
+                }
+                None => backend.on_closed(endpoint),
+            }
+        }
+        let Some(attempt) = backend.begin(None, &[], *now, || random.f64()) else { continue };
+        let endpoint = attempt.endpoint;
+        let index = members.iter().position(|member| member.id == endpoint).unwrap();
+        taken[index] += 1;
+        ends.insert(
+            (*now + Duration::from_millis(latency[index]), round),
+            (Some(attempt), endpoint),
+        );
+    }
+    for (attempt, endpoint) in ends.into_values() {
+        match attempt {
+            Some(attempt) => backend.on_cancelled(attempt, *now, 0.5),
+            None => backend.on_closed(endpoint),
+        }
+    }
+    taken
+}
+
+#[test]
+fn of_two_the_one_that_takes_longer_to_connect_to_gets_less() {
+    let mut now = start();
+    let mut backend = backend(config(PickPolicy::P2c, &[("quick", 1), ("slow", 1)]), now);
+    let taken = shares(&mut backend, &mut now, &[2, 40], 5000);
+    assert!(taken[0] > 3 * taken[1] && taken[1] > 0, "{taken:?}");
+}
+
+#[test]
+fn neighbours_within_a_millisecond_share_evenly() {
+    let mut now = start();
+    let mut backend = backend(config(PickPolicy::P2c, &[("near", 1), ("nearer", 1)]), now);
+    let taken = shares(&mut backend, &mut now, &[1, 0], 5000);
+    assert!(taken.iter().all(|taken| (2300..=2700).contains(taken)), "{taken:?}");
+}
+
+#[test]
+fn a_refusal_keeps_clients_away_for_a_while_and_not_for_long() {
+    let mut now = start();
+    let mut backend = backend(config(PickPolicy::P2c, &[("a", 1), ("b", 1)]), now);
+    shares(&mut backend, &mut now, &[2, 2], 1000);
+    let attempt = begin(&mut backend, &[], now).unwrap();
+    let refused = attempt.endpoint;
+    let index = backend.members().iter().position(|member| member.id == refused).unwrap();
+    backend.on_failed(attempt, now, 0.5);
+    let soon = shares(&mut backend, &mut now, &[2, 2], 500);
+    assert_eq!(soon[index], 0, "{soon:?}");
+    now += EWMA_DECAY;
+    let later = shares(&mut backend, &mut now, &[2, 2], 500);
+    assert!(later[index] > 200, "{later:?}");
+}
+
+const EWMA_DECAY: Duration = Duration::from_secs(10);
+
+#[test]
+fn an_endpoint_that_is_new_counts_as_the_median_of_the_others() {
+    let mut now = start();
+    let names = [("a", 1), ("b", 1), ("c", 1)];
+    let mut backend = backend(config(PickPolicy::P2c, &names), now);
+    shares(&mut backend, &mut now, &[200, 200, 200], 2000);
+    let grown = config(PickPolicy::P2c, &[("a", 1), ("b", 1), ("c", 1), ("new", 1)]);
+    backend.reconfigure(grown, now, || 0.5);
+    begin(&mut backend, &[], now).map(|attempt| backend.on_cancelled(attempt, now, 0.5)).unwrap();
+    let view = View { backend: &backend, tried: &[], now };
+    assert!((view.load(3) / view.load(0) - 1.0).abs() < 0.3, "{} {}", view.load(3), view.load(0));
+}
+
+proptest! {
+    #[test]
+    fn any_script_leaves_every_load_a_number_and_every_count_right(
+        policy in prop::sample::select(vec![PickPolicy::P2c, PickPolicy::LeastConnections, PickPolicy::Weighted]),
+        script in prop::collection::vec((0u8..5, 0u64..20_000, 0.0f64..1.0), 0..200),
+    ) {
+        let mut now = start();
+        let mut backend = backend(config(policy, &[("a", 1), ("b", 7), ("c", 0)]), now);
+        let (mut open, mut standing) = (Vec::new(), Vec::new());
+        for (step, pause, unit) in script {
+            now += Duration::from_millis(pause);
+            match step {
+                0 | 1 => open.extend(backend.begin(None, &[], now, || unit)),
+                2 => if let Some(attempt) = open.pop() {
+                    standing.push(attempt.endpoint);
+                    backend.on_connected(attempt, now, unit);
+                },
+                3 => if let Some(attempt) = open.pop() { backend.on_failed(attempt, now, unit) },
+                _ => if let Some(endpoint) = standing.pop() { backend.on_closed(endpoint) },
+            }
+            let view = View { backend: &backend, tried: &[], now };
+            for index in 0..2 {
+                let load = view.load(index);
+                prop_assert!(load.is_finite() && load > 0.0, "{}", load);
+            }
+            let active: u64 = backend.peers.values().map(|peer| peer.active).sum();
+            prop_assert_eq!(active, (open.len() + standing.len()) as u64);
+        }
+    }
+}
