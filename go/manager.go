@@ -156,11 +156,11 @@ func (m *TcpConnectionManager) Start() (map[string]net.Addr, error) {
 }
 
 // Reconfigure goes by another configuration from now on, and drops no connection for it: all of it or nothing. Connections
-// that stand keep their server, their timeouts and their rates. A lower limit ends nothing; no more are let in until enough
-// have ended.
+// that stand keep their server, their timeouts, their rates and what their sockets were told. A lower limit ends nothing; no
+// more are let in until enough have ended.
 //
-// It fails with [KindConfig], and names the field, for one that is out of range or cannot change: the NoDelay, Keepalive,
-// UserTimeout and Backlog of TCP and, once the manager is started, the names and addresses of its Listeners.
+// It fails with [KindConfig], and names the field, for one that is out of range or cannot change: once the manager is
+// started, the names and addresses of its Listeners.
 func (m *TcpConnectionManager) Reconfigure(config TcpManagerConfig) error {
 	document, err := json.Marshal(config)
 	if err != nil {

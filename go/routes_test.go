@@ -25,8 +25,8 @@ func routedConfig() TcpManagerConfig {
 		},
 		Backends: map[string]BackendConfig{
 			"a": {
-				Endpoints:      []EndpointConfig{{Address: "mem:go-nobody", Weight: Set[uint32](2)}, {Address: "mem:go-a"}},
-				Balance:        BalanceConfig{
+				Endpoints: []EndpointConfig{{Address: "mem:go-nobody", Weight: Set[uint32](2)}, {Address: "mem:go-a"}},
+				Balance: BalanceConfig{
 					Policy: "round_robin", Ewma: EwmaConfig{Decay: After(3 * time.Second), Floor: After(0)},
 					SlowStart: SlowStartConfig{Window: After(0)},
 				},
@@ -147,6 +147,7 @@ func TestAnotherConfigurationTakesHoldAndWhatStandsStays(t *testing.T) {
 	defer firstServer.Close()
 	next := leadingTo("go-two")
 	next.MaxConnections = 2
+	next.TCP = TcpConfig{NoDelay: Set(false), Keepalive: TcpKeepalive{Idle: After(42 * time.Second)}, Backlog: 7}
 	if err := m.Reconfigure(next); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestAnotherConfigurationTakesHoldAndWhatStandsStays(t *testing.T) {
 	}
 	for document, field := range map[string]string{
 		`{"max_connections": 0}`:    "max_connections",
-		`{"tcp": {"backlog": 7}}`:   "tcp.backlog",
+		`{"tcp": {"backlog": 0}}`:   "tcp.backlog",
 		`{}`:                        "listeners.in",
 		`{"no_such_key": "at all"}`: "no_such_key",
 	} {

@@ -4852,9 +4852,9 @@ trunkline_status_t trunkline_tcp_manager_stats(struct trunkline_tcp_manager_t ma
  * Goes by another document from now on, and drops no connection for it. What the document does not mention has its
  * default. Either all of it holds or nothing.
  *
- * Connections that stand keep what they have: their server, their timeouts and their rates. A lower limit ends nothing; no
- * more are let in until enough have ended. tcp.nodelay, tcp.keepalive, tcp.user_timeout and tcp.backlog cannot change, nor,
- * once it is started, the names and addresses of its listeners.
+ * Connections that stand keep what they have: their server, their timeouts, their rates and what their sockets were told. A
+ * lower limit ends nothing; no more are let in until enough have ended. Once it is started, the names and addresses of its
+ * listeners cannot change.
  *
  * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names the field that is wrong or cannot change),
  * INVALID_HANDLE, CLOSED (also once it drains), FORKED. Since 0.1.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -30,6 +32,7 @@ from trunkline import (
     QueueConfig,
     RouteConfig,
     SlowStartConfig,
+    TcpConfig,
     TcpConnectionManager,
     TcpManagerConfig,
 )
@@ -124,7 +127,7 @@ def test_the_same_for_a_loop(behind: dict[str, trunkline.Listener]) -> None:
     asyncio.run(main())
 
 
-def leading_to(name: str, **figures: int) -> TcpManagerConfig:
+def leading_to(name: str, **figures: object) -> TcpManagerConfig:
     return TcpManagerConfig(
         listeners={"in": ListenerConfig(address="tcp://127.0.0.1:0")},
         default_backend="all",
@@ -150,7 +153,7 @@ def test_another_configuration_takes_hold_and_what_stands_stays(
                 manager.reconfigure(leading_to("a").to_json())
                 for document, named in (
                     ('{"max_connections": 0}', "max_connections"),
-                    ('{"tcp": {"backlog": 7}}', "tcp.backlog"),
+                    ('{"tcp": {"backlog": 0}}', "tcp.backlog"),
                     ("{}", "listeners.in"),
                 ):
                     with pytest.raises(trunkline.ConfigError, match=named):
@@ -158,6 +161,50 @@ def test_another_configuration_takes_hold_and_what_stands_stays(
         manager.close()
         with pytest.raises(trunkline.ClosedError):
             manager.reconfigure(leading_to("a"))
+
+
+def accepted_from(client: trunkline.Stream) -> socket.socket:
+    """A descriptor of ours for the other end of a connection within this process."""
+    assert client.getsockname()
+    port = int(client.getsockname().rpartition(":")[2])
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            copy = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+        try:
+            if copy.getpeername()[1] == port:
+                return copy
+        except (OSError, IndexError):
+            pass
+        copy.close()
+    raise AssertionError(f"nothing here was accepted from port {port}")
+
+
+def test_what_sockets_are_told_changes_for_those_that_come_after(
+    behind: dict[str, trunkline.Listener],
+) -> None:
+    with TcpConnectionManager(leading_to("a")) as manager:
+        address = manager.start()["in"]
+        with said_to(address, b"first") as first, behind["a"].accept() as one:
+            hears_on(one, b"first")
+            tcp = TcpConfig(nodelay=False, user_timeout=timedelta(seconds=7), backlog=7)
+            manager.reconfigure(leading_to("a", tcp=tcp))
+            with said_to(address, b"second") as second, behind["a"].accept() as two:
+                hears_on(two, b"second")
+                with accepted_from(first) as before, accepted_from(second) as after:
+                    told = [
+                        (
+                            s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),
+                            s.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+                        )
+                        for s in (before, after)
+                    ]
+                assert told == [(1, 300_000), (0, 7_000)]
+
+
+def hears_on(stream: trunkline.Stream, data: bytes) -> None:
+    assert stream.recv(len(data)) == data
 
 
 async def test_a_loop_reconfigures_as_well(behind: dict[str, trunkline.Listener]) -> None:

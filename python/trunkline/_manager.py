@@ -125,16 +125,15 @@ class _ManagerBase:
     def reconfigure(self, config: TcpManagerConfig | Mapping[str, Any] | str) -> None:
         """Goes by another configuration from now on, and drops no connection for it: all of it or nothing.
 
-        Connections that stand keep their server, their timeouts and their rates. A lower limit ends nothing;
-        no more are let in until enough have ended.
+        Connections that stand keep their server, their timeouts, their rates and what their sockets were
+        told. A lower limit ends nothing; no more are let in until enough have ended.
 
         Args:
             config: the whole of it; what is unset has its default.
 
         Raises:
-            ConfigError: a figure is out of its range, or a field cannot change: ``tcp.nodelay``,
-                ``tcp.keepalive``, ``tcp.user_timeout``, ``tcp.backlog``, and once it is started the names
-                and addresses of its listeners.
+            ConfigError: a figure is out of its range, or a field cannot change: once it is started, the
+                names and addresses of its listeners.
             ClosedError: it drains or is closed.
         """
         self._native.reconfigure(text_of(config, TcpManagerConfig))

@@ -200,10 +200,10 @@ void a_manager_relays_limits_counts_and_drains() {
   CHECK(thrown([&] { manager.connect("mem:cpp-managed"); }) == TRUNKLINE_E_LIMIT_EXCEEDED, "the limit holds");
   trunkline_tcp_manager_stats_t stats = manager.stats();
   CHECK(stats.active == 2 && stats.limit == 2 && stats.opened == 2 && stats.bytes_received == 7, "the counts");
-  manager.reconfigure("{\"max_connections\": 3}");
+  manager.reconfigure("{\"max_connections\": 3, \"tcp\": {\"nodelay\": false, \"backlog\": 7}}");
   CHECK(manager.stats().limit == 3 && manager.stats().active == 2, "another limit, and both stay");
-  CHECK(thrown([&] { manager.reconfigure("{\"tcp\": {\"nodelay\": false}}"); }) == TRUNKLINE_E_INVALID_ARGUMENT,
-        "what cannot change");
+  CHECK(thrown([&] { manager.reconfigure("{\"tcp\": {\"backlog\": 0}}"); }) == TRUNKLINE_E_INVALID_ARGUMENT,
+        "what is out of range");
   std::string live = manager.live();
   uint64_t id = std::stoull(live.substr(live.find("\"id\":") + 5));
   CHECK(manager.inspect(id).find("\"bytes_received\":7") != std::string::npos, "one of them is looked at");

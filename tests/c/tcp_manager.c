@@ -628,7 +628,7 @@ static void another_document_takes_hold_and_what_stands_stays(void) {
   CHECK(strstr(trunkline_error_message(err, NULL), field) != NULL, "the field is named"); \
   trunkline_error_free(err)
   REFUSED("{\"max_connections\": 0}", "max_connections");
-  REFUSED("{\"tcp\": {\"backlog\": 7}}", "tcp.backlog");
+  REFUSED("{\"tcp\": {\"backlog\": 0}}", "tcp.backlog");
   REFUSED("", "listeners.in");
 #undef REFUSED
   CHECK(stats_of(manager).active == 2 && stats_of(manager).closed == 0, "nothing was dropped");

@@ -127,8 +127,6 @@ async fn what_is_wrong_or_cannot_change_is_named_and_nothing_changes() {
     let before = manager.config();
     let moved = config(r#"{"listeners": {"in": {"address": "mem:elsewhere"}}}"#);
     assert_eq!(complaint(manager.reconfigure(moved).unwrap_err()), "listeners.in.address");
-    let sockets = leading_to("kept", r#", "tcp": {"backlog": 7}"#);
-    assert_eq!(complaint(manager.reconfigure(sockets).unwrap_err()), "tcp.backlog");
     let wrong = TcpManagerConfig { max_connections: 0, ..leading_to("kept", "") };
     assert_eq!(complaint(manager.reconfigure(wrong).unwrap_err()), "max_connections");
     let mut back = leading_to("kept", "");
@@ -140,6 +138,29 @@ async fn what_is_wrong_or_cannot_change_is_named_and_nothing_changes() {
     manager.close().await;
     let closed = manager.reconfigure(before).unwrap_err();
     assert!(matches!(closed, ConnectionError::Closed { .. }), "{closed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_larger_backlog_lets_those_connect_who_wait_for_a_place_in_it() {
+    let network = network();
+    let limited = |backlog: u32| {
+        config(&format!(r#"{{"max_connections": 1, "tcp": {{"backlog": {backlog}}}}}"#))
+    };
+    let manager = TcpConnectionManager::new(network.clone(), limited(1)).unwrap();
+    let listener = manager.listen(&"mem:backlog".parse().unwrap()).await.unwrap();
+    let connect = || {
+        let (network, address) = (network.clone(), listener.address().clone());
+        async move { network.connect(&address, None).await.unwrap() }
+    };
+    let _stands = connect().await;
+    let mut waits = std::pin::pin!(connect());
+    tokio::select! {
+        biased;
+        _ = &mut waits => panic!("the backlog has one place"),
+        () = tokio::task::yield_now() => {}
+    }
+    manager.reconfigure(limited(2)).unwrap();
+    let _stands_too = waits.await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,15 +17,14 @@ use std::sync::Arc;
 impl TcpConnectionManager {
     /// Goes by another configuration from now on, and drops no connection for it. Either all of it holds or nothing.
     ///
-    /// Connections that stand keep what they have: their server, their timeouts and their rates, also when their
-    /// endpoint is gone. A lower limit ends nothing; no more are let in until enough have ended. With other prefixes for
+    /// Connections that stand keep what they have: their server, their timeouts, their rates and what their sockets were
+    /// told, also when their endpoint is gone. A lower limit ends nothing; no more are let in until enough have ended. With other prefixes for
     /// sources, what stands counts for none of the new networks. What is known of an endpoint that stays in its backend is kept, but for its health where that is checked otherwise than before.
     ///
     /// # Errors
     ///
-    /// [`ConnectionError::InvalidConfig`] names the field that is wrong, or that cannot change: `tcp.nodelay`,
-    /// `tcp.keepalive`, `tcp.user_timeout`, `tcp.backlog`, and once it is started the names and addresses of its
-    /// `listeners`. [`ConnectionError::Closed`] once the manager drains or is closed.
+    /// [`ConnectionError::InvalidConfig`] names the field that is wrong, or that cannot change: once it is started the
+    /// names and addresses of its `listeners`. [`ConnectionError::Closed`] once the manager drains or is closed.
     pub fn reconfigure(&self, config: TcpManagerConfig) -> Result<(), ConnectionError> {
         let shared = self.shared();
         // One at a time, and none while listeners start.

@@ -2,7 +2,7 @@
 
 use super::{table::RouteTable, upstream::Upstream};
 use crate::{
-    config::{Config, TcpConfig, TcpManagerConfig},
+    config::{Config, TcpManagerConfig},
     error::ConnectionError,
     metrics::Metrics,
 };
@@ -47,7 +47,6 @@ pub(super) fn check_change(
     is_started: bool,
 ) -> Result<(), ConnectionError> {
     after.validate()?;
-    check_sockets(&before.tcp, &after.tcp)?;
     if !is_started {
         return Ok(());
     }
@@ -60,20 +59,6 @@ pub(super) fn check_change(
     }
     match after.listeners.keys().find(|name| !before.listeners.contains_key(*name)) {
         Some(new) => Err(fixed(format!("listeners.{new}"))),
-        None => Ok(()),
-    }
-}
-
-/// Listeners hold what they tell the sockets that they accept.
-fn check_sockets(before: &TcpConfig, after: &TcpConfig) -> Result<(), ConnectionError> {
-    let changed = [
-        ("tcp.nodelay", before.nodelay != after.nodelay),
-        ("tcp.keepalive", before.keepalive != after.keepalive),
-        ("tcp.user_timeout", before.user_timeout != after.user_timeout),
-        ("tcp.backlog", before.backlog != after.backlog),
-    ];
-    match changed.into_iter().find(|(_, is_changed)| *is_changed) {
-        Some((field, _)) => Err(fixed(field.to_owned())),
         None => Ok(()),
     }
 }
@@ -110,15 +95,6 @@ mod tests {
             assert_eq!(complaint(before, after, true).as_deref(), Some(field));
             assert_eq!(complaint(before, after, false), None, "nobody listens yet");
         }
-        for (tcp, field) in [
-            (r#""nodelay": false"#, "tcp.nodelay"),
-            (r#""keepalive": {"count": 7}"#, "tcp.keepalive"),
-            (r#""user_timeout": "never""#, "tcp.user_timeout"),
-            (r#""backlog": 7"#, "tcp.backlog"),
-        ] {
-            let after = format!(r#"{{"tcp": {{{tcp}}}}}"#);
-            assert_eq!(complaint("{}", &after, false).as_deref(), Some(field));
-        }
     }
 
     #[test]
@@ -129,7 +105,8 @@ mod tests {
             "idle_timeout": "1s", "half_close_timeout": "0s", "max_duration": "1h",
             "buffer_size": 4096, "splice": {"after": 0, "max_pipes": 3, "pipe_size": 4096},
             "bandwidth": {"to_server": 1000}, "drain_timeout": "1s", "accept_pause": "1s",
-            "tcp": {"connect_timeout": "1s", "attempt_stagger": "0s"},
+            "tcp": {"connect_timeout": "1s", "attempt_stagger": "0s", "nodelay": false, "keepalive": {"count": 7},
+                "user_timeout": "never", "backlog": 7},
             "listeners": {"in": {"address": "mem:in", "max_connections": 5, "default_backend": "a", "probe": {"timeout": "1s"},
                 "proxy_protocol": {"mode": "optional"}}},
             "routes": [{"host": "b.example", "backend": "b"}], "default_backend": "a",

@@ -53,6 +53,8 @@ pub(super) struct Shared {
 pub(super) struct Listening {
     /// Given away to the caller.
     pub(super) given: Vec<ListenerCloseHandle>,
+    /// Those that the manager accepts from itself.
+    pub(super) own: Vec<ListenerCloseHandle>,
     /// Those of the configuration by their names, once they are started.
     pub(super) started: Option<BTreeMap<String, Started>>,
     pub(super) routes: Routes,
@@ -67,6 +69,11 @@ pub(super) struct Started {
 }
 
 impl Listening {
+    /// All of them, to be spoken to without the lock.
+    fn handles(&self) -> Vec<ListenerCloseHandle> {
+        self.given.iter().chain(&self.own).cloned().collect()
+    }
+
     /// Whether what a listener of the configuration passes on `to` there would evidently come back to one.
     pub(super) fn leads_back(&self, to: &Address) -> bool {
         let mut started = self.started.iter().flat_map(|started| started.values());
@@ -126,7 +133,7 @@ impl Shared {
         self.settings.load_full()
     }
 
-    /// Brings the limits to what the settings say. Of several at one time, each goes on until the newest hold.
+    /// Brings limits and listeners to what the settings say. Of several at one time, each goes on until the newest hold.
     pub(super) fn apply_limits(&self) {
         loop {
             let settings = self.settings();
@@ -145,7 +152,13 @@ impl Shared {
         if let Some(asking) = &*self.asking.load() {
             asking.set_limit(config.route_callback.max_pending);
         }
-        let started = self.listening.lock().started.clone().unwrap_or_default();
+        let (started, handles) = {
+            let listening = self.listening.lock();
+            (listening.started.clone().unwrap_or_default(), listening.handles())
+        };
+        for listener in handles {
+            listener.reconfigure(&config.tcp);
+        }
         for (name, listener) in started {
             listener.budget.set_limit(limit_of(config, &name));
         }

@@ -116,6 +116,8 @@ impl TcpConnectionManager {
         listening.given.retain(|listener| !listener.is_closed());
         listening.given.push(handle);
         drop(listening);
+        // Another configuration may have come between.
+        shared.apply_limits();
         Ok(listener)
     }
 
@@ -150,9 +152,14 @@ impl TcpConnectionManager {
             return Err(leads_back());
         }
         listening.routes.add(bound.clone(), to.clone());
+        listening.own.retain(|listener| !listener.is_closed());
+        listening.own.push(listener.close_handle());
         tracing::debug!(listen = %bound, %to, "relaying");
         let task = accept_loop(Arc::clone(shared), listener, Target::Direct(to));
         shared.loops.spawn_on(task, shared.network.runtime());
+        drop(listening);
+        // Another configuration may have come between.
+        shared.apply_limits();
         Ok(bound)
     }
 
@@ -209,6 +216,7 @@ impl TcpConnectionManager {
         for (listener, budget, entrance) in bound {
             let address = listener.address().clone();
             started.insert(entrance.name.clone(), Started { address, budget });
+            listening.own.push(listener.close_handle());
             tracing::debug!(listener = entrance.name, address = %listener.address(), "serving");
             let task = accept_loop(Arc::clone(shared), listener, Target::Routed(entrance));
             shared.loops.spawn_on(task, shared.network.runtime());

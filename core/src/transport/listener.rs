@@ -7,6 +7,7 @@ use super::{
 use crate::{
     address::Address,
     budget::{Budget, Permit},
+    config::TcpConfig,
     context::{ConnectionContext, ConnectionId, Direction, Protocol},
     error::{ConnectionError, Place, Step},
     events::Events,
@@ -152,6 +153,14 @@ impl ListenerCloseHandle {
     pub fn close(&self) {
         if let Some(inner) = self.inner.upgrade() {
             inner.close();
+        }
+    }
+
+    /// Goes by `config` for what is accepted from now on, and for the backlog.
+    pub(crate) fn reconfigure(&self, config: &TcpConfig) {
+        let Some(inner) = self.inner.upgrade() else { return };
+        if let Some(source) = &*inner.source.read() {
+            source.reconfigure(config);
         }
     }
 

@@ -47,6 +47,7 @@ pub use udp::{Datagram, DatagramCloseHandle, DatagramReady, DatagramStats, Recei
 use crate::{
     address::Address,
     budget::Permit,
+    config::TcpConfig,
     context::Protocol,
     error::{ConnectionError, Place},
 };
@@ -210,6 +211,12 @@ pub(crate) trait Accept: Send + Sync + fmt::Debug + 'static {
     /// As [`try_accept`](Self::try_accept), also when the runtime has not heard yet that one is there.
     fn accept_left(&self) -> io::Result<Accepted> {
         self.try_accept()
+    }
+
+    /// Goes by `config` for what is accepted from now on, and for its own backlog. What waits in one that is smaller
+    /// now stays there. A source that has neither sockets nor a backlog of this kind has nothing to do.
+    fn reconfigure(&self, config: &TcpConfig) {
+        let _ = config;
     }
 }
 

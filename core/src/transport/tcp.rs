@@ -2,6 +2,7 @@
 
 use super::{Accept, Accepted, Transport};
 use crate::{address::Address, config::TcpConfig};
+use parking_lot::Mutex;
 #[cfg(target_os = "linux")]
 use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
@@ -106,6 +107,8 @@ pub(super) trait StdListener:
     std::os::fd::AsRawFd + std::fmt::Debug + Send + Sync + 'static
 {
     fn accept_one(&self) -> io::Result<Accepted>;
+
+    fn reconfigure(&self, config: &TcpConfig);
 }
 
 impl<S: StdListener> SocketListener<S> {
@@ -144,6 +147,15 @@ impl<S: StdListener> Accept for SocketListener<S> {
     fn accept_left(&self) -> io::Result<Accepted> {
         self.first_that_stayed(|| self.socket.get_ref().accept_one())
     }
+
+    fn reconfigure(&self, config: &TcpConfig) {
+        self.socket.get_ref().reconfigure(config);
+    }
+}
+
+/// Has `socket` wait with so many connections. To one that listens already it is only the number that changes.
+pub(super) fn listen_with(socket: &SockRef<'_>, backlog: u32) -> io::Result<()> {
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
 }
 
 /// The client left while it waited in the backlog: the next one has its turn.
@@ -155,7 +167,8 @@ fn is_gone_already(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub(super) struct StdTcp {
     listener: std::net::TcpListener,
-    config: TcpConfig,
+    /// Held for a copy.
+    config: Mutex<TcpConfig>,
 }
 
 impl std::os::fd::AsRawFd for StdTcp {
@@ -169,7 +182,8 @@ impl StdListener for StdTcp {
         let (stream, source) = self.listener.accept()?;
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
-        apply(&SockRef::from(&stream), &self.config)?;
+        let config = *self.config.lock();
+        apply(&SockRef::from(&stream), &config)?;
         let destination = stream.local_addr().ok().map(Address::from);
         Ok(Accepted {
             transport: Box::new(stream),
@@ -178,6 +192,14 @@ impl StdListener for StdTcp {
             permit: None,
             protocol: None,
         })
+    }
+
+    fn reconfigure(&self, config: &TcpConfig) {
+        let before = std::mem::replace(&mut *self.config.lock(), *config);
+        if before.backlog != config.backlog {
+            // A socket that listens does not refuse it.
+            let _ = listen_with(&SockRef::from(&self.listener), config.backlog);
+        }
     }
 }
 
@@ -190,10 +212,11 @@ pub(super) fn listen(
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
+    listen_with(&SockRef::from(&socket), config.backlog)?;
     let listener = std::net::TcpListener::from(socket);
     let bound = listener.local_addr()?;
-    Ok((bound, SocketListener::new(StdTcp { listener, config: *config })?))
+    let config = Mutex::new(*config);
+    Ok((bound, SocketListener::new(StdTcp { listener, config })?))
 }
 
 /// Looks a name up; literal addresses never get here.
@@ -293,6 +316,7 @@ fn whole_seconds(duration: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TimeLimit;
 
     #[test]
     fn families_take_turns() {
@@ -300,5 +324,45 @@ mod tests {
         let v6 = |n: u16| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, n], 1));
         let ordered = interleave(vec![v6(1), v6(2), v6(3), v4(1)]);
         assert_eq!(ordered, [v6(1), v4(1), v6(2), v6(3)]);
+    }
+
+    /// The next connection to `listener`, as it was accepted, and the client's side of it.
+    fn accepted(listener: &StdTcp) -> (Accepted, std::net::TcpStream) {
+        let address = listener.listener.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        loop {
+            match listener.accept_one() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                answer => return (answer.unwrap(), client),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_accepted_after_a_change_has_the_new_options_and_what_stands_the_old_ones() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (_, listener) = listen(loopback, &TcpConfig::default()).unwrap();
+        let listener = listener.socket.into_inner();
+        let (before, _client) = accepted(&listener);
+        let mut changed =
+            TcpConfig { nodelay: false, user_timeout: TimeLimit::secs(7), ..TcpConfig::default() };
+        changed.keepalive.idle = TimeLimit::secs(42);
+        listener.reconfigure(&changed);
+        let (after, _client) = accepted(&listener);
+        let options = |accepted: &Accepted| {
+            let socket = accepted.transport.socket();
+            let socket = SockRef::from(socket.as_ref().unwrap());
+            (socket.tcp_nodelay().unwrap(), socket.tcp_keepalive_time().unwrap().as_secs())
+        };
+        assert_eq!((options(&before), options(&after)), ((true, 60), (false, 42)));
+        #[cfg(target_os = "linux")]
+        {
+            let timeout = |accepted: &Accepted| {
+                let socket = accepted.transport.socket();
+                SockRef::from(socket.as_ref().unwrap()).tcp_user_timeout().unwrap()
+            };
+            assert_eq!(timeout(&before), Some(Duration::from_secs(300)));
+            assert_eq!(timeout(&after), Some(Duration::from_secs(7)));
+        }
     }
 }

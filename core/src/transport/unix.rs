@@ -2,9 +2,9 @@
 
 use super::{
     Accepted, Transport,
-    tcp::{SocketListener, StdListener, is_quiet, send},
+    tcp::{SocketListener, StdListener, is_quiet, listen_with, send},
 };
-use crate::address::Address;
+use crate::{address::Address, config::TcpConfig};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::{
     io::{self, IoSlice},
@@ -131,6 +131,11 @@ impl StdListener for StdUnix {
             protocol: None,
         })
     }
+
+    fn reconfigure(&self, config: &TcpConfig) {
+        // A socket that listens does not refuse it.
+        let _ = listen_with(&SockRef::from(&self.listener), config.backlog);
+    }
 }
 
 /// Refuses a peer that runs as another user; to it the connection ends at once.
@@ -162,7 +167,7 @@ pub(super) fn listen(address: &Address, backlog: u32) -> io::Result<SocketListen
         }
         None => Guard::SameUser,
     };
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    listen_with(&SockRef::from(&socket), backlog)?;
     SocketListener::new(StdUnix { listener: UnixListener::from(socket), guard })
 }
 

@@ -57,6 +57,17 @@ impl<T> Backlog<T> {
         self.line.remove(place).map(|(_, offer)| offer)
     }
 
+    /// Admits so many from now on, at least 1. Who was admitted before stays admitted.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        debug_assert!(limit > 0, "checked with the configuration");
+        self.limit = limit;
+    }
+
+    /// Those below the limit, from the oldest on.
+    pub(super) fn admitted(&mut self) -> impl Iterator<Item = &mut T> {
+        self.line.iter_mut().take(self.limit).map(|(_, offer)| offer)
+    }
+
     /// The youngest admitted offer of a full backlog: the one that a `pop` or `withdraw` just admitted, if any.
     pub(super) fn last_admitted(&mut self) -> Option<&mut T> {
         self.line.get_mut(self.limit - 1).map(|(_, offer)| offer)
@@ -94,11 +105,11 @@ mod tests {
     proptest! {
         /// Each offer carries whether it was told of its admission.
         #[test]
-        fn all_that_stand_below_the_limit_are_told_so_and_no_others(
-            limit in 1usize..5,
-            steps in proptest::collection::vec((0u8..4, any::<prop::sample::Index>()), 1..100),
+        fn all_that_stand_below_the_limit_are_told_so_in_their_order(
+            first in 1usize..5,
+            steps in proptest::collection::vec((0u8..5, any::<prop::sample::Index>()), 1..100),
         ) {
-            let mut backlog = Backlog::new(limit);
+            let mut backlog = Backlog::new(first);
             let mut tickets = Vec::new();
             for (step, index) in steps {
                 match step {
@@ -109,6 +120,10 @@ mod tests {
                     2 => {
                         prop_assert_ne!(backlog.pop(), Some(false), "accepted without admission");
                     }
+                    3 => {
+                        backlog.set_limit(1 + index.index(5));
+                        backlog.admitted().for_each(|told| *told = true);
+                    }
                     _ if !tickets.is_empty() => {
                         backlog.withdraw(tickets[index.index(tickets.len())]);
                     }
@@ -117,9 +132,11 @@ mod tests {
                 if let Some(told) = backlog.last_admitted() {
                     *told = true;
                 }
-                for (place, (_, told)) in backlog.line.iter().enumerate() {
-                    prop_assert_eq!(*told, place < limit);
-                }
+                // A lower limit takes no admission back, so some above it may have been told as well.
+                let told: Vec<_> = backlog.line.iter().map(|(_, told)| *told).collect();
+                let admitted = told.iter().filter(|told| **told).count();
+                prop_assert!(admitted >= told.len().min(backlog.limit));
+                prop_assert!(told[..admitted].iter().all(|told| *told));
             }
         }
     }

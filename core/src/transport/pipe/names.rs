@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    config::PipeConfig,
+    config::{PipeConfig, TcpConfig},
     error::{ConnectionError, Place, Step},
     transport::{Accept, Accepted, Transport, locked::poll_locked},
 };
@@ -191,6 +191,20 @@ impl Listening {
         }
         taken
     }
+
+    /// Lets `limit` connections stand before they are accepted, and tells those whom a higher one admits.
+    fn set_limit(&self, limit: usize) {
+        let admitted: Vec<_> = {
+            let mut line = self.line.lock();
+            let Some(backlog) = &mut line.backlog else { return };
+            backlog.set_limit(limit);
+            backlog.admitted().filter_map(|offer| offer.admission.take()).collect()
+        };
+        for admitted in admitted {
+            // A client that has just given up takes its offer back by itself.
+            let _ = admitted.send(());
+        }
+    }
 }
 
 impl Waiting<'_> {
@@ -265,6 +279,10 @@ impl Accept for PipeListener {
             }),
             None => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    fn reconfigure(&self, config: &TcpConfig) {
+        self.listening.set_limit(config.backlog as usize);
     }
 }
 
@@ -386,6 +404,34 @@ mod tests {
         write_all(&second, b"2").await.unwrap();
         assert_eq!(read(&served, &mut [0]).await.unwrap(), 1);
         assert!(poll_once(&mut third).await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_larger_backlog_admits_those_who_wait_and_a_smaller_one_refuses_nobody() {
+        let names = Names::new();
+        let listener = names.listen("app", 1).unwrap();
+        let (config, mut tcp) = (PipeConfig::default(), TcpConfig::default());
+        let _first = names.connect("app", &config).await.unwrap();
+        let mut second = pin!(names.connect("app", &config));
+        let mut third = pin!(names.connect("app", &config));
+        let mut fourth = pin!(names.connect("app", &config));
+        for waiting in [&mut second, &mut third, &mut fourth] {
+            assert!(poll_once(waiting).await.is_none());
+        }
+        tcp.backlog = 3;
+        listener.reconfigure(&tcp);
+        let _second = poll_once(&mut second).await.unwrap().unwrap();
+        let _third = poll_once(&mut third).await.unwrap().unwrap();
+        assert!(poll_once(&mut fourth).await.is_none());
+
+        tcp.backlog = 1;
+        listener.reconfigure(&tcp);
+        for _ in 0..2 {
+            listener.accept().await;
+            assert!(poll_once(&mut fourth).await.is_none());
+        }
+        listener.accept().await;
+        assert!(poll_once(&mut fourth).await.unwrap().is_ok());
     }
 
     #[tokio::test]

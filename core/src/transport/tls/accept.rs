@@ -9,6 +9,7 @@ use super::{
 use crate::{
     address::Address,
     budget::{Budget, Permit},
+    config::TcpConfig,
     error::{ConnectionError, Place, Step},
     events::{Event, Events},
     identity::Tls,
@@ -127,6 +128,12 @@ impl Accept for TlsListener {
     fn try_accept(&self) -> io::Result<Accepted> {
         let done = self.shared.state.lock().done.pop_front();
         done.map_or_else(|| Err(io::ErrorKind::WouldBlock.into()), |done| done.outcome)
+    }
+
+    fn reconfigure(&self, config: &TcpConfig) {
+        if let Some(below) = &*self.shared.below.lock() {
+            below.reconfigure(config);
+        }
     }
 }
 
