@@ -2770,6 +2770,29 @@ trunkline_status_t trunkline_call_cancel(struct trunkline_call_t call);
 trunkline_status_t trunkline_call_free(struct trunkline_call_t call);
 
 /**
+ * What a channel looks like at one moment, as one JSON object: {"target", "state", "state_age_ns", "calls_started",
+ * "calls_succeeded", "calls_failed", "calls_queued", "last_call_age_ns", "lookup_error", "next_lookup_ns", "addresses",
+ * "pool"}.
+ *
+ * For each address, those that are left and still carry calls at the end, {"address", "state", "ejected", "calls_started",
+ * "calls_succeeded", "calls_failed", "last_call_age_ns", "last_error", "next_attempt_ns", "connections"}; for each of its
+ * connections {"id", "local", "remote", "security", "age_ns", "last_call_age_ns", "calls_started", "calls_succeeded",
+ * "calls_failed", "calls_active", "calls_limit", "keepalives_sent", "bytes_received", "bytes_sent", "retired"}. "security" is
+ * null or {"version", "server_name", "peer_uri"}; "retired" says why a connection takes no new calls, and is null while it does.
+ *
+ * Calls of an address and of a connection are attempts, each a stream of HTTP/2; those that did not end with OK have failed.
+ * "pool" is {"hits", "misses", "created", "closed"}: attempts that found a place on a connection at once and those that waited
+ * for one, connections that stood, and those that ended by reason: "idle", "closed", "unlisted", "surplus", "goaway",
+ * "unanswered", "lost". "next_attempt_ns" and "next_lookup_ns" are from now. What is not known, or does not apply, is null.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_inspect(struct trunkline_channel_t channel,
+                                             struct trunkline_buf_t **out,
+                                             struct trunkline_error_t **err);
+
+/**
  * Has the interceptor see every call that begins from now on, behind those that do already.
  *
  * Ownership: copies the struct; `user_data` is released once, also after an error. Blocks: no. Threads: any.

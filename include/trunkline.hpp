@@ -1507,6 +1507,15 @@ class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free
     check(trunkline_channel_wait_for_state_change(get(), last_seen, deadline.ns(), &state, &error), error);
     return state;
   }
+  /** What the channel looks like now, its addresses and the connections to each, as a JSON object; see trunkline_channel_inspect. */
+  std::string inspect() const {
+    trunkline_buf_t *json = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_inspect(get(), &json, &error), error);
+    Buffer held(json);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
   /** Connects, and waits until calls can be sent; a TIMEOUT says why they cannot. */
   void wait_ready(Deadline deadline = Deadline()) {
     trunkline_error_t *error = nullptr;

@@ -406,6 +406,19 @@ impl ConnectionError {
         self.place().0.destination.as_ref()
     }
 
+    /// The text with those of its causes behind it, as in "connection failed: connection refused".
+    pub fn with_causes(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(move |f| {
+            write!(f, "{self}")?;
+            let mut cause = Error::source(self);
+            while let Some(next) = cause {
+                write!(f, ": {next}")?;
+                cause = next.source();
+            }
+            Ok(())
+        })
+    }
+
     /// The operating system's error number, where the cause chain has one.
     pub fn os_code(&self) -> Option<i32> {
         let mut next = self.source();

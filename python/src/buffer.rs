@@ -385,6 +385,11 @@ pub(crate) fn manager_inspect(manager: trunkline_tcp_manager_t, id: u64) -> Resu
     Ok(whole_text(one.as_deref()))
 }
 
+pub(crate) fn channel_inspect(channel: trunkline_channel_t) -> Result<String, Failed> {
+    let json = call(None, |out, err| trunkline_channel_inspect(channel, out, err))?;
+    Ok(whole_text(json.as_deref()))
+}
+
 fn whole_text(buf: Option<&trunkline_buf_t>) -> String {
     let mut length = 0;
     let bytes = trunkline_buf_data(buf, Some(&mut length));

@@ -87,6 +87,11 @@ impl Channel {
         state.map_err(|failed| failed.raise(py))
     }
 
+    /// What it looks like now, as JSON.
+    fn inspect(&self, py: Python<'_>) -> PyResult<String> {
+        buffer::channel_inspect(self.handle).map_err(|failed| failed.raise(py))
+    }
+
     /// Tries at once what would have waited.
     fn reset_connect_backoff(&self, py: Python<'_>) -> PyResult<()> {
         plain(trunkline_channel_reset_connect_backoff(self.handle))

@@ -116,6 +116,13 @@ from ._listener import (
     async_listen,
     listen,
 )
+from ._live_channel import (
+    ChannelPoolStats,
+    LiveAddress,
+    LiveChannel,
+    LiveConnection,
+    LiveSecurity,
+)
 from ._logging import (
     start_logging,
     stop_logging,
@@ -258,6 +265,7 @@ __all__ = [
     "CallerConfig",
     "Channel",
     "ChannelError",
+    "ChannelPoolStats",
     "ChannelState",
     "CheckoutPoolStats",
     "CircuitConfig",
@@ -295,6 +303,10 @@ __all__ = [
     "LinkConfig",
     "Listener",
     "ListenerConfig",
+    "LiveAddress",
+    "LiveChannel",
+    "LiveConnection",
+    "LiveSecurity",
     "LiveTcpConnection",
     "LiveUdpConnection",
     "ManagerStats",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from . import _hub, _native
 from ._call import AsyncCall, Call, Metadata, Response, check_done, response_of, terms_of
 from ._interceptor import AsyncInterceptor, Beginning, Interceptor, Row
+from ._live_channel import LiveChannel, told
 from ._tls import native_of
 from ._types import Event, Terms
 from ._wait import deadline_after, until_done
@@ -71,6 +73,10 @@ class _ChannelBase:
     def is_healthy(self) -> bool:
         """Whether calls can be sent, or a connection is made as soon as one comes."""
         return self.get_state() not in (ChannelState.TRANSIENT_FAILURE, ChannelState.SHUTDOWN)
+
+    def inspect(self) -> LiveChannel:
+        """What the channel looks like now: its calls, its addresses and the connections to each."""
+        return told(json.loads(self._native.inspect()), {state.value: state for state in ChannelState})
 
     def reset_connect_backoff(self) -> None:
         """Tries at once what would have waited after a failure: the network is known to be back."""

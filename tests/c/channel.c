@@ -200,6 +200,41 @@ static void calls_are_kept_away_from_an_address_that_fails_or_has_enough(void) {
   end(full);
 }
 
+/* Whether the document of a channel says this; it is one line of JSON. */
+static int shows(trunkline_channel_t channel, const char *what) {
+  trunkline_buf_t *json;
+  size_t len;
+  const uint8_t *data;
+  int found = 0;
+  size_t i;
+  OK(trunkline_channel_inspect(channel, &json, NULL));
+  data = trunkline_buf_data(json, &len);
+  for (i = 0; !found && i + strlen(what) <= len; i++) found = memcmp(data + i, what, strlen(what)) == 0;
+  trunkline_buf_free(json);
+  return found;
+}
+
+static void a_channel_shows_its_calls_its_addresses_and_their_connections(void) {
+  char targets[300];
+  trunkline_channel_t channel;
+  trunkline_reply_t *reply;
+  snprintf(targets, sizeof targets, "mem:no-server-there,%s", server);
+  channel = new_channel(targets, "{\"service_config\": {\"document\": {}}}");
+  CHECK(shows(channel, "\"state\":\"idle\"") && shows(channel, "\"addresses\":[]"), "nothing is connected before it is used");
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  trunkline_reply_free(reply);
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, TEXT("/test.Service/Fail"), NULL, 0, NULL, &reply, NULL));
+  CHECK(shows(channel, "\"state\":\"ready\"") && shows(channel, "\"calls_started\":2") && shows(channel, "\"calls_failed\":1"),
+        "its calls");
+  CHECK(shows(channel, "\"address\":\"mem:no-server-there\"") && shows(channel, "\"last_error\":\"connect to mem:no-server-there: "),
+        "why an address does not work");
+  CHECK(shows(channel, "\"security\":null") && shows(channel, "\"retired\":null"), "and the connection that does");
+  CHECK(shows(channel, "\"hits\":1") && shows(channel, "\"misses\":1") && shows(channel, "\"created\":1"), "its pool");
+  OK(trunkline_channel_close(channel, 0, NULL));
+  CHECK(shows(channel, "\"state\":\"shutdown\"") && shows(channel, "\"closed\":{\"closed\":1"), "what it ended with");
+  OK(trunkline_channel_free(channel));
+}
+
 static void results_come_by_queue_too(void) {
   trunkline_channel_t channel = new_channel(server, "");
   trunkline_cq_t cq = new_queue();
@@ -422,6 +457,7 @@ static void stale_handles_are_refused(void) {
   trunkline_call_t call;
   trunkline_reply_t *reply;
   trunkline_op_t op;
+  trunkline_buf_t *json;
   int32_t state;
   const trunkline_status_t bad = TRUNKLINE_E_INVALID_HANDLE;
   OK(trunkline_channel_open(channel, ECHO, NULL, &call, NULL));
@@ -430,6 +466,7 @@ static void stale_handles_are_refused(void) {
   GIVES(bad, trunkline_channel_connect(channel));
   GIVES(bad, trunkline_channel_reset_connect_backoff(channel));
   GIVES(bad, trunkline_channel_state(channel, 0, &state));
+  TELLS(bad, trunkline_channel_inspect(channel, &json, &err));
   TELLS(bad, trunkline_channel_wait_for_state_change(channel, 0, NEVER, &state, &err));
   TELLS(bad, trunkline_channel_wait_for_state_change_async(channel, 0, NEVER, NULL, &op, &err));
   TELLS(bad, trunkline_channel_wait_ready(channel, NEVER, &err));
@@ -463,6 +500,7 @@ int main(void) {
   calls_go_to_a_server_while_it_says_that_it_serves();
   every_policy_carries_calls();
   calls_are_kept_away_from_an_address_that_fails_or_has_enough();
+  a_channel_shows_its_calls_its_addresses_and_their_connections();
   results_come_by_queue_too();
   messages_flow_both_ways();
   interceptors_add_deny_and_hear_the_end();

@@ -73,6 +73,15 @@ void calls_are_kept_away_from_an_address_that_fails_or_has_enough(const char *se
   CHECK(ended(full, "Echo") == 0, "there is room again");
 }
 
+void a_channel_shows_its_calls_its_addresses_and_their_connections(const char *server) {
+  Channel channel(server);
+  auto shows = [&channel](const char *what) { return channel.inspect().find(what) != std::string::npos; };
+  CHECK(shows(R"("state":"idle")") && shows(R"("addresses":[])"), "nothing is connected before it is used");
+  CHECK(ended(channel, "Echo") == 0 && ended(channel, "Fail") == 5, "one is well, one is not");
+  CHECK(shows(R"("calls_started":2)") && shows(R"("calls_failed":1)") && shows(R"("created":1)"), "its calls and its pool");
+  CHECK(shows(R"("keepalives_sent":0)") && shows(R"("retired":null)"), "and its connection");
+}
+
 // The value of a series of this process, 0 if there is none.
 double measured(const std::string &name, const std::string &labels) {
   Metrics metrics;
@@ -108,6 +117,7 @@ int main() {
   calls_go_to_a_server_while_it_says_that_it_serves(server);
   every_policy_carries_calls(server);
   calls_are_kept_away_from_an_address_that_fails_or_has_enough(server);
+  a_channel_shows_its_calls_its_addresses_and_their_connections(server);
   calls_say_who_makes_them_and_are_counted_by_method(server);
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
   return 0;

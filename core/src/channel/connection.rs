@@ -3,7 +3,9 @@
 use super::{
     frames::GoAway,
     keepalive::{Check, Keepalive, PingTime},
+    record::Record,
     security::{HTTP2, NotAgreed, is_agreed},
+    tally::RetireReason,
     tasks::Way,
     wire::{Listening, Wire, now},
 };
@@ -43,6 +45,7 @@ pub(super) struct Http2 {
     pub(super) send: client::SendRequest<Bytes>,
     pub(super) listening: Listening,
     pub(super) address: Address,
+    pub(super) record: Arc<Record>,
     calls: Arc<AtomicUsize>,
     retired: CancellationToken,
 }
@@ -65,6 +68,7 @@ pub(super) struct Drive {
     close: CancellationToken,
     told: Told,
     address: Address,
+    record: Arc<Record>,
 }
 
 /// What the driver of a connection has told already.
@@ -82,6 +86,9 @@ pub(super) enum News {
     /// The peer takes no new calls; those under way go on.
     GoAway(GoAway),
 }
+
+/// Why a connection has ended, unless it was retired before, and the error where it is one.
+pub(super) type Ended = (RetireReason, Option<ConnectionError>);
 
 /// Counts a call on its connection.
 #[derive(Debug)]
@@ -105,8 +112,15 @@ impl Http2 {
         CallOn(Arc::clone(&self.calls))
     }
 
-    /// No new calls begin on it: what is not a caller's lets go of it.
-    pub(super) fn retire(&self) {
+    /// An attempt of a call goes on it at `now`.
+    pub(super) fn carry(&self, now: Instant) -> CallOn {
+        self.record.on_call(now);
+        self.call()
+    }
+
+    /// No new calls begin on it, for this reason: what is not a caller's lets go of it.
+    pub(super) fn retire(&self, reason: RetireReason) {
+        self.record.on_retired(reason);
         self.retired.cancel();
     }
 
@@ -142,6 +156,7 @@ pub(super) async fn connect(
         return Err(ConnectionError::tls(TlsFailure::new(TlsFault::Protocol, NotAgreed), at()));
     }
     let started = now();
+    let record = Arc::new(Record::new(&stream));
     let (wire, listening) = Wire::new(stream);
     let greet = async {
         let (send, mut connection) = builder(config).handshake::<_, Bytes>(wire).await?;
@@ -166,6 +181,7 @@ pub(super) async fn connect(
         .map_err(|error: h2::Error| greeting_failed(&listening, error, at()))?;
     let calls = Arc::new(AtomicUsize::new(0));
     let limit = listening.with(|heard| heard.max_streams).unwrap_or(ASSUMED_STREAMS);
+    record.set_limit(limit);
     let drive = Drive {
         ping: connection.ping_pong(),
         connection,
@@ -176,9 +192,10 @@ pub(super) async fn connect(
         close: way.cut.clone(),
         told: Told::default(),
         address: address.clone(),
+        record: Arc::clone(&record),
     };
     let retired = CancellationToken::new();
-    let http2 = Http2 { send, listening, address: address.clone(), calls, retired };
+    let http2 = Http2 { send, listening, address: address.clone(), record, calls, retired };
     Ok(Standing { http2, limit, drive })
 }
 
@@ -218,14 +235,14 @@ fn tcp(config: &ConnectionConfig, ping_time: PingTime) -> TcpConfig {
 }
 
 impl Drive {
-    /// Drives the connection to its end; `tell` hears what happens meanwhile. `None` is an end in order: nobody
-    /// needed it any more, or it was closed here.
-    pub(super) async fn run(mut self, mut tell: impl FnMut(News)) -> Option<ConnectionError> {
+    /// Drives the connection to its end; `tell` hears what happens meanwhile. Without an error it is an end in order:
+    /// nobody needed it any more, or it was closed here.
+    pub(super) async fn run(mut self, mut tell: impl FnMut(News)) -> Ended {
         let close = self.close.clone();
         let mut closed = std::pin::pin!(close.cancelled());
         poll_fn(|cx| {
             if closed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
+                return Poll::Ready((RetireReason::Closed, None));
             }
             if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
                 self.tell(&mut tell);
@@ -252,7 +269,7 @@ impl Drive {
     }
 
     /// Asks a silent peer whether it is there. Ready once it does not answer.
-    fn ask(&mut self, cx: &mut Context<'_>) -> Poll<Option<ConnectionError>> {
+    fn ask(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let Some(keepalive) = &mut self.keepalive else { return Poll::Pending };
         loop {
             let heard = self.listening.with(|heard| heard.last_byte);
@@ -265,13 +282,16 @@ impl Drive {
                         // The answer to the last one makes room for the next.
                         let _ = ping.poll_pong(cx);
                         // Refused while an earlier one has no answer, which is as good a question.
-                        let _ = ping.send_ping(Ping::opaque());
+                        if ping.send_ping(Ping::opaque()).is_ok() {
+                            self.record.on_keepalive();
+                        }
                     }
                     continue;
                 }
                 Check::Dead => {
                     let at = Place::at(Step::Read).to(Some(self.address.clone()));
-                    return Poll::Ready(Some(ConnectionError::timeout(None, at.because(NoPong))));
+                    let why = ConnectionError::timeout(None, at.because(NoPong));
+                    return Poll::Ready((RetireReason::Unanswered, Some(why)));
                 }
             };
             self.sleep.as_mut().reset(wake_at.into());
@@ -282,18 +302,19 @@ impl Drive {
         }
     }
 
-    fn end(&self, error: Option<h2::Error>) -> Option<ConnectionError> {
+    fn end(&self, error: Option<h2::Error>) -> Ended {
         let goaway = self.listening.with(|heard| heard.goaway.clone());
         let at = Place::at(Step::Read).to(Some(self.address.clone()));
         match (error, goaway) {
-            (_, Some(goaway)) => Some(ConnectionError::Broken {
-                nothing_sent: false,
-                at: at.because(SaidGoAway(goaway)),
-            }),
-            (Some(error), None) => {
-                Some(ConnectionError::Broken { nothing_sent: false, at: at.because(error) })
+            (_, Some(goaway)) => {
+                let at = at.because(SaidGoAway(goaway));
+                (RetireReason::GoAway, Some(ConnectionError::Broken { nothing_sent: false, at }))
             }
-            (None, None) => None,
+            (Some(error), None) => {
+                let at = at.because(error);
+                (RetireReason::Lost, Some(ConnectionError::Broken { nothing_sent: false, at }))
+            }
+            (None, None) => (RetireReason::Lost, None),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a program holds of a channel.
 
 use super::{
-    ConnectivityState, exchange::exchange, interceptor::Interceptor, response::ResponseBody,
-    shared::Shared, wire::now,
+    ConnectivityState, exchange::exchange, interceptor::Interceptor, live::LiveChannel,
+    response::ResponseBody, shared::Shared, wire::now,
 };
 use crate::{
     config::ConnectionConfig,
@@ -189,6 +189,13 @@ impl Channel {
             let at = Place::at(Step::Connect).because(self.shared().unreached());
             Err(ConnectionError::timeout(Some(waited), at))
         })
+    }
+
+    /// What the channel looks like now: its state, its calls, its addresses and the connections to each.
+    ///
+    /// All of it is of one moment, but for the counts of each connection, which go on meanwhile.
+    pub fn inspect(&self) -> LiveChannel {
+        self.shared().inspect()
     }
 
     /// Calls that wait for a connection now.

@@ -1,5 +1,6 @@
 //! What channels count: attempts to connect, connections, calls and what was tried again.
 
+use super::tally::RetireReason;
 use crate::{
     config::StatusCode,
     endpoint::{OutlierRule, Sweep},
@@ -13,6 +14,8 @@ pub(super) struct Meters {
     connected: Counter,
     failed: Counter,
     open: Gauge,
+    closed: [Counter; RetireReason::ALL.len()],
+    placements: [Counter; 2],
     establishment: Histogram,
     attempts: Counter,
     retries: Counter,
@@ -47,6 +50,15 @@ impl Meters {
                 &[("rule", rule.name()), ("enforced", enforced)],
             )
         };
+        let closed = |reason: RetireReason| {
+            let help = "Connections of channels that ended, by why they took no more calls.";
+            let labels = &[("reason", reason.name())];
+            metrics.counter("trunkline_channel_connections_closed_total", help, labels)
+        };
+        let placement = |result| {
+            let help = "Attempts of calls, by whether they found a place on a connection at once or waited for one.";
+            metrics.counter("trunkline_channel_placements_total", help, &[("result", result)])
+        };
         let again = |kind| {
             let help = "Attempts that were sent beside or after the first one of a call.";
             metrics.counter("trunkline_channel_repeated_attempts_total", help, &[("kind", kind)])
@@ -59,6 +71,8 @@ impl Meters {
                 "Connections of channels that stand.",
                 &[],
             ),
+            closed: RetireReason::ALL.map(closed),
+            placements: ["hit", "miss"].map(placement),
             establishment: metrics.duration_histogram(
                 "trunkline_channel_establishment_seconds",
                 "Time from the start of an attempt until the peer's SETTINGS.",
@@ -103,8 +117,14 @@ impl Meters {
         self.failed.add(1);
     }
 
-    pub(super) fn on_connection_closed(&self) {
+    pub(super) fn on_connection_closed(&self, reason: RetireReason) {
         self.open.add(-1);
+        self.closed[reason as usize].add(1);
+    }
+
+    /// An attempt of a call found a place on a connection at once, or waits for one.
+    pub(super) fn on_placement(&self, is_hit: bool) {
+        self.placements[usize::from(!is_hit)].add(1);
     }
 
     /// One attempt of a call is sent.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
-//! `idle`, `health`, `report`, `frames`, `security`. What acts: `shared` (one lock), `place`, `tasks`, `connection`, `asking`,
+//! `idle`, `health`, `report`, `frames`, `security`, `tally`, `live`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `connection`, `asking`,
 //! `exchange`.
 //!
 //! Absences: no name server of its own, no proxy, no polling of names.
@@ -28,6 +28,7 @@ mod hedging;
 mod idle;
 mod interceptor;
 mod keepalive;
+mod live;
 mod messages;
 mod metadata;
 mod meter;
@@ -35,6 +36,7 @@ mod meters;
 mod place;
 mod ready_made;
 mod received;
+mod record;
 mod replay;
 mod report;
 mod resolution;
@@ -43,9 +45,11 @@ mod retry;
 mod security;
 mod server;
 mod shared;
+mod standing;
 mod state;
 mod status;
 mod subchannel;
+mod tally;
 mod target;
 mod tasks;
 #[cfg(test)]
@@ -60,9 +64,11 @@ pub use exchange::{Deadline, MaxReply, WaitForReady};
 pub use handle::{Channel, ResponseFuture};
 pub use health::ServingStatus;
 pub use interceptor::{Beginning, Ending, Interceptor, OnCall};
+pub use live::{LiveAddress, LiveChannel, LiveConnection, LiveSecurity};
 pub use metadata::{Metadata, check_metadata};
 pub use response::ResponseBody;
 pub use server::{
     ChannelServer, HealthReporter, Incoming, Messages, Methods, Outcome, RequestBody,
 };
+pub use tally::{ChannelPoolStats, RetireReason};
 pub use tonic::{Code, Status};

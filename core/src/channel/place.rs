@@ -38,7 +38,7 @@ impl Place {
     pub(super) fn new(shared: &Arc<Shared>, placed: Placed<Arc<Http2>>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            _call: placed.connection.call(),
+            _call: placed.connection.carry(placed.at),
             placed,
             done: Done::default(),
             deadline: None,
@@ -71,6 +71,7 @@ impl Drop for Place {
         if done.code.is_none() && self.deadline.is_some_and(|deadline| deadline <= now()) {
             done.code = Some(StatusCode::DeadlineExceeded);
         }
+        self.placed.connection.record.on_call_ended(done.code == Some(StatusCode::Ok));
         self.shared.with(|state, now, draw| {
             state.balance.give_back(subchannel, number, done, now, draw);
         });
@@ -79,12 +80,27 @@ impl Drop for Place {
 
 /// Counts a call as under way, for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Shared>);
+pub(super) struct Busy {
+    shared: Arc<Shared>,
+    is_success: bool,
+}
+
+impl Busy {
+    /// The call ended with `code`; dropped without that, it was given up.
+    pub(super) fn end(mut self, code: StatusCode) {
+        self.is_success = code == StatusCode::Ok;
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if self.0.with(|state, now, _| state.idle.on_call_ended(now)) {
-            self.0.quiet.notify_waiters();
+        let is_success = self.is_success;
+        let is_last = self.shared.with(|state, now, _| {
+            state.calls.on_end(is_success);
+            state.idle.on_call_ended(now)
+        });
+        if is_last {
+            self.shared.quiet.notify_waiters();
         }
     }
 }
@@ -92,14 +108,15 @@ impl Drop for Busy {
 impl Shared {
     /// A call begins. `None` once the channel is closed.
     pub(super) fn begin_call(self: &Arc<Self>) -> Option<Busy> {
-        let is_open = self.with(|state, _, _| {
+        let is_open = self.with(|state, now, _| {
             let is_open = !state.is_closed();
             if is_open {
                 state.idle.on_call();
+                state.calls.on_start(now);
             }
             is_open
         });
-        is_open.then(|| Busy(Arc::clone(self)))
+        is_open.then(|| Busy { shared: Arc::clone(self), is_success: false })
     }
 
     /// Whether servers' reports that come with calls count.
@@ -132,6 +149,7 @@ impl Shared {
     ) -> Result<Place, Status> {
         let placed = self.with(|state, now, draw| state.place_now(key, now, draw));
         if let Some(placed) = placed {
+            self.meters.on_placement(true);
             return Ok(Place::new(self, placed));
         }
         let (who, answer) = oneshot::channel();
@@ -144,7 +162,10 @@ impl Shared {
             }
         });
         match queued {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(closed())),
+            Ok(()) => {
+                self.meters.on_placement(false);
+                answer.await.unwrap_or_else(|_| Err(closed()))
+            }
             Err(None) => Err(closed()),
             Err(Some(_)) => Err(Status::resource_exhausted(format!(
                 "{} calls wait for a connection already",

@@ -77,9 +77,8 @@ impl Ledger {
 
     /// The call ended with `code`, and these words.
     fn close(&mut self, code: StatusCode, message: impl FnOnce() -> String) {
-        if self.busy.take().is_none() {
-            return;
-        }
+        let Some(busy) = self.busy.take() else { return };
+        busy.end(code);
         let took: Duration = now().saturating_duration_since(self.started);
         self.shared.meters.on_call_ended(code, took);
         self.row.end(code, message, took);

@@ -12,6 +12,7 @@ use super::{
     ready_made::ready_made,
     retry::Tokens,
     security::Security,
+    standing::Standings,
     state::{Answer, State, Unit, Work},
     subchannel::{Connect, ConnectionNumber},
     target::Target,
@@ -44,7 +45,9 @@ pub(super) struct Shared {
     pub(super) authority: Authority,
     pub(super) security: Security,
     pub(super) service: ServiceDocument,
-    pub(super) meters: Meters,
+    /// Also held by the task of each connection, which may outlive the channel.
+    pub(super) meters: Arc<Meters>,
+    pub(super) standing: Standings,
     /// Replaced as a whole.
     interceptors: ArcSwap<Vec<Arc<dyn Interceptor>>>,
     /// Held for a few moves of plain data; nobody is woken and nothing is dropped under it.
@@ -113,9 +116,10 @@ impl Shared {
         let state = State::new(target.clone(), terms, &config, now());
         let core = Mutex::new(Locked { state, attempts: HashMap::new(), armed: None });
         let shared = Arc::new(Self {
-            meters: Meters::new(network.metrics()),
+            meters: Arc::new(Meters::new(network.metrics())),
             tokens: service.retry_throttling.map(|terms| Mutex::new(Tokens::new(terms))),
             core,
+            standing: Standings::default(),
             told: watch::Sender::new(ConnectivityState::Idle),
             upkeep: Arc::new(Notify::new()),
             cut: CancellationToken::new(),
@@ -321,7 +325,7 @@ impl Shared {
                     self.ask(topic, Asked { subchannel, number, connection });
                 }
                 Action::Swept(sweep) => self.on_swept(&sweep),
-                Action::Retire(connection) => connection.retire(),
+                Action::Retire(connection, reason) => connection.retire(reason),
                 Action::Resolve => {}
             }
         }

@@ -6,9 +6,11 @@ use super::{
     connectivity::Told,
     idle::Idleness,
     keepalive::PingTime,
+    live::Seen,
     resolution::{Resolution, Wanted},
     status::Unreached,
     subchannel::ConnectionNumber,
+    tally::{ChannelPoolStats, RetireReason, Tally},
     target::Target,
 };
 use crate::{
@@ -27,6 +29,10 @@ pub(super) struct State<C, W> {
     pub(super) idle: Idleness,
     pub(super) ping: PingTime,
     told: Told,
+    /// The state that was told last, and since when.
+    since: (ConnectivityState, Instant),
+    pub(super) calls: Tally,
+    pub(super) pool: ChannelPoolStats,
     life: Life,
     queue: VecDeque<Waiting<W>>,
     queue_limit: usize,
@@ -63,6 +69,7 @@ pub(super) struct Placed<C> {
     pub(super) number: ConnectionNumber,
     pub(super) connection: C,
     pub(super) pass: Option<Pass>,
+    pub(super) at: Instant,
 }
 
 /// What somebody who waited is told.
@@ -97,6 +104,9 @@ impl<C: Clone, W: Waiter> State<C, W> {
             idle: Idleness::new(config.idle_timeout, now),
             ping: PingTime::new(&config.keepalive),
             told: Told::default(),
+            since: (ConnectivityState::Idle, now),
+            calls: Tally::default(),
+            pool: ChannelPoolStats::default(),
             life: Life::Resting,
             queue: VecDeque::new(),
             queue_limit: config.max_queued_calls as usize,
@@ -124,6 +134,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
         if self.queue.len() >= self.queue_limit {
             return Err(waiting.who);
         }
+        self.pool.misses += 1;
         self.queue.push_back(waiting);
         Ok(())
     }
@@ -141,7 +152,8 @@ impl<C: Clone, W: Waiter> State<C, W> {
         let drawn = Draw { key, units: [draw(), draw()] };
         match self.balance.pick(drawn, now, draw) {
             Picked::On { subchannel, number, connection, pass } => {
-                Some(Placed { subchannel, number, connection, pass })
+                self.pool.hits += 1;
+                Some(Placed { subchannel, number, connection, pass, at: now })
             }
             Picked::Wait | Picked::Failing | Picked::Refused => None,
         }
@@ -181,7 +193,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
         let is_quiet = self.idle.rests_at().is_some_and(|at| at <= now);
         if is_quiet && self.life == Life::Awake && self.queue.is_empty() {
             self.life = Life::Resting;
-            self.balance.rest();
+            self.balance.rest(RetireReason::Idle);
             self.resolution.rest();
             self.told.on_fresh_start(ConnectivityState::Idle);
         }
@@ -190,7 +202,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
     /// Closes for good: nobody is served from now on.
     pub(super) fn close(&mut self) {
         self.life = Life::Closed;
-        self.balance.rest();
+        self.balance.rest(RetireReason::Closed);
         self.resolution.rest();
         self.told.on_aggregate(ConnectivityState::Shutdown);
     }
@@ -216,6 +228,9 @@ impl<C: Clone, W: Waiter> State<C, W> {
             self.resolution.need();
         }
         self.tell();
+        if self.since.0 != self.told.state() {
+            self.since = (self.told.state(), now);
+        }
         let lookup = self.resolution.wanted(now);
         Work { actions, answers, lookup, state: self.told.state(), wake_at: self.wake_at(now) }
     }
@@ -249,7 +264,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
             };
             match picked {
                 Picked::On { subchannel, number, connection, pass } => {
-                    let placed = Placed { subchannel, number, connection, pass };
+                    let placed = Placed { subchannel, number, connection, pass, at: now };
                     answers.push((waiting.who, Answer::Placed(placed)));
                 }
                 Picked::Refused => answers.push((waiting.who, Answer::Refused)),
@@ -282,6 +297,20 @@ impl<C: Clone, W: Waiter> State<C, W> {
     pub(super) fn unreached(&self, now: Instant) -> Unreached {
         let why = self.resolution.why().cloned();
         Unreached::new(&self.target.text, self.balance.failures(), why, now)
+    }
+
+    /// What it looks like at `now`.
+    pub(super) fn look(&self, now: Instant) -> Seen {
+        Seen {
+            state: self.told.state(),
+            since: self.since.1,
+            calls: self.calls,
+            queued: self.queue.len(),
+            lookup_error: self.resolution.why().cloned(),
+            next_lookup: self.resolution.wake_at(now),
+            addresses: self.balance.look(),
+            pool: self.pool,
+        }
     }
 
     /// Calls that wait for a connection.

@@ -47,13 +47,12 @@ impl fmt::Display for Unreached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no address of {} carries calls", self.target)?;
         if let Some(error) = &self.resolving {
-            write!(f, ": ")?;
-            with_causes(f, error)?;
+            write!(f, ": {}", error.with_causes())?;
         }
         for (nth, (address, why, left)) in self.addresses.iter().enumerate() {
             write!(f, "{} {address}: ", if nth == 0 { ":" } else { ";" })?;
             match why {
-                Some(error) => with_causes(f, error)?,
+                Some(error) => write!(f, "{}", error.with_causes())?,
                 None => f.write_str("not reached yet")?,
             }
             if let Some(left) = left {
@@ -65,16 +64,6 @@ impl fmt::Display for Unreached {
 }
 
 impl std::error::Error for Unreached {}
-
-fn with_causes(f: &mut fmt::Formatter<'_>, error: &ConnectionError) -> fmt::Result {
-    write!(f, "{error}")?;
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        write!(f, ": {next}")?;
-        cause = next.source();
-    }
-    Ok(())
-}
 
 /// The status of a stream that ended with an error of HTTP/2.
 pub(super) fn of_h2(error: &h2::Error) -> Status {

@@ -1,6 +1,13 @@
 //! One address of a channel: its connections, the attempt to make one more, and the wait after a failure.
 
-use super::{ConnectivityState, balance::Guard, connectivity::aggregate, health::Health};
+use super::{
+    ConnectivityState,
+    balance::{Guard, ejected},
+    connectivity::aggregate,
+    health::Health,
+    live::SeenAddress,
+    tally::Tally,
+};
 use crate::{address::Address, backoff::Backoff, endpoint::EndpointId, error::ConnectionError};
 use std::time::Instant;
 
@@ -35,6 +42,8 @@ pub(super) struct Subchannel<C> {
     /// Whether it gets no calls because it failed more than the others.
     pub(super) is_ejected: bool,
     pub(super) guard: Guard,
+    /// Attempts of calls that went there.
+    pub(super) calls: Tally,
 }
 
 #[derive(Debug)]
@@ -100,6 +109,7 @@ impl<C: Clone> Subchannel<C> {
             last_failure: None,
             is_ejected: false,
             guard,
+            calls: Tally::default(),
         }
     }
 
@@ -116,9 +126,20 @@ impl<C: Clone> Subchannel<C> {
         }
     }
 
-    /// Why the last attempt or connection failed, until one succeeds.
-    pub(super) fn last_failure(&self) -> Option<&ConnectionError> {
-        self.last_failure.as_ref()
+    /// What it looks like.
+    pub(super) fn look(&self) -> SeenAddress {
+        SeenAddress {
+            id: self.id,
+            address: self.address.clone(),
+            state: self.state(),
+            is_ejected: self.is_ejected,
+            calls: self.calls,
+            last_error: match self.is_ejected {
+                true => Some(ejected(&self.address)),
+                false => self.last_failure.clone(),
+            },
+            next_attempt: self.next_attempt(),
+        }
     }
 
     /// When the next attempt may begin; `None` unless a failure is waited out.

@@ -3,9 +3,12 @@
 use super::{
     connection::{self, News, SaidGoAway, Standing},
     keepalive::PingTime,
+    record::Record,
     resolution::Wanted,
     shared::Shared,
+    standing,
     subchannel::{Connect, ConnectionNumber},
+    tally::RetireReason,
     wire::now,
 };
 use crate::{
@@ -44,55 +47,69 @@ pub(super) async fn attempt(
         made = connecting => made,
     };
     let Some(strong) = shared.upgrade() else { return };
-    strong.forget_attempt(number);
     match made {
-        Err(error) => strong.on_attempt_failed(subchannel, number, error),
+        Err(error) => {
+            strong.forget_attempt(number);
+            strong.on_attempt_failed(subchannel, number, error);
+        }
         Ok(standing) => {
             let Standing { http2, limit, drive } = standing;
-            strong.meters.on_connected(now().saturating_duration_since(started));
-            let connection = Arc::new(http2);
-            strong.with(|state, now, draw| {
-                state.balance.on_connected(subchannel, number, connection, limit, now, draw);
-            });
+            let (meters, record) = (Arc::clone(&strong.meters), Arc::clone(&http2.record));
+            meters.on_connected(now().saturating_duration_since(started));
+            let standing = standing::Standing { subchannel, address, record: Arc::clone(&record) };
+            strong.on_connected(number, standing, Arc::new(http2), limit);
             drop(strong);
-            let (told, ping) = (Weak::clone(&shared), way.ping);
-            let ended = drive.run(move |news| hear(&told, subchannel, number, ping, news)).await;
-            let Some(shared) = shared.upgrade() else { return };
-            shared.meters.on_connection_closed();
-            shared.with(|state, now, draw| {
-                state.balance.on_gone(subchannel, number, ended, now, draw);
-            });
+            let whose = Whose { shared, subchannel, number, record, ping: way.ping };
+            let (reason, why) = drive.run(|news| whose.hear(news)).await;
+            let counted = whose.record.on_retired(reason);
+            meters.on_connection_closed(counted);
+            if let Some(shared) = whose.shared.upgrade() {
+                shared.on_connection_ended(subchannel, number, counted, (reason, why));
+            }
         }
     }
 }
 
-/// What a connection tells while it is driven.
-fn hear(
-    shared: &Weak<Shared>,
-    id: EndpointId,
+/// A connection that is driven, and the channel that hears of it.
+struct Whose {
+    shared: Weak<Shared>,
+    subchannel: EndpointId,
     number: ConnectionNumber,
+    record: Arc<Record>,
     ping: PingTime,
-    news: News,
-) {
-    let Some(shared) = shared.upgrade() else { return };
-    let goaway = match news {
-        News::Limit(limit) => {
-            shared.with(|state, _, _| state.balance.set_limit(id, number, limit));
-            return;
+}
+
+impl Whose {
+    /// What the connection tells while it is driven.
+    fn hear(&self, news: News) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let (id, number) = (self.subchannel, self.number);
+        match news {
+            News::Limit(limit) => {
+                self.record.set_limit(limit);
+                shared.with(|state, _, _| state.balance.set_limit(id, number, limit));
+            }
+            News::GoAway(goaway) => {
+                if goaway.is_complaint() {
+                    slow_down(&shared, self.ping);
+                }
+                let at = Place::at(Step::Read).because(SaidGoAway(goaway));
+                let why = ConnectionError::Broken { nothing_sent: false, at };
+                let gone = (RetireReason::GoAway, Some(why));
+                shared.with(|state, now, draw| state.balance.on_gone(id, number, gone, now, draw));
+            }
         }
-        News::GoAway(goaway) => goaway,
-    };
-    if goaway.is_complaint() {
-        let time = shared.with(|state, _, _| state.ping.on_complaint(ping.time()));
-        tracing::warn!(
-            target = %shared.target.text,
-            keepalive = ?time,
-            "the server says that it is pinged too often: keepalive slows down"
-        );
     }
-    let at = Place::at(Step::Read).because(SaidGoAway(goaway));
-    let why = ConnectionError::Broken { nothing_sent: false, at };
-    shared.with(|state, now, draw| state.balance.on_gone(id, number, Some(why), now, draw));
+}
+
+/// A server says that it is asked too often.
+fn slow_down(shared: &Arc<Shared>, ping: PingTime) {
+    let time = shared.with(|state, _, _| state.ping.on_complaint(ping.time()));
+    tracing::warn!(
+        target = %shared.target.text,
+        keepalive = ?time,
+        "the server says that it is pinged too often: keepalive slows down"
+    );
 }
 
 /// Looks a name up, once.

@@ -2,10 +2,12 @@
 #![allow(unsafe_code, reason = "texts, bytes and options come by pointer")]
 
 mod call;
+mod inspect;
 mod interceptor;
 mod reply;
 
 pub use call::*;
+pub use inspect::*;
 pub use interceptor::*;
 pub use reply::*;
 

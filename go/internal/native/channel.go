@@ -73,6 +73,16 @@ func ChannelState(handle uint64) (int32, Status) {
 	return int32(state), status
 }
 
+// ChannelInspect is what the channel looks like now, as JSON.
+func ChannelInspect(handle uint64) ([]byte, *Failure) {
+	var json *C.trunkline_buf_t
+	var object *C.trunkline_error_t
+	if failure := fail(C.trunkline_channel_inspect(channel(handle), &json, &object), object); failure != nil {
+		return nil, failure
+	}
+	return taken(json), nil
+}
+
 // ChannelWaitForStateChangeAsync begins to wait for another state; a [EventState] event follows.
 func ChannelWaitForStateChangeAsync(handle uint64, last int32, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
 	completion := completion(queue, tag)

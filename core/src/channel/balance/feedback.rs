@@ -82,6 +82,7 @@ impl<C: Clone> Balance<C> {
         }
         if let Some(subchannel) = self.subchannels.iter_mut().find(|s| s.id == id) {
             subchannel.give_back(number);
+            subchannel.calls.on_end(done.code == Some(StatusCode::Ok));
             subchannel.guard.on_done(done.pass, done.code, now, draw());
         }
     }

@@ -10,12 +10,14 @@ mod tests;
 mod weighing;
 
 pub(super) use guard::Guard;
-pub(super) use terms::{Action, Done, Picked, Terms, Topic};
+pub(super) use terms::{Action, Done, Picked, Terms, Topic, ejected};
 
 use super::{
     ConnectivityState,
     health::Health,
+    live::SeenAddress,
     subchannel::{ConnectionNumber, Room, Subchannel},
+    tally::RetireReason,
 };
 use crate::{
     address::Address,
@@ -27,7 +29,6 @@ use crate::{
 use pick_first::PickFirst;
 use spread::Spread;
 use std::time::Instant;
-use terms::ejected;
 
 /// The addresses of a channel and the policy over them. `C` stands for a connection.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ impl<C: Clone> Balance<C> {
             });
         }
         for gone in &mut before {
-            self.let_go(gone);
+            self.let_go(gone, RetireReason::Unlisted);
         }
         match &mut self.policy {
             Policy::PickFirst(policy) => policy.on_endpoints(&self.subchannels),
@@ -170,7 +171,7 @@ impl<C: Clone> Balance<C> {
         let kept =
             subchannel.is_some_and(|s| s.on_connected(number, connection.clone(), limit, terms));
         if !kept {
-            self.actions.push(Action::Retire(connection));
+            self.actions.push(Action::Retire(connection, RetireReason::Surplus));
             return;
         }
         for topic in topics {
@@ -214,13 +215,13 @@ impl<C: Clone> Balance<C> {
         &mut self,
         id: EndpointId,
         number: ConnectionNumber,
-        why: Option<ConnectionError>,
+        (reason, why): (RetireReason, Option<ConnectionError>),
         now: Instant,
         draw: &mut dyn FnMut() -> f64,
     ) {
         let subchannel = self.subchannels.iter_mut().find(|subchannel| subchannel.id == id);
         let Some(connection) = subchannel.and_then(|s| s.on_gone(number, why)) else { return };
-        self.actions.push(Action::Retire(connection));
+        self.actions.push(Action::Retire(connection, reason));
         self.actions.push(Action::Resolve);
         let is_left = self.subchannels.iter().any(|s| s.id == id && s.connections() > 0);
         match &mut self.policy {
@@ -258,11 +259,11 @@ impl<C: Clone> Balance<C> {
         self.advance(now, draw);
     }
 
-    /// Closes every connection once its calls have ended, and gives up every attempt.
-    pub(super) fn rest(&mut self) {
+    /// Closes every connection once its calls have ended, for this reason, and gives up every attempt.
+    pub(super) fn rest(&mut self, reason: RetireReason) {
         let mut all = std::mem::take(&mut self.subchannels);
         for subchannel in &mut all {
-            self.let_go(subchannel);
+            self.let_go(subchannel, reason);
         }
         self.endpoints = EndpointSet::default();
         if let Some(detector) = &mut self.outliers {
@@ -294,6 +295,7 @@ impl<C: Clone> Balance<C> {
         match subchannel.room(most) {
             Room::Found(number, connection) => {
                 let pass = subchannel.guard.on_call(now);
+                subchannel.calls.on_start(now);
                 Picked::On { subchannel: subchannel.id, number, connection, pass }
             }
             Room::WantsConnection => {
@@ -352,29 +354,29 @@ impl<C: Clone> Balance<C> {
     fn keep_only(&mut self, id: EndpointId) {
         let mut others = std::mem::take(&mut self.subchannels);
         for other in others.iter_mut().filter(|other| other.id != id) {
-            self.let_go(other);
+            self.let_go(other, RetireReason::Surplus);
         }
         self.subchannels = others;
     }
 
-    fn let_go(&mut self, subchannel: &mut Subchannel<C>) {
+    fn let_go(&mut self, subchannel: &mut Subchannel<C>, reason: RetireReason) {
         self.actions.extend(subchannel.abandon().map(Action::Abandon));
-        self.actions.extend(subchannel.take_connections().into_iter().map(Action::Retire));
+        let connections = subchannel.take_connections().into_iter();
+        self.actions.extend(connections.map(|one| Action::Retire(one, reason)));
     }
 
     fn backoff(&self) -> Backoff {
         Backoff::new(self.terms.backoff, self.terms.min_connect_timeout)
     }
 
+    /// What each address looks like.
+    pub(super) fn look(&self) -> Vec<SeenAddress> {
+        self.subchannels.iter().map(Subchannel::look).collect()
+    }
+
     /// What keeps each address from working, for people.
     pub(super) fn failures(&self) -> Vec<(Address, Option<ConnectionError>, Option<Instant>)> {
-        let failure = |subchannel: &Subchannel<C>| {
-            let why = match subchannel.is_ejected {
-                true => Some(ejected(&subchannel.address)),
-                false => subchannel.last_failure().cloned(),
-            };
-            (subchannel.address.clone(), why, subchannel.next_attempt())
-        };
-        self.subchannels.iter().map(failure).collect()
+        let failure = |seen: SeenAddress| (seen.address, seen.last_error, seen.next_attempt);
+        self.look().into_iter().map(failure).collect()
     }
 }

@@ -3,6 +3,7 @@
 use super::super::{
     report::LoadReport,
     subchannel::{Connect, ConnectionNumber},
+    tally::RetireReason,
 };
 use crate::{
     address::Address,
@@ -64,7 +65,7 @@ pub(in crate::channel) enum Action<C> {
     /// Count who was left out, and who might have been.
     Swept(Sweep),
     /// Let this connection finish its calls, and close it.
-    Retire(C),
+    Retire(C, RetireReason),
     /// Look the addresses up again: those that are known do not work.
     Resolve,
 }
@@ -87,7 +88,7 @@ pub(in crate::channel) enum Picked<C> {
 #[error("it is left out for a while: more of its calls failed than of the others'")]
 struct LeftOut;
 
-pub(super) fn ejected(address: &Address) -> ConnectionError {
+pub(in crate::channel) fn ejected(address: &Address) -> ConnectionError {
     let at = Place::at(Step::Call).to(Some(address.clone())).because(LeftOut);
     ConnectionError::ConnectionFailed { at }
 }

@@ -71,7 +71,7 @@ impl World {
                 Action::Ask { topic: _, subchannel, number, connection } => {
                     self.watched.push((subchannel, number, connection));
                 }
-                Action::Retire(connection) => self.retired.push(connection),
+                Action::Retire(connection, _) => self.retired.push(connection),
                 Action::Resolve => self.resolves += 1,
             }
         }
@@ -126,7 +126,9 @@ impl World {
     }
 
     fn lose(&mut self, picked: &(EndpointId, ConnectionNumber, u64)) {
-        self.with(|balance, now, draw| balance.on_gone(picked.0, picked.1, None, now, draw));
+        self.with(|balance, now, draw| {
+            balance.on_gone(picked.0, picked.1, (RetireReason::Lost, None), now, draw)
+        });
     }
 
     fn pick(&mut self) -> Option<(EndpointId, ConnectionNumber, u64)> {
@@ -334,7 +336,7 @@ fn an_attempt_that_nobody_waits_for_any_more_is_retired() {
     world.list(&["mem:a"]);
     world.connect();
     let attempt = world.attempts["mem:a"].clone();
-    world.with(|balance, _, _| balance.rest());
+    world.with(|balance, _, _| balance.rest(RetireReason::Idle));
     assert!(world.attempts.is_empty());
     world.with(|balance, now, draw| {
         balance.on_connected(attempt.subchannel, attempt.number, 99, 1, now, draw);

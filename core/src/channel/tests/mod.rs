@@ -4,6 +4,7 @@ mod calls;
 mod connections;
 mod health;
 mod intercepted;
+mod live;
 mod peer;
 mod repeats;
 mod secured;
