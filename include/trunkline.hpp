@@ -1516,6 +1516,26 @@ class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free
     return std::string(reinterpret_cast<const char *>(held.data()), held.size());
   }
 
+  /**
+   * The changes of the state with a number above `after`, `max` of them at most, and how many are kept no longer, as a JSON
+   * object; see trunkline_channel_history.
+   */
+  std::string history(uint64_t after = 0, std::size_t max = 1000) const {
+    trunkline_buf_t *json = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_history(get(), after, max, &json, &error), error);
+    Buffer held(json);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
+  /** Waits until there is a change of the state with a number above `after`, and returns the number of the latest. */
+  uint64_t wait_history(uint64_t after, Deadline deadline = Deadline()) {
+    uint64_t last = 0;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_wait_history(get(), after, deadline.ns(), &last, &error), error);
+    return last;
+  }
+
   /** Connects, and waits until calls can be sent; a TIMEOUT says why they cannot. */
   void wait_ready(Deadline deadline = Deadline()) {
     trunkline_error_t *error = nullptr;

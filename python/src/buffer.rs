@@ -390,6 +390,15 @@ pub(crate) fn channel_inspect(channel: trunkline_channel_t) -> Result<String, Fa
     Ok(whole_text(json.as_deref()))
 }
 
+pub(crate) fn channel_history(
+    channel: trunkline_channel_t,
+    after: u64,
+    max: usize,
+) -> Result<String, Failed> {
+    let json = call(None, |out, err| trunkline_channel_history(channel, after, max, out, err))?;
+    Ok(whole_text(json.as_deref()))
+}
+
 fn whole_text(buf: Option<&trunkline_buf_t>) -> String {
     let mut length = 0;
     let bytes = trunkline_buf_data(buf, Some(&mut length));

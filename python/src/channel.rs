@@ -92,6 +92,33 @@ impl Channel {
         buffer::channel_inspect(self.handle).map_err(|failed| failed.raise(py))
     }
 
+    /// The changes of its state with a number above `after`, `max` at most, as JSON.
+    fn history(&self, py: Python<'_>, after: u64, max: usize) -> PyResult<String> {
+        buffer::channel_history(self.handle, after, max).map_err(|failed| failed.raise(py))
+    }
+
+    /// Starts to wait for a change with a number above `after`.
+    fn wait_history(
+        &self,
+        py: Python<'_>,
+        after: u64,
+        deadline_ns: i64,
+        queue: &Queue,
+        tag: u64,
+    ) -> PyResult<Operation> {
+        self.operation(py, TRUNKLINE_STEP_WAIT, |op, err| {
+            let to = completion(queue.handle, tag);
+            trunkline_channel_wait_history_async(
+                self.handle,
+                after,
+                deadline_ns,
+                Some(&to),
+                op,
+                err,
+            )
+        })
+    }
+
     /// Tries at once what would have waited.
     fn reset_connect_backoff(&self, py: Python<'_>) -> PyResult<()> {
         plain(trunkline_channel_reset_connect_backoff(self.handle))

@@ -101,6 +101,10 @@ from ._http_config import (
     HttpRoute,
     UserConfig,
 )
+from ._history import (
+    History,
+    StateChange,
+)
 from ._interceptor import (
     AsyncInterceptor,
     Beginning,
@@ -289,6 +293,7 @@ __all__ = [
     "HeaderRule",
     "HealthConfig",
     "HeldLease",
+    "History",
     "HttpConfig",
     "HttpRoute",
     "Hub",
@@ -346,6 +351,7 @@ __all__ = [
     "RouteConfig",
     "Runtime",
     "ServiceConfig",
+    "StateChange",
     "SlowStartConfig",
     "SpliceConfig",
     "Stream",

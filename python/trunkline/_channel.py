@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from . import _hub, _native
 from ._call import AsyncCall, Call, Metadata, Response, check_done, response_of, terms_of
+from ._history import History, history_of
 from ._interceptor import AsyncInterceptor, Beginning, Interceptor, Row
 from ._live_channel import LiveChannel, told
 from ._tls import native_of
@@ -41,8 +42,9 @@ class ChannelState(StrEnum):
     SHUTDOWN = "shutdown"
 
 
-# By their numbers.
+# By their numbers, and by their names.
 _STATES = tuple(ChannelState)
+_NAMED = {state.value: state for state in _STATES}
 
 
 def _changed(event: Event) -> bool:
@@ -76,7 +78,19 @@ class _ChannelBase:
 
     def inspect(self) -> LiveChannel:
         """What the channel looks like now: its calls, its addresses and the connections to each."""
-        return told(json.loads(self._native.inspect()), {state.value: state for state in ChannelState})
+        return told(json.loads(self._native.inspect()), _NAMED)
+
+    def history(self, after: int = 0, max: int = 1000) -> History:
+        """The changes of the state that have a number above ``after``; 0 is before the first.
+
+        As many as ``state_history`` in the configuration says are kept, the latest; those that were asked for
+        and are no longer there are counted.
+
+        Args:
+            after: the number of the last change that is known.
+            max: that many at most, 1 to 10,000; the number of the last, for ``after``, begins the next.
+        """
+        return history_of(json.loads(self._native.history(after, max)), _NAMED)
 
     def reset_connect_backoff(self) -> None:
         """Tries at once what would have waited after a failure: the network is known to be back."""
@@ -97,6 +111,10 @@ class _ChannelBase:
     def _changing(self, last: ChannelState, timeout: float | None) -> _Start:
         number, deadline = _STATES.index(last), deadline_after(timeout)
         return lambda queue, tag: self._native.wait_for_state_change(number, deadline, queue, tag)
+
+    def _history_of(self, after: int, timeout: float | None) -> _Start:
+        deadline = deadline_after(timeout)
+        return lambda queue, tag: self._native.wait_history(after, deadline, queue, tag)
 
     def _readying(self, timeout: float | None) -> _Start:
         deadline = deadline_after(timeout)
@@ -153,6 +171,14 @@ class Channel(_ChannelBase):
         States that were left again meanwhile are not seen.
         """
         return _changed(until_done(self._changing(last, timeout)))
+
+    def wait_history(self, after: int, timeout: float | None = None) -> bool:
+        """Waits until there is a change of the state with a number above ``after``; false at the timeout.
+
+        Raises:
+            ClosedError: the channel is closed, and no change has such a number: none will.
+        """
+        return _changed(until_done(self._history_of(after, timeout)))
 
     def wait_ready(self, timeout: float | None = None) -> None:
         """Connects, and waits until calls can be sent.
@@ -264,6 +290,10 @@ class AsyncChannel(_ChannelBase):
     async def wait_for_state_change(self, last: ChannelState, timeout: float | None = None) -> bool:
         """Waits until the state is another than ``last``; false at the timeout."""
         return _changed(await _hub.current().result(self._changing(last, timeout)))
+
+    async def wait_history(self, after: int, timeout: float | None = None) -> bool:
+        """Like :meth:`Channel.wait_history`."""
+        return _changed(await _hub.current().result(self._history_of(after, timeout)))
 
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Connects, and waits until calls can be sent.

@@ -235,6 +235,47 @@ static void a_channel_shows_its_calls_its_addresses_and_their_connections(void) 
   OK(trunkline_channel_free(channel));
 }
 
+/* Whether the changes of a channel's state above a number say this; they are one line of JSON. */
+static int tells(trunkline_channel_t channel, uint64_t after, const char *what) {
+  trunkline_buf_t *json;
+  size_t len;
+  const uint8_t *data;
+  int found = 0;
+  size_t i;
+  OK(trunkline_channel_history(channel, after, 100, &json, NULL));
+  data = trunkline_buf_data(json, &len);
+  for (i = 0; !found && i + strlen(what) <= len; i++) found = memcmp(data + i, what, strlen(what)) == 0;
+  trunkline_buf_free(json);
+  return found;
+}
+
+static void no_state_is_missed_unseen(void) {
+  trunkline_channel_t channel = new_channel(server, "{\"state_history\": 2}");
+  trunkline_buf_t *json;
+  trunkline_event_t event;
+  trunkline_completion_t to = { { 0 }, 7, NULL, NULL };
+  trunkline_op_t op;
+  uint64_t last = 99;
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_history(channel, 0, 0, &json, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_history(channel, 0, 10001, &json, NULL));
+  GIVES(TRUNKLINE_E_TIMEOUT, trunkline_channel_wait_history(channel, 0, in_ms(-1), &last, NULL));
+  CHECK(last == 0 && tells(channel, 0, "{\"changes\":[],\"lost\":0}"), "nothing has happened");
+  OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
+  OK(trunkline_channel_wait_history(channel, 1, NEVER, &last, NULL));
+  CHECK(last == 2, "connecting and ready");
+  CHECK(tells(channel, 0, "\"from\":\"idle\",\"number\":1,\"to\":\"connecting\",\"why\":null"), "the one that was left again");
+  CHECK(!tells(channel, 1, "\"number\":1,") && tells(channel, 1, "\"number\":2,\"to\":\"ready\""), "and the one behind it");
+  OK(trunkline_cq_new(default_runtime(), 4, &to.queue, NULL));
+  OK(trunkline_channel_wait_history_async(channel, 2, NEVER, &to, &op, NULL));
+  OK(trunkline_channel_close(channel, 0, NULL));
+  event = next_event(to.queue);
+  CHECK(event.tag == 7 && event.status == TRUNKLINE_OK && event.value == 3, "the last change comes by queue");
+  CHECK(tells(channel, 0, "\"lost\":1") && tells(channel, 0, "\"to\":\"shutdown\""), "two are kept, and one is counted");
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_channel_wait_history(channel, 3, NEVER, &last, NULL));
+  OK(trunkline_cq_free(to.queue));
+  OK(trunkline_channel_free(channel));
+}
+
 static void results_come_by_queue_too(void) {
   trunkline_channel_t channel = new_channel(server, "");
   trunkline_cq_t cq = new_queue();
@@ -458,6 +499,7 @@ static void stale_handles_are_refused(void) {
   trunkline_reply_t *reply;
   trunkline_op_t op;
   trunkline_buf_t *json;
+  uint64_t last;
   int32_t state;
   const trunkline_status_t bad = TRUNKLINE_E_INVALID_HANDLE;
   OK(trunkline_channel_open(channel, ECHO, NULL, &call, NULL));
@@ -467,6 +509,9 @@ static void stale_handles_are_refused(void) {
   GIVES(bad, trunkline_channel_reset_connect_backoff(channel));
   GIVES(bad, trunkline_channel_state(channel, 0, &state));
   TELLS(bad, trunkline_channel_inspect(channel, &json, &err));
+  TELLS(bad, trunkline_channel_history(channel, 0, 1, &json, &err));
+  TELLS(bad, trunkline_channel_wait_history(channel, 0, NEVER, &last, &err));
+  TELLS(bad, trunkline_channel_wait_history_async(channel, 0, NEVER, NULL, &op, &err));
   TELLS(bad, trunkline_channel_wait_for_state_change(channel, 0, NEVER, &state, &err));
   TELLS(bad, trunkline_channel_wait_for_state_change_async(channel, 0, NEVER, NULL, &op, &err));
   TELLS(bad, trunkline_channel_wait_ready(channel, NEVER, &err));
@@ -501,6 +546,7 @@ int main(void) {
   every_policy_carries_calls();
   calls_are_kept_away_from_an_address_that_fails_or_has_enough();
   a_channel_shows_its_calls_its_addresses_and_their_connections();
+  no_state_is_missed_unseen();
   results_come_by_queue_too();
   messages_flow_both_ways();
   interceptors_add_deny_and_hear_the_end();

@@ -82,6 +82,15 @@ void a_channel_shows_its_calls_its_addresses_and_their_connections(const char *s
   CHECK(shows(R"("keepalives_sent":0)") && shows(R"("retired":null)"), "and its connection");
 }
 
+void no_state_is_missed_unseen(const char *server) {
+  Channel channel(server);
+  CHECK(channel.history() == R"({"changes":[],"lost":0})", "nothing has happened");
+  channel.wait_ready();
+  CHECK(channel.wait_history(1) == 2, "connecting and ready");
+  CHECK(channel.history().find(R"("number":1,"to":"connecting")") != std::string::npos, "the one that was left again");
+  CHECK(channel.history(1).find(R"("number":1,)") == std::string::npos, "no more than was asked for");
+}
+
 // The value of a series of this process, 0 if there is none.
 double measured(const std::string &name, const std::string &labels) {
   Metrics metrics;
@@ -118,6 +127,7 @@ int main() {
   every_policy_carries_calls(server);
   calls_are_kept_away_from_an_address_that_fails_or_has_enough(server);
   a_channel_shows_its_calls_its_addresses_and_their_connections(server);
+  no_state_is_missed_unseen(server);
   calls_say_who_makes_them_and_are_counted_by_method(server);
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
   return 0;

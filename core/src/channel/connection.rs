@@ -156,7 +156,7 @@ pub(super) async fn connect(
         return Err(ConnectionError::tls(TlsFailure::new(TlsFault::Protocol, NotAgreed), at()));
     }
     let started = now();
-    let record = Arc::new(Record::new(&stream));
+    let record = Arc::new(Record::new(&stream, started));
     let (wire, listening) = Wire::new(stream);
     let greet = async {
         let (send, mut connection) = builder(config).handshake::<_, Bytes>(wire).await?;
@@ -314,10 +314,19 @@ impl Drive {
                 let at = at.because(error);
                 (RetireReason::Lost, Some(ConnectionError::Broken { nothing_sent: false, at }))
             }
-            (None, None) => (RetireReason::Lost, None),
+            (None, None) if self.record.is_retired() => (RetireReason::Lost, None),
+            (None, None) => {
+                let at = at.because(LeftInOrder);
+                (RetireReason::Lost, Some(ConnectionError::Broken { nothing_sent: false, at }))
+            }
         }
     }
 }
+
+/// The peer ended the connection in order, and did not say why.
+#[derive(Debug, thiserror::Error)]
+#[error("it ended the connection without GOAWAY")]
+struct LeftInOrder;
 
 /// The peer did not answer a ping.
 #[derive(Debug, thiserror::Error)]

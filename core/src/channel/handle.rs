@@ -1,8 +1,8 @@
 //! What a program holds of a channel.
 
 use super::{
-    ConnectivityState, exchange::exchange, interceptor::Interceptor, live::LiveChannel,
-    response::ResponseBody, shared::Shared, wire::now,
+    ConnectivityState, exchange::exchange, history::History, interceptor::Interceptor,
+    live::LiveChannel, response::ResponseBody, shared::Shared, wire::now,
 };
 use crate::{
     config::ConnectionConfig,
@@ -151,6 +151,51 @@ impl Channel {
         within(deadline, changed).await.ok_or_else(|| {
             let waited = now().saturating_duration_since(started);
             ConnectionError::timeout(Some(waited), Place::at(Step::Wait))
+        })
+    }
+
+    /// The changes of the state that have a number above `after`, `max` of them at most: 0 is before the first.
+    ///
+    /// As many as `state_history` in the configuration says are kept, the latest; those that were asked for and are no
+    /// longer there are counted.
+    pub fn history(&self, after: u64, max: usize) -> History {
+        self.shared().history(after, max)
+    }
+
+    /// Waits until there is a change of the state with a number above `after`, and returns the number of the latest.
+    /// With [`history`](Self::history) no change is missed, or those that are missed are counted.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Timeout`] once `deadline` has passed. [`ConnectionError::Closed`] once the channel is closed and
+    /// no change has such a number: none will.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn wait_history(
+        &self,
+        after: u64,
+        deadline: Option<Instant>,
+    ) -> Result<u64, ConnectionError> {
+        let mut changes = self.shared().changes();
+        let started = now();
+        let changed = async {
+            loop {
+                // Asked first, so that the change to it is among those that are seen.
+                let is_over = self.shared().state() == ConnectivityState::Shutdown;
+                let last = *changes.borrow_and_update();
+                if last > after {
+                    return Ok(last);
+                }
+                if is_over || changes.changed().await.is_err() {
+                    return Err(ConnectionError::closed(Step::Wait));
+                }
+            }
+        };
+        within(deadline, changed).await.unwrap_or_else(|| {
+            let waited = now().saturating_duration_since(started);
+            Err(ConnectionError::timeout(Some(waited), Place::at(Step::Wait)))
         })
     }
 

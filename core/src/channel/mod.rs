@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
-//! `idle`, `health`, `report`, `frames`, `security`, `tally`, `live`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `connection`, `asking`,
+//! `idle`, `health`, `report`, `frames`, `security`, `tally`, `live`,
+//! `history`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `connection`, `asking`,
 //! `exchange`.
 //!
 //! Absences: no name server of its own, no proxy, no polling of names.
@@ -25,6 +26,7 @@ mod frames;
 mod handle;
 mod health;
 mod hedging;
+mod history;
 mod idle;
 mod interceptor;
 mod keepalive;
@@ -63,6 +65,7 @@ pub use connectivity::ConnectivityState;
 pub use exchange::{Deadline, MaxReply, WaitForReady};
 pub use handle::{Channel, ResponseFuture};
 pub use health::ServingStatus;
+pub use history::{History, StateChange};
 pub use interceptor::{Beginning, Ending, Interceptor, OnCall};
 pub use live::{LiveAddress, LiveChannel, LiveConnection, LiveSecurity};
 pub use metadata::{Metadata, check_metadata};

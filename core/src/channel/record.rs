@@ -34,7 +34,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(stream: &Stream) -> Self {
+    /// Of a stream that stands since `stood`.
+    pub(super) fn new(stream: &Stream, stood: Instant) -> Self {
         let security = stream.tls().map(|session| {
             Box::new(LiveSecurity {
                 version: session.version,
@@ -46,7 +47,7 @@ impl Record {
             stream: stream.close_handle(),
             metrics: stream.shared_metrics(),
             security,
-            stood: stream.context().created,
+            stood,
             limit: AtomicU32::new(0),
             started: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
@@ -82,6 +83,11 @@ impl Record {
     /// It takes no new calls. The first reason is the one that counts.
     pub(super) fn on_retired(&self, reason: RetireReason) -> RetireReason {
         *self.retired.get_or_init(|| reason)
+    }
+
+    /// Whether it takes no new calls.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.get().is_some()
     }
 
     /// What it looks like at `now`; `None` once it has gone.

@@ -5,6 +5,7 @@ use super::{
     asking::Asked,
     balance::{Action, Terms},
     connection::Http2,
+    history::History,
     interceptor::{Interceptor, Row},
     keepalive::PingTime,
     meters::Meters,
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     core: Mutex<Locked>,
     tokens: Option<Mutex<Tokens>>,
     told: watch::Sender<ConnectivityState>,
+    /// The number of the last change of the state.
+    changed: watch::Sender<u64>,
     upkeep: Arc<Notify>,
     /// Told when the last call ends.
     pub(super) quiet: Notify,
@@ -121,6 +124,7 @@ impl Shared {
             core,
             standing: Standings::default(),
             told: watch::Sender::new(ConnectivityState::Idle),
+            changed: watch::Sender::new(0),
             upkeep: Arc::new(Notify::new()),
             cut: CancellationToken::new(),
             network,
@@ -155,6 +159,15 @@ impl Shared {
 
     pub(super) fn states(&self) -> watch::Receiver<ConnectivityState> {
         self.told.subscribe()
+    }
+
+    /// The number of the last change, and of each that follows.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn history(&self, after: u64, max: usize) -> History {
+        self.core.lock().state.changes.after(after, max)
     }
 
     pub(super) fn state(&self) -> ConnectivityState {
@@ -195,7 +208,7 @@ impl Shared {
 
     /// No new calls from here on.
     pub(super) fn close(self: &Arc<Self>) {
-        self.with(|state, _, _| state.close());
+        self.with(|state, now, _| state.close(now));
     }
 
     /// Ends every call, connection and attempt.
@@ -284,6 +297,8 @@ impl Shared {
             let result = change(&mut locked.state, now, &mut chance);
             let work = locked.state.settle(now, &mut chance);
             self.told.send_if_modified(|told| std::mem::replace(told, work.state) != work.state);
+            self.changed
+                .send_if_modified(|last| std::mem::replace(last, work.changes) != work.changes);
             let is_earlier = match (work.wake_at, locked.armed) {
                 (Some(wake_at), Some(armed)) => wake_at < armed,
                 (Some(_), None) => true,

@@ -4,6 +4,7 @@ use super::{
     ConnectivityState,
     balance::{Action, Balance, Picked, Terms},
     connectivity::Told,
+    history::Changes,
     idle::Idleness,
     keepalive::PingTime,
     live::Seen,
@@ -16,6 +17,7 @@ use super::{
 use crate::{
     config::{ConnectionConfig, LoadBalancing},
     endpoint::{Draw, Endpoint, EndpointId, Pass},
+    error::ConnectionError,
 };
 use std::{collections::VecDeque, time::Instant};
 
@@ -29,8 +31,8 @@ pub(super) struct State<C, W> {
     pub(super) idle: Idleness,
     pub(super) ping: PingTime,
     told: Told,
-    /// The state that was told last, and since when.
-    since: (ConnectivityState, Instant),
+    pub(super) changes: Changes,
+    made: Instant,
     pub(super) calls: Tally,
     pub(super) pool: ChannelPoolStats,
     life: Life,
@@ -88,6 +90,8 @@ pub(super) struct Work<C, W> {
     pub(super) answers: Vec<(W, Answer<C>)>,
     pub(super) lookup: Option<Wanted>,
     pub(super) state: ConnectivityState,
+    /// The number of the last change of that state.
+    pub(super) changes: u64,
     pub(super) wake_at: Option<Instant>,
 }
 
@@ -104,7 +108,8 @@ impl<C: Clone, W: Waiter> State<C, W> {
             idle: Idleness::new(config.idle_timeout, now),
             ping: PingTime::new(&config.keepalive),
             told: Told::default(),
-            since: (ConnectivityState::Idle, now),
+            changes: Changes::new(config.state_history),
+            made: now,
             calls: Tally::default(),
             pool: ChannelPoolStats::default(),
             life: Life::Resting,
@@ -171,7 +176,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
             return;
         }
         self.life = Life::Awake;
-        self.told.on_fresh_start(ConnectivityState::Connecting);
+        self.start_anew(ConnectivityState::Connecting, now);
         match self.resolution.fixed() {
             Some(endpoints) => self.balance.on_endpoints(endpoints, now, draw),
             None => self.resolution.need(),
@@ -195,16 +200,46 @@ impl<C: Clone, W: Waiter> State<C, W> {
             self.life = Life::Resting;
             self.balance.rest(RetireReason::Idle);
             self.resolution.rest();
-            self.told.on_fresh_start(ConnectivityState::Idle);
+            self.start_anew(ConnectivityState::Idle, now);
         }
     }
 
+    /// What was told before is forgotten, and what failed.
+    fn start_anew(&mut self, state: ConnectivityState, now: Instant) {
+        let before = self.told.state();
+        let _ = self.balance.take_failure();
+        if self.told.on_fresh_start(state) {
+            self.changes.push((before, self.told.state()), None, now);
+        }
+    }
+
+    /// The addresses make `state` together.
+    fn tell_of(&mut self, state: ConnectivityState, now: Instant) {
+        let before = self.told.state();
+        if !self.told.on_aggregate(state) {
+            return;
+        }
+        let failure = self.balance.take_failure();
+        let after = self.told.state();
+        let why = match after {
+            ConnectivityState::TransientFailure => failure.or_else(|| self.any_failure()),
+            ConnectivityState::Idle | ConnectivityState::Connecting => failure,
+            ConnectivityState::Ready | ConnectivityState::Shutdown => None,
+        };
+        self.changes.push((before, after), why, now);
+    }
+
+    fn any_failure(&self) -> Option<ConnectionError> {
+        let mut failures = self.balance.failures().into_iter().filter_map(|(_, why, _)| why);
+        failures.next().or_else(|| self.resolution.why().cloned())
+    }
+
     /// Closes for good: nobody is served from now on.
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self, now: Instant) {
         self.life = Life::Closed;
         self.balance.rest(RetireReason::Closed);
         self.resolution.rest();
-        self.told.on_aggregate(ConnectivityState::Shutdown);
+        self.tell_of(ConnectivityState::Shutdown, now);
     }
 
     /// What follows from whatever happened before: who is served, what is to be done.
@@ -218,7 +253,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
                 if !self.queue.is_empty() {
                     self.balance.connect(now, draw);
                 }
-                self.tell();
+                self.tell(now);
                 self.serve(now, draw, &mut answers);
             }
             Life::Resting => {}
@@ -227,15 +262,13 @@ impl<C: Clone, W: Waiter> State<C, W> {
         if actions.iter().any(|action| matches!(action, Action::Resolve)) {
             self.resolution.need();
         }
-        self.tell();
-        if self.since.0 != self.told.state() {
-            self.since = (self.told.state(), now);
-        }
+        self.tell(now);
         let lookup = self.resolution.wanted(now);
-        Work { actions, answers, lookup, state: self.told.state(), wake_at: self.wake_at(now) }
+        let (state, changes) = (self.told.state(), self.changes.last());
+        Work { actions, answers, lookup, state, changes, wake_at: self.wake_at(now) }
     }
 
-    fn tell(&mut self) {
+    fn tell(&mut self, now: Instant) {
         if self.life != Life::Awake {
             return;
         }
@@ -244,7 +277,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
             (false, Some(_)) => ConnectivityState::TransientFailure,
             (false, None) => ConnectivityState::Connecting,
         };
-        self.told.on_aggregate(state);
+        self.tell_of(state, now);
     }
 
     /// Serves those who wait, in order; where calls are spread by key, one that must wait holds up no other.
@@ -303,7 +336,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
     pub(super) fn look(&self, now: Instant) -> Seen {
         Seen {
             state: self.told.state(),
-            since: self.since.1,
+            since: self.changes.last_at().unwrap_or(self.made),
             calls: self.calls,
             queued: self.queue.len(),
             lookup_error: self.resolution.why().cloned(),

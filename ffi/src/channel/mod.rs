@@ -2,11 +2,13 @@
 #![allow(unsafe_code, reason = "texts, bytes and options come by pointer")]
 
 mod call;
+mod history;
 mod inspect;
 mod interceptor;
 mod reply;
 
 pub use call::*;
+pub use history::*;
 pub use inspect::*;
 pub use interceptor::*;
 pub use reply::*;

@@ -83,6 +83,26 @@ func ChannelInspect(handle uint64) ([]byte, *Failure) {
 	return taken(json), nil
 }
 
+// ChannelHistory is a page of the changes of the channel's state, as JSON.
+func ChannelHistory(handle, after uint64, max int) ([]byte, *Failure) {
+	var json *C.trunkline_buf_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_channel_history(channel(handle), C.uint64_t(after), C.size_t(max), &json, &object)
+	if failure := fail(status, object); failure != nil {
+		return nil, failure
+	}
+	return taken(json), nil
+}
+
+// ChannelWaitHistoryAsync begins to wait for a change of the state with a number above after.
+func ChannelWaitHistoryAsync(handle, after uint64, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
+	completion := completion(queue, tag)
+	var out C.trunkline_op_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_channel_wait_history_async(channel(handle), C.uint64_t(after), C.int64_t(deadline), &completion, &out, &object)
+	return uint64(out.h), fail(status, object)
+}
+
 // ChannelWaitForStateChangeAsync begins to wait for another state; a [EventState] event follows.
 func ChannelWaitForStateChangeAsync(handle uint64, last int32, deadline int64, queue, tag uint64) (op uint64, failure *Failure) {
 	completion := completion(queue, tag)

@@ -49,6 +49,7 @@ impl<C: Clone> Balance<C> {
         why: Option<ConnectionError>,
     ) {
         if let Some(subchannel) = self.subchannels.iter_mut().find(|s| s.id == id) {
+            self.failure = why.clone().or_else(|| self.failure.take());
             subchannel.set_health(number, health, why);
         }
     }

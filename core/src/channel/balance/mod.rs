@@ -43,6 +43,8 @@ pub(super) struct Balance<C> {
     /// Which addresses are used where not all are; drawn once.
     seed: Option<u64>,
     next_number: u64,
+    /// What failed last, until somebody asks.
+    failure: Option<ConnectionError>,
     actions: Vec<Action<C>>,
 }
 
@@ -71,6 +73,7 @@ impl<C: Clone> Balance<C> {
             outliers: None,
             seed: None,
             next_number: 0,
+            failure: None,
             actions: Vec::new(),
         }
     }
@@ -87,6 +90,11 @@ impl<C: Clone> Balance<C> {
                 super::connectivity::aggregate(self.subchannels.iter().map(Subchannel::state))
             }
         }
+    }
+
+    /// What failed last since this was asked.
+    pub(super) fn take_failure(&mut self) -> Option<ConnectionError> {
+        self.failure.take()
     }
 
     pub(super) fn has_endpoints(&self) -> bool {
@@ -197,9 +205,11 @@ impl<C: Clone> Balance<C> {
     ) {
         let count = self.subchannels.len();
         let subchannel = self.subchannels.iter_mut().find(|subchannel| subchannel.id == id);
+        let failure = Some(why.clone());
         if !subchannel.is_some_and(|s| s.on_attempt_failed(number, why, now)) {
             return;
         }
+        self.failure = failure;
         let is_hopeless = match &mut self.policy {
             Policy::PickFirst(policy) => policy.on_attempt_failed(count),
             Policy::Spread(_) => true,
@@ -220,7 +230,9 @@ impl<C: Clone> Balance<C> {
         draw: &mut dyn FnMut() -> f64,
     ) {
         let subchannel = self.subchannels.iter_mut().find(|subchannel| subchannel.id == id);
+        let failure = why.clone();
         let Some(connection) = subchannel.and_then(|s| s.on_gone(number, why)) else { return };
+        self.failure = failure.or_else(|| self.failure.take());
         self.actions.push(Action::Retire(connection, reason));
         self.actions.push(Action::Resolve);
         let is_left = self.subchannels.iter().any(|s| s.id == id && s.connections() > 0);

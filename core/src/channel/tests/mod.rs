@@ -3,6 +3,7 @@
 mod calls;
 mod connections;
 mod health;
+mod history;
 mod intercepted;
 mod live;
 mod peer;
