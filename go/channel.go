@@ -156,7 +156,8 @@ func NewChannel(target string, config ConnectionConfig) (*Channel, error) {
 }
 
 // NewChannel makes a channel; nothing is connected yet. The target is such as "dns:api.internal:443",
-// "ipv4:10.0.0.1:80,10.0.0.2:80", "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". To
+// "ipv4:10.0.0.1:80,10.0.0.2:80", "unix:/run/app.sock", "mem:app", "file:/etc/app/servers" with an address in each line,
+// or a list such as "tcp://a:1,mem:b". To
 // "tls://a:1,tls://b:1" it is secured, by whom the system trusts; see [Tls.NewChannel] for all others.
 // It fails with [KindConfig] for what is no target and a configuration out of range.
 func (rt *Runtime) NewChannel(target string, config ConnectionConfig) (*Channel, error) {

@@ -38,6 +38,9 @@ type ConnectionConfig struct {
 	MaxQueuedCalls Optional[uint32] `json:"max_queued_calls,omitzero"`
 	// RetryBufferSize is how many bytes of a call's request are kept, to be sent again. Default: 256 KiB. Limits: 0 to 1 GiB.
 	RetryBufferSize Optional[uint32] `json:"retry_buffer_size,omitzero"`
+	// LookupInterval is the time after which a name is looked up again although its addresses work. Default: never. Limits:
+	// 30 s to 365 days, or never.
+	LookupInterval TimeLimit `json:"lookup_interval,omitzero"`
 	// StateHistory is how many changes of a channel's state are kept, the latest. Default: 64. Limits: 1 to 10,000.
 	StateHistory uint32 `json:"state_history,omitzero"`
 	// Pooling says whether calls are spread over several connections to the same peer.

@@ -2460,7 +2460,7 @@ trunkline_status_t trunkline_channel_new(struct trunkline_runtime_t rt,
 
 /**
  * Makes a channel; nothing is connected yet. `target` is such as "dns:api.internal:443", "ipv4:10.0.0.1:80,10.0.0.2:80",
- * "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". `json` is a document as for
+ * "unix:/run/app.sock", "mem:app", "file:/etc/app/servers" with an address in each line, or a list such as "tcp://a:1,mem:b". `json` is a document as for
  * trunkline_config_from_json, such as {"preset": "development"}; empty means the defaults.
  *
  * With a TLS in the options every connection is secured by it: the server must agree to speak HTTP/2 (ALPN h2), and its
@@ -2768,6 +2768,50 @@ trunkline_status_t trunkline_call_cancel(struct trunkline_call_t call);
  * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
  */
 trunkline_status_t trunkline_call_free(struct trunkline_call_t call);
+
+/**
+ * The changes of a channel's state that have a number above `after`, `max` of them at most, 1 to 10000, as a JSON object
+ * {"changes", "lost"}. Each change is {"number", "age_ns", "from", "to", "why"}: the first of a channel has number 1, "from" and
+ * "to" are "idle", "connecting", "ready", "transient_failure" or "shutdown", and "why" is what failed, or null.
+ *
+ * As many changes as "state_history" in the configuration says are kept, the latest. "lost" counts those that were asked for
+ * and came before all that are kept. The number of the last change, for `after`, begins the next; 0 is before the first.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_history(struct trunkline_channel_t channel,
+                                             uint64_t after,
+                                             size_t max,
+                                             struct trunkline_buf_t **out,
+                                             struct trunkline_error_t **err);
+
+/**
+ * Waits until there is a change of the channel's state with a number above `after`; `*last` is the number of the latest.
+ * trunkline_channel_history has them.
+ *
+ * Ownership: none. Blocks: until the deadline. Threads: any but the library's. Errors: INVALID_ARGUMENT, INVALID_HANDLE,
+ * TIMEOUT, CLOSED (the channel is closed, and no change has such a number; or the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_wait_history(struct trunkline_channel_t channel,
+                                                  uint64_t after,
+                                                  int64_t deadline_ns,
+                                                  uint64_t *last,
+                                                  struct trunkline_error_t **err);
+
+/**
+ * As trunkline_channel_wait_history; the result is an event of kind TRUNKLINE_EV_DONE with the number of the latest change in
+ * `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; the others come with the event, also CANCELLED. Since 0.1.
+ */
+trunkline_status_t trunkline_channel_wait_history_async(struct trunkline_channel_t channel,
+                                                        uint64_t after,
+                                                        int64_t deadline_ns,
+                                                        const struct trunkline_completion_t *completion,
+                                                        struct trunkline_op_t *op,
+                                                        struct trunkline_error_t **err);
 
 /**
  * What a channel looks like at one moment, as one JSON object: {"target", "state", "state_age_ns", "calls_started",

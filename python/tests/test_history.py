@@ -28,7 +28,11 @@ def test_a_slow_reader_sees_every_state_and_why_it_failed(server: Served) -> Non
         assert channel.history().changes == ()
         channel.unary(ECHO, b"x", timeout=PATIENCE)
     changes = channel.history().changes
-    assert [(change.old, change.new) for change in changes] == [(IDLE, CONNECTING), (CONNECTING, READY), (READY, SHUTDOWN)]
+    assert [(change.old, change.new) for change in changes] == [
+        (IDLE, CONNECTING),
+        (CONNECTING, READY),
+        (READY, SHUTDOWN),
+    ]
     assert [change.number for change in changes] == [1, 2, 3]
     assert [change.why for change in changes] == [None, None, None]
     assert changes[0].age >= changes[1].age
@@ -36,7 +40,9 @@ def test_a_slow_reader_sees_every_state_and_why_it_failed(server: Served) -> Non
         channel.get_state(try_to_connect=True)
         assert channel.wait_history(1, timeout=PATIENCE)
         failed = channel.history(after=1).changes[0]
-        assert failed.new is FAILED and failed.why is not None and "mem:nobody-serves-this" in failed.why
+        assert failed.new is FAILED
+        assert failed.why is not None
+        assert "mem:nobody-serves-this" in failed.why
 
 
 def test_what_is_kept_no_longer_is_counted(server: Served) -> None:

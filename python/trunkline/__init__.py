@@ -95,15 +95,15 @@ from ._errors import (
     WouldBlock,
     WriteTimeout,
 )
+from ._history import (
+    History,
+    StateChange,
+)
 from ._http_config import (
     HeaderRule,
     HttpConfig,
     HttpRoute,
     UserConfig,
-)
-from ._history import (
-    History,
-    StateChange,
 )
 from ._interceptor import (
     AsyncInterceptor,
@@ -351,9 +351,9 @@ __all__ = [
     "RouteConfig",
     "Runtime",
     "ServiceConfig",
-    "StateChange",
     "SlowStartConfig",
     "SpliceConfig",
+    "StateChange",
     "Stream",
     "StreamStats",
     "SuccessRateConfig",

@@ -139,8 +139,9 @@ class Channel(_ChannelBase):
 
     Args:
         target: such as ``"dns:api.internal:443"``, ``"ipv4:10.0.0.1:80,10.0.0.2:80"``,
-            ``"unix:/run/app.sock"``, ``"mem:app"``, or a list such as ``"tcp://a:1,mem:b"``. Without ``tls``
-            only ``"tls://a:1,tls://b:1"`` is secured, by whom the system trusts.
+            ``"unix:/run/app.sock"``, ``"mem:app"``, ``"file:/etc/app/servers"`` with an address in each line,
+            or a list such as ``"tcp://a:1,mem:b"``. Without ``tls`` only
+            ``"tls://a:1,tls://b:1"`` is secured, by whom the system trusts.
         config: figures; what is unset has its documented default.
         tls: secures every connection. The server must agree to speak HTTP/2 (ALPN ``h2``), and its
             certificate must be for the configured ``server_name``, else for the name that was looked up or

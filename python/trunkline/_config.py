@@ -208,6 +208,8 @@ class ConnectionConfig:
         max_queued_calls: calls that may wait for a connection at one time. Default 10,000; 0 to 1,000,000.
         retry_buffer_size: bytes of a call's request that are kept, to be sent again. Default 256 KiB; 0 to
             1 GiB.
+        lookup_interval: time after which a name is looked up again although its addresses work. Default
+            ``NEVER``; 30 s to 365 days.
         state_history: changes of a channel's state that are kept, the latest. Default 64; 1 to 10,000.
         pooling: whether calls are spread over several connections.
         circuit: when calls are kept away from an address. Default never.
@@ -225,6 +227,7 @@ class ConnectionConfig:
     max_message_size: int = _plain("max_message_size")
     max_queued_calls: int = _plain("max_queued_calls")
     retry_buffer_size: int = _plain("retry_buffer_size")
+    lookup_interval: timedelta | Never = _limit("lookup_interval")
     state_history: int = _plain("state_history")
     pooling: PoolingConfig = field(default_factory=PoolingConfig)
     circuit: CircuitConfig = field(default_factory=CircuitConfig)

@@ -48,8 +48,7 @@ class LiveConnection:
         bytes_received: from the server, HTTP/2 and TLS included.
         bytes_sent: to the server, HTTP/2 and TLS included.
         retired: why it takes no new calls and ends when those under way have: ``"idle"``, ``"closed"``,
-            ``"unlisted"``, ``"surplus"``, ``"goaway"``, ``"unanswered"`` or ``"lost"``; ``None`` while it takes
-            them.
+            ``"unlisted"``, ``"surplus"``, ``"goaway"``, ``"unanswered"`` or ``"lost"``; ``None`` if it does.
     """
 
     id: int

@@ -276,6 +276,50 @@ static void no_state_is_missed_unseen(void) {
   OK(trunkline_channel_free(channel));
 }
 
+static void write_file(const char *path, const char *text) {
+  FILE *file = fopen(path, "w");
+  CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0, "a file");
+}
+
+static void a_file_has_the_addresses_and_a_bad_one_says_why(void) {
+  char path[] = "/tmp/trunkline-c-XXXXXX";
+  char target[100];
+  trunkline_channel_t channel;
+  trunkline_reply_t *reply;
+  int fd = mkstemp(path);
+  CHECK(fd >= 0 && close(fd) == 0, "a name");
+  write_file(path, "nonsense\n");
+  snprintf(target, sizeof target, "file:%s", path);
+  channel = new_channel(target, "{\"service_config\": {\"document\": {}}}");
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  CHECK(shows(channel, "line 1: is no address"), "why there is none");
+  write_file(path, server);
+  OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  CHECK(shows(channel, "\"lookup_error\":null"), "it is good now");
+  trunkline_reply_free(reply);
+  end(channel);
+  CHECK(unlink(path) == 0, "it goes");
+}
+
+static void who_waits_for_ready_is_told_why_at_each_address(void) {
+  trunkline_channel_t channel = new_channel("mem:no-server-there,mem:nor-there", "");
+  const trunkline_error_t *cause;
+  trunkline_error_t *err;
+  uint64_t last;
+  OK(trunkline_channel_connect(channel));
+  OK(trunkline_channel_wait_history(channel, 1, NEVER, &last, NULL));
+  GIVES(TRUNKLINE_E_TIMEOUT, trunkline_channel_wait_ready(channel, in_ms(-1), &err));
+  cause = err;
+  while (trunkline_error_cause(cause) != NULL && strstr(trunkline_error_message(cause, NULL), "mem:nor-there: ") == NULL)
+    cause = trunkline_error_cause(cause);
+  CHECK(strstr(trunkline_error_message(cause, NULL), "mem:no-server-there: ") != NULL, "why at the first");
+  CHECK(strstr(trunkline_error_message(cause, NULL), "mem:nor-there: ") != NULL, "why at the second");
+  CHECK(strstr(trunkline_error_message(cause, NULL), "tried again in ") != NULL, "and when it is tried again");
+  trunkline_error_free(err);
+  end(channel);
+}
+
 static void results_come_by_queue_too(void) {
   trunkline_channel_t channel = new_channel(server, "");
   trunkline_cq_t cq = new_queue();
@@ -547,6 +591,8 @@ int main(void) {
   calls_are_kept_away_from_an_address_that_fails_or_has_enough();
   a_channel_shows_its_calls_its_addresses_and_their_connections();
   no_state_is_missed_unseen();
+  a_file_has_the_addresses_and_a_bad_one_says_why();
+  who_waits_for_ready_is_told_why_at_each_address();
   results_come_by_queue_too();
   messages_flow_both_ways();
   interceptors_add_deny_and_hear_the_end();

@@ -3,6 +3,7 @@
 #include "trunkline.hpp"
 
 #include <cstdlib>
+#include <fstream>
 #include <string>
 
 namespace {
@@ -91,6 +92,19 @@ void no_state_is_missed_unseen(const char *server) {
   CHECK(channel.history(1).find(R"("number":1,)") == std::string::npos, "no more than was asked for");
 }
 
+void a_file_has_the_addresses(const char *server) {
+  char path[] = "/tmp/trunkline-cpp-XXXXXX";
+  int fd = mkstemp(path);
+  CHECK(fd >= 0 && close(fd) == 0, "a name");
+  Channel channel(std::string("file:") + path, document(""));
+  std::string why;
+  CHECK(ended(channel, "Echo", &why) == 14 && why.find("there is no address in it") != std::string::npos, "UNAVAILABLE, and why");
+  std::ofstream(path) << "# where it is\n" << server << "\n";
+  channel.wait_ready();
+  CHECK(ended(channel, "Echo") == 0, "it is there now");
+  CHECK(unlink(path) == 0, "it goes");
+}
+
 // The value of a series of this process, 0 if there is none.
 double measured(const std::string &name, const std::string &labels) {
   Metrics metrics;
@@ -128,6 +142,7 @@ int main() {
   calls_are_kept_away_from_an_address_that_fails_or_has_enough(server);
   a_channel_shows_its_calls_its_addresses_and_their_connections(server);
   no_state_is_missed_unseen(server);
+  a_file_has_the_addresses(server);
   calls_say_who_makes_them_and_are_counted_by_method(server);
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
   return 0;

@@ -49,7 +49,8 @@ impl Channel {
     /// Makes a channel; nothing is connected yet.
     ///
     /// `target` is `dns:host:port` (or `host:port`), `ipv4:1.2.3.4:5,…`, `ipv6:[::1]:5,…`, `unix:path`,
-    /// `unix-abstract:name`, `mem:name`, `passthrough:address`, or a list such as `tcp://a:1,mem:b`. To `tls://a:1,…`
+    /// `unix-abstract:name`, `mem:name`, `passthrough:address`, `file:path` of a file with an
+    /// address in each line, or a list such as `tcp://a:1,mem:b`. To `tls://a:1,…`
     /// it is secured by the network's TLS, as with [`secured`](Self::secured); to all others it is not.
     ///
     /// # Errors

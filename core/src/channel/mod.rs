@@ -9,10 +9,10 @@
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
 //! `idle`, `health`, `report`, `frames`, `security`, `tally`, `live`,
-//! `history`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `connection`, `asking`,
+//! `history`, `listed`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `connection`, `asking`,
 //! `exchange`.
 //!
-//! Absences: no name server of its own, no proxy, no polling of names.
+//! Absences: no name server of its own, no proxy. Names are looked up on a timer only where that is asked for.
 
 mod asking;
 mod attempt;
@@ -30,6 +30,7 @@ mod history;
 mod idle;
 mod interceptor;
 mod keepalive;
+mod listed;
 mod live;
 mod messages;
 mod metadata;

@@ -54,6 +54,8 @@ impl Security {
         if security.chosen_name().is_none() {
             match &target.kind {
                 Kind::Dns { host, .. } => check(host)?,
+                // Its hosts are read later: one that is no name fails its attempts.
+                Kind::File(_) => {}
                 Kind::Fixed(addresses) => {
                     for address in addresses {
                         check(&host(target, address))?;
@@ -101,14 +103,15 @@ impl Security {
 fn host(target: &Target, address: &Address) -> Box<str> {
     match (&target.kind, address) {
         (Kind::Dns { host, .. }, _) => host.clone(),
-        (Kind::Fixed(_), Address::Tcp(literal) | Address::Tls(literal)) => {
+        (Kind::Fixed(_) | Kind::File(_), Address::Tcp(literal) | Address::Tls(literal)) => {
             literal.ip().to_string().into()
         }
-        (Kind::Fixed(_), Address::TcpName { host, .. } | Address::TlsName { host, .. }) => {
-            host.clone()
-        }
         (
-            Kind::Fixed(_),
+            Kind::Fixed(_) | Kind::File(_),
+            Address::TcpName { host, .. } | Address::TlsName { host, .. },
+        ) => host.clone(),
+        (
+            Kind::Fixed(_) | Kind::File(_),
             Address::Unix(_)
             | Address::Abstract(_)
             | Address::Mem(_)

@@ -409,6 +409,20 @@ impl Shared {
         });
     }
 
+    pub(super) fn on_read(self: &Arc<Self>, found: Result<Vec<Address>, ConnectionError>) {
+        self.with(|state, now, draw| {
+            let was_good = state.resolution.why().is_none();
+            let found = state.resolution.on_read(found, now);
+            if let Some(why) = state.resolution.why().filter(|_| was_good) {
+                let why = why as &dyn std::error::Error;
+                tracing::warn!(target = %self.target.text, error = why, "no addresses for the channel: earlier ones stay");
+            }
+            if let Some(endpoints) = found {
+                state.on_endpoints(endpoints, now, draw);
+            }
+        });
+    }
+
     pub(super) fn on_looked_up(
         self: &Arc<Self>,
         lookup: Lookup,

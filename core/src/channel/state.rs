@@ -104,7 +104,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
     ) -> Self {
         Self {
             balance: Balance::new(terms.clone()),
-            resolution: Resolution::new(&target.kind),
+            resolution: Resolution::new(&target.kind, config.lookup_interval),
             idle: Idleness::new(config.idle_timeout, now),
             ping: PingTime::new(&config.keepalive),
             told: Told::default(),

@@ -1,7 +1,11 @@
 //! What a channel's target says: which addresses, or which name to look up.
 
 use crate::{address::Address, error::ConnectionError};
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 /// The port of a name that says none.
 const DEFAULT_PORT: u16 = 443;
@@ -25,11 +29,13 @@ pub(super) enum Kind {
     Fixed(Vec<Address>),
     /// A name is looked up.
     Dns { host: Box<str>, port: u16 },
+    /// A file has them.
+    File(Arc<Path>),
 }
 
 impl Target {
     /// Reads `dns:host:port`, `ipv4:a:p,b:p`, `ipv6:[a]:p`, `unix:path`, `unix-abstract:name`, `mem:name`,
-    /// `passthrough:address`, a list of addresses such as `tcp://a:1,mem:b` or `tls://a:1,tls://b:1`, or a bare `host:port`, which is
+    /// `passthrough:address`, `file:path` of a file with an address in each line, a list of addresses such as `tcp://a:1,mem:b` or `tls://a:1,tls://b:1`, or a bare `host:port`, which is
     /// looked up.
     pub(super) fn parse(text: &str) -> Result<Self, ConnectionError> {
         let parsed = match text.split_once(':') {
@@ -41,6 +47,7 @@ impl Target {
                 fixed(Address::Abstract(name.into()), "localhost", !name.is_empty())
             }
             Some(("passthrough", rest)) => passthrough(rest),
+            Some(("file", rest)) => file(rest),
             Some(("mem" | "tcp" | "tls", _)) => list(text),
             Some(_) | None => dns(text),
         };
@@ -49,7 +56,7 @@ impl Target {
         })?;
         let is_secured = match &kind {
             Kind::Fixed(addresses) => addresses.iter().any(is_of_tls),
-            Kind::Dns { .. } => false,
+            Kind::Dns { .. } | Kind::File(_) => false,
         };
         Ok(Self { text: text.into(), kind, authority, is_secured })
     }
@@ -112,14 +119,27 @@ fn literals(rest: &str, is_family: fn(&IpAddr) -> bool) -> Parsed {
     Ok((Kind::Fixed(addresses.into_iter().map(Address::Tcp).collect()), authority))
 }
 
+/// A path, with or without the `//` that only an absolute one may have.
+fn path<'a>(rest: &'a str, otherwise: &'static str) -> Result<&'a str, &'static str> {
+    match rest.strip_prefix("//") {
+        Some(absolute) if absolute.starts_with('/') => Ok(absolute),
+        Some(_) => Err(otherwise),
+        None => Ok(rest),
+    }
+}
+
 fn unix(rest: &str) -> Parsed {
-    let path = match rest.strip_prefix("//") {
-        Some(absolute) if absolute.starts_with('/') => absolute,
-        Some(_) => return Err("behind unix:// the path must be absolute"),
-        None => rest,
-    };
+    let path = path(rest, "behind unix:// the path must be absolute")?;
     let address = format!("unix:{path}").parse().map_err(|_| "the path is empty or too long")?;
     fixed(address, "localhost", true)
+}
+
+fn file(rest: &str) -> Parsed {
+    let path = path(rest, "behind file:// the path must be absolute")?;
+    match path.is_empty() || path.contains('\0') {
+        true => Err("the path is empty, or no path"),
+        false => Ok((Kind::File(Path::new(path).into()), "localhost".into())),
+    }
 }
 
 fn passthrough(rest: &str) -> Parsed {
@@ -161,7 +181,7 @@ fn is_of_tls(address: &Address) -> bool {
 }
 
 /// An address that a stream can reach.
-fn stream_address(text: &str) -> Option<Address> {
+pub(super) fn stream_address(text: &str) -> Option<Address> {
     text.parse().ok().filter(|address| match address {
         Address::Tcp(_)
         | Address::TcpName { .. }
@@ -183,6 +203,7 @@ mod tests {
         match Target::parse(text).unwrap().kind {
             Kind::Fixed(addresses) => addresses.iter().map(Address::to_string).collect(),
             Kind::Dns { host, port } => vec![format!("dns {host} {port}")],
+            Kind::File(path) => vec![format!("file {}", path.display())],
         }
     }
 
@@ -202,6 +223,8 @@ mod tests {
             ("unix-abstract:app", &["unix:@app"]),
             ("mem:app", &["mem:app"]),
             ("mem:a,tcp://h:1", &["mem:a", "tcp://h:1"]),
+            ("file:run/app.list", &["file run/app.list"]),
+            ("file:///run/app.list", &["file /run/app.list"]),
             ("passthrough:///h:1", &["tcp://h:1"]),
             ("passthrough:mem:a", &["mem:a"]),
             ("tls://a:1,tls://[::1]:1", &["tls://a:1", "tls://[::1]:1"]),
@@ -221,6 +244,8 @@ mod tests {
             ("ipv4:[::1]:1", "of that family"),
             ("unix://relative", "absolute"),
             ("unix:", "empty"),
+            ("file:", "empty"),
+            ("file://a", "absolute"),
             ("unix-abstract:", "empty"),
             ("mem:a,b", "every part"),
             ("mem:a,udp://127.0.0.1:1", "of a stream"),
@@ -234,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_is_total(text in "((dns|ipv4|ipv6|unix|mem|passthrough):)?.{0,60}") {
+        fn parsing_is_total(text in "((dns|ipv4|ipv6|unix|mem|passthrough|file):)?.{0,60}") {
             let _ = Target::parse(&text);
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     connection::{self, News, SaidGoAway, Standing},
     keepalive::PingTime,
+    listed,
     record::Record,
     resolution::Wanted,
     shared::Shared,
@@ -18,7 +19,12 @@ use crate::{
     error::{ConnectionError, Place, Step},
     transport::{Network, Securing},
 };
-use std::sync::{Arc, Weak};
+use std::{
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, Weak},
+    time::Instant,
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -112,15 +118,44 @@ fn slow_down(shared: &Arc<Shared>, ping: PingTime) {
     );
 }
 
-/// Looks a name up, once.
+/// Finds out once what is wanted.
 pub(super) async fn look_up(shared: Weak<Shared>, wanted: Wanted) {
-    let at = || {
-        Place::at(Step::Resolve)
-            .to(Some(Address::TcpName { host: wanted.host.clone(), port: wanted.port }))
-    };
-    let give_up_at = wanted.lookup.give_up_at();
-    let looked_up = tokio::net::lookup_host((&*wanted.host, wanted.port));
-    let found = match tokio::time::timeout_at(give_up_at.into(), looked_up).await {
+    match wanted {
+        Wanted::Name { lookup, host, port } => {
+            let found = look_name_up(&host, port, lookup.give_up_at()).await;
+            if let Some(shared) = shared.upgrade() {
+                shared.on_looked_up(lookup, found);
+            }
+        }
+        Wanted::File(path) => {
+            let found = read_file(path).await;
+            if let Some(shared) = shared.upgrade() {
+                shared.on_read(found);
+            }
+        }
+    }
+}
+
+/// What a file says. Reading may block, on a network file system for long.
+async fn read_file(path: Arc<Path>) -> Result<Vec<Address>, ConnectionError> {
+    let read = tokio::task::spawn_blocking(move || listed::from_file(&path)).await;
+    let at = || Place::at(Step::Resolve);
+    match read {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(why)) => Err(ConnectionError::ConnectionFailed { at: at().because(why) }),
+        // The runtime is being shut down.
+        Err(_) => Err(ConnectionError::closed(Step::Resolve)),
+    }
+}
+
+async fn look_name_up(
+    host: &str,
+    port: u16,
+    give_up_at: Instant,
+) -> Result<Vec<IpAddr>, ConnectionError> {
+    let at = || Place::at(Step::Resolve).to(Some(Address::TcpName { host: host.into(), port }));
+    let looked_up = tokio::net::lookup_host((host, port));
+    match tokio::time::timeout_at(give_up_at.into(), looked_up).await {
         Err(_) => Err(ConnectionError::timeout(None, at())),
         Ok(Err(error)) => Err(ConnectionError::ConnectionFailed { at: at().because(error) }),
         Ok(Ok(found)) => {
@@ -130,9 +165,6 @@ pub(super) async fn look_up(shared: Weak<Shared>, wanted: Wanted) {
                 false => Ok(ips),
             }
         }
-    };
-    if let Some(shared) = shared.upgrade() {
-        shared.on_looked_up(wanted.lookup, found);
     }
 }
 

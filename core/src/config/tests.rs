@@ -98,6 +98,7 @@ fn production_has_the_documented_figures() {
         "max_message_size": 4_194_304,
         "max_queued_calls": 10_000,
         "retry_buffer_size": 262_144,
+        "lookup_interval": "never",
         "state_history": 64,
         "pooling": {"enabled": false, "size": 5},
         "circuit": {},

@@ -97,7 +97,7 @@ pub unsafe extern "C" fn trunkline_channel_new(
 }
 
 /// Makes a channel; nothing is connected yet. `target` is such as "dns:api.internal:443", "ipv4:10.0.0.1:80,10.0.0.2:80",
-/// "unix:/run/app.sock", "mem:app", or a list such as "tcp://a:1,mem:b". `json` is a document as for
+/// "unix:/run/app.sock", "mem:app", "file:/etc/app/servers" with an address in each line, or a list such as "tcp://a:1,mem:b". `json` is a document as for
 /// trunkline_config_from_json, such as {"preset": "development"}; empty means the defaults.
 ///
 /// With a TLS in the options every connection is secured by it: the server must agree to speak HTTP/2 (ALPN h2), and its

@@ -5,6 +5,7 @@ mod connections;
 mod health;
 mod history;
 mod intercepted;
+mod listed;
 mod live;
 mod peer;
 mod repeats;
