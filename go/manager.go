@@ -205,8 +205,9 @@ func (m *TcpConnectionManager) Stats() TcpManagerStats {
 }
 
 // Drain lets no new connection in and waits until every one has ended by itself; those that wait in the backlog of a
-// relay are still served. What is left at the context's deadline, or without one after the configured DrainTimeout, is
-// closed as [CloseDrained]; it says how many. Then the manager serves no more, and only its counts are left.
+// relay are still served. What does not end is closed as [CloseDrained] by the context's deadline, or without one within the
+// configured DrainTimeout, one after the other as DrainSpread says; it says how many. Then the manager serves no more, and
+// only its counts are left.
 //
 // A context that is cancelled ends the waiting alone: nothing is closed, nothing new is let in, and a further Drain goes on.
 func (m *TcpConnectionManager) Drain(ctx context.Context) (cut uint64, err error) {

@@ -304,7 +304,7 @@ func TestWhatExceedsTheLimitWaitsInTheBacklog(t *testing.T) {
 }
 
 func TestADrainWaitsForWhatIsOpenAndCutsWhatStays(t *testing.T) {
-	m := newManager(t, TcpManagerConfig{})
+	m := newManager(t, TcpManagerConfig{DrainSpread: After(time.Hour)})
 	at, err := m.Relay(t.Context(), "tcp://127.0.0.1:0", echoing(t))
 	if err != nil {
 		t.Fatal(err)
@@ -401,6 +401,7 @@ func TestAManagerConfigOutOfRangeNamesTheField(t *testing.T) {
 		"accept_pause":           {AcceptPause: After(0)},
 		"tcp.attempt_stagger":    {TCP: TcpConfig{AttemptStagger: After(-1)}},
 		"drain_timeout":          {DrainTimeout: After(-1)},
+		"drain_spread":           {DrainSpread: Never},
 	} {
 		if _, err := NewTcpConnectionManager(config); kindOf(err) != KindConfig || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)

@@ -25,6 +25,10 @@ type TcpManagerConfig struct {
 	// DrainTimeout is the time that a drain gives connections to finish before it closes them. Default: 30 s.
 	// Limits: zero (at once) to 365 days, or never.
 	DrainTimeout TimeLimit `json:"drain_timeout,omitzero"`
+	// DrainSpread is the last part of a drain, in which what still stands is closed one after the other, those first that
+	// have been silent for longest, so that clients do not all come back somewhere else at one time. Default: a third of the
+	// time that the drain has. Limits: zero (all at the end) to 365 days.
+	DrainSpread TimeLimit `json:"drain_spread,omitzero"`
 	// AcceptPause is the pause of accepting when the process has no file descriptor or no memory left. Default: 100 ms.
 	// Limits: 1 ms to 365 days.
 	AcceptPause TimeLimit `json:"accept_pause,omitzero"`

@@ -4976,8 +4976,9 @@ trunkline_status_t trunkline_tcp_manager_kill(struct trunkline_tcp_manager_t man
                                               struct trunkline_error_t **err);
 
 /**
- * Lets no new connection in, waits until those that stand have finished, and at the deadline cuts the rest;
- * `*cut` says how many. Then the manager is closed, but for its handle.
+ * Lets no new connection in, waits until those that stand have finished, and cuts the rest by the deadline: one after the
+ * other, in the part of the time that drain_spread of the document says; `*cut` says how many. Then the manager is closed, but
+ * for its handle.
  *
  * With TRUNKLINE_DEADLINE_NONE the configured drain timeout holds; 0 and the past cut at once.
  *

@@ -144,6 +144,30 @@ pub(crate) mod text {
     }
 }
 
+/// As [`text`], for a duration that may be unset.
+pub(crate) mod text_or_unset {
+    use super::{Deserialize, Deserializer, Duration, Serializer, Text, text};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(duration) => to.collect_str(&Text(*duration)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        #[derive(Deserialize)]
+        struct Set(#[serde(with = "text")] Duration);
+
+        Ok(Option::<Set>::deserialize(from)?.map(|Set(duration)| duration))
+    }
+}
+
 struct FromText<T> {
     expected: &'static str,
     parse: fn(&str) -> Result<T, DurationError>,

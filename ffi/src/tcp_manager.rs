@@ -560,8 +560,9 @@ fn not_standing(id: u64) -> Failure {
     Failure::new(TRUNKLINE_E_NOT_FOUND, format!("no connection that stands has the number {id}"))
 }
 
-/// Lets no new connection in, waits until those that stand have finished, and at the deadline cuts the rest;
-/// `*cut` says how many. Then the manager is closed, but for its handle.
+/// Lets no new connection in, waits until those that stand have finished, and cuts the rest by the deadline: one after the
+/// other, in the part of the time that drain_spread of the document says; `*cut` says how many. Then the manager is closed, but
+/// for its handle.
 ///
 /// With TRUNKLINE_DEADLINE_NONE the configured drain timeout holds; 0 and the past cut at once.
 ///

@@ -148,8 +148,10 @@ def test_an_accept_beyond_the_limit_waits_for_a_place() -> None:
             second.close()
 
 
-def test_a_drain_lets_finish_and_then_cuts(manager: TcpConnectionManager) -> None:
-    with trunkline.listen("tcp://127.0.0.1:0") as server:
+@pytest.mark.parametrize("spread", [None, timedelta(0), timedelta(hours=1)])
+def test_a_drain_lets_finish_and_then_cuts(spread: timedelta | None) -> None:
+    config = TcpManagerConfig(drain_spread=spread)
+    with TcpConnectionManager(config) as manager, trunkline.listen("tcp://127.0.0.1:0") as server:
         streams = [manager.connect(server.getsockname()) for _ in range(3)]
         streams[0].close()
         assert manager.drain(timeout=0.05) == 2
@@ -239,6 +241,7 @@ def test_a_bad_figure_is_named() -> None:
         (TcpManagerConfig(splice=SpliceConfig(after=-1)), "splice.after"),
         (TcpManagerConfig(bandwidth=BandwidthConfig(to_client=0)), "bandwidth.to_client"),
         (TcpManagerConfig(max_duration=timedelta(0)), "max_duration"),
+        (TcpManagerConfig(drain_spread=timedelta(days=366)), "drain_spread"),
         (TcpManagerConfig(per_source=PerSourceConfig(ipv4_prefix=33)), "per_source.ipv4_prefix"),
         (TcpManagerConfig(tcp=TcpConfig(keepalive=TcpKeepalive(count=0))), "tcp.keepalive.count"),
     ):

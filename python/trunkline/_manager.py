@@ -276,7 +276,9 @@ class TcpConnectionManager(_ManagerBase):
         self._ask(None if callback is None else ThreadRoutes(callback))
 
     def drain(self, timeout: float | None = None) -> int:
-        """Lets no new connection in and waits for those that stand; at the timeout cuts the rest.
+        """Lets no new connection in and waits for those that stand; by the timeout cuts the rest.
+
+        They are cut one after the other, in the part of that time that ``drain_spread`` says.
 
         Args:
             timeout: seconds; ``None`` means the configured ``drain_timeout``.
@@ -362,7 +364,9 @@ class AsyncTcpConnectionManager(_ManagerBase):
         self._ask(None if callback is None else LoopRoutes(callback))
 
     async def drain(self, timeout: float | None = None) -> int:
-        """Lets no new connection in and waits for those that stand; at the timeout cuts the rest.
+        """Lets no new connection in and waits for those that stand; by the timeout cuts the rest.
+
+        They are cut one after the other, in the part of that time that ``drain_spread`` says.
 
         Cancelled, nobody is let in, and those that stand go on.
 

@@ -109,6 +109,9 @@ class TcpManagerConfig:
         bandwidth: how fast it carries the bytes of one connection.
         drain_timeout: time that a drain gives connections to finish. Unset 30 s; zero to 365 days, or
             ``NEVER``.
+        drain_spread: the last part of a drain, in which what still stands is closed one after the other,
+            those first that have been silent for longest. Unset a third of the time that the drain has; zero
+            (all at the end) to 365 days.
         accept_pause: pause of accepting while the process has no descriptor left. Unset 100 ms.
         tcp: how connections are made.
         listeners: where it listens once it is started, by name. Unset nowhere.
@@ -127,6 +130,7 @@ class TcpManagerConfig:
     splice: SpliceConfig | None = None
     bandwidth: BandwidthConfig | None = None
     drain_timeout: timedelta | Never | None = None
+    drain_spread: timedelta | None = None
     accept_pause: timedelta | None = None
     tcp: TcpConfig | None = None
     listeners: Mapping[str, ListenerConfig] | None = None

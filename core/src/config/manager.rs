@@ -38,6 +38,12 @@ pub struct TcpManagerConfig {
     /// Time that a drain gives connections to finish before it closes them. Default: 30 s. Limits:
     /// zero (at once) to 365 days, or never.
     pub drain_timeout: TimeLimit,
+    /// The last part of a drain, in which what still stands is closed one after the other, evenly, instead of all at the end,
+    /// so that clients do not all come back somewhere else at one time: first those that have been silent for longest.
+    /// Default: a third of the time that the drain has. Limits: zero (all at the end) to 365 days; longer than the drain is
+    /// all of it. Cost: longer leaves less time to finish.
+    #[serde(with = "crate::duration::text_or_unset")]
+    pub drain_spread: Option<Duration>,
     /// Pause of accepting when the process has no file descriptor or no memory left. Default:
     /// 100 ms. Limits: 1 ms to 365 days. Cost: shorter burns CPU while nothing can be accepted.
     #[serde(with = "crate::duration::text")]
@@ -68,6 +74,7 @@ impl Default for TcpManagerConfig {
             splice: SpliceConfig::default(),
             bandwidth: BandwidthConfig::default(),
             drain_timeout: TimeLimit::secs(30),
+            drain_spread: None,
             accept_pause: Duration::from_millis(100),
             tcp: TcpConfig::default(),
             listeners: BTreeMap::new(),
@@ -90,6 +97,8 @@ impl Config for TcpManagerConfig {
         check::within("splice", self.splice.validate())?;
         check::within("bandwidth", self.bandwidth.validate())?;
         check::limit("drain_timeout", self.drain_timeout, Duration::ZERO..=LONGEST)?;
+        let drain_spread = self.drain_spread.unwrap_or_default();
+        check::duration("drain_spread", drain_spread, Duration::ZERO..=LONGEST)?;
         check::duration("accept_pause", self.accept_pause, SHORTEST..=LONGEST)?;
         check::within("tcp", self.tcp.validate())?;
         check::within("route_callback", self.route_callback.validate())?;

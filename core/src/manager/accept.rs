@@ -151,7 +151,7 @@ async fn ordered(shared: &Shared, relayed: &Relayed) -> CloseReason {
     tokio::select! {
         biased;
         reason = shared.cut.ordered() => reason,
-        () = relayed.killed() => CloseReason::Killed,
+        reason = relayed.ended() => reason,
     }
 }
 

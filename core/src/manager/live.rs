@@ -16,7 +16,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
@@ -59,6 +59,17 @@ struct Seen {
     metrics: Arc<ConnectionMetrics>,
     stream: CloseHandle,
     keeper: Keeper,
+}
+
+/// What became of a connection that a drain would end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drained {
+    /// It had ended before.
+    Gone,
+    /// It is not what it was taken for, and stays.
+    Kept,
+    /// It is told to end.
+    Ended,
 }
 
 impl Keeper {
@@ -118,6 +129,12 @@ impl Seen {
         })
     }
 
+    /// How long no byte has moved, as far as the manager sees that.
+    fn idle(&self, now: Instant) -> Option<Duration> {
+        self.keeper.relayed().and_then(|relayed| relayed.idle(now))
+    }
+
+    /// Closes what no task of the manager closes.
     fn close(&self, reason: CloseReason) {
         match &self.keeper {
             Keeper::Cutter => self.stream.close(reason),
@@ -126,6 +143,14 @@ impl Seen {
                 server.close(reason);
             }
             Keeper::Task(_) => {}
+        }
+    }
+
+    /// Closes it, or has the task of the manager do so that knows what each side is owed.
+    fn end(&self, reason: CloseReason) {
+        match &self.keeper {
+            Keeper::Task(relayed) => relayed.end(reason),
+            Keeper::Cutter | Keeper::CutterOfBoth(..) => self.close(reason),
         }
     }
 }
@@ -214,11 +239,40 @@ impl Live {
     /// Ends the connection with this number; says whether it stood.
     pub(super) fn kill(&self, id: u64) -> bool {
         let Some(seen) = self.seen(id) else { return false };
-        match &seen.keeper {
-            Keeper::Task(relayed) => relayed.kill(),
-            Keeper::Cutter | Keeper::CutterOfBoth(..) => seen.close(CloseReason::Killed),
-        }
+        seen.end(CloseReason::Killed);
         true
+    }
+
+    /// Each that stands, with how long no byte has moved, where that is known.
+    pub(super) fn silences(&self, now: Instant) -> Vec<(ConnectionId, Option<Duration>)> {
+        let table = self.table.lock();
+        let idle = |standing: &Standing| standing.keeper.relayed().and_then(|r| r.idle(now));
+        table.standing.iter().map(|(id, standing)| (*id, idle(standing))).collect()
+    }
+
+    /// Forgets those of `ending` that have ended; how many others stand.
+    pub(super) fn standing_besides(&self, ending: &mut Vec<ConnectionId>) -> usize {
+        let table = self.table.lock();
+        ending.retain(|id| table.standing.contains_key(id));
+        table.standing.len() - ending.len()
+    }
+
+    /// Ends this connection if it stands and `may_end`, which is told how long no byte has moved; says what became of it.
+    pub(super) fn drain_one(
+        &self,
+        id: ConnectionId,
+        now: Instant,
+        may_end: impl FnOnce(Option<Duration>) -> bool,
+    ) -> Drained {
+        let seen = self.table.lock().standing.get(&id).map(|standing| standing.seen(id));
+        match seen {
+            None => Drained::Gone,
+            Some(seen) if may_end(seen.idle(now)) => {
+                seen.end(CloseReason::Drained);
+                Drained::Ended
+            }
+            Some(_) => Drained::Kept,
+        }
     }
 
     pub(crate) fn on_accept_paused(&self) {

@@ -1,6 +1,10 @@
 //! A connection that a manager relays, as others see it while it goes on, and how they end it.
 
-use crate::{context::ConnectionContext, relay::Pulse, transport::CloseHandle};
+use crate::{
+    context::{CloseReason, ConnectionContext},
+    relay::Pulse,
+    transport::CloseHandle,
+};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -23,7 +27,8 @@ pub(crate) struct Relayed {
     /// What its first bytes speak.
     protocol: OnceLock<&'static str>,
     server: OnceLock<CloseHandle>,
-    killed: Notify,
+    ended: OnceLock<CloseReason>,
+    end: Notify,
 }
 
 impl Relayed {
@@ -34,7 +39,8 @@ impl Relayed {
             backend: OnceLock::new(),
             protocol: OnceLock::new(),
             server: OnceLock::new(),
-            killed: Notify::new(),
+            ended: OnceLock::new(),
+            end: Notify::new(),
         })
     }
 
@@ -61,14 +67,16 @@ impl Relayed {
         &self.pulse
     }
 
-    /// Whoever relays it is to end it. Waits for nothing.
-    pub(super) fn kill(&self) {
-        self.killed.notify_one();
+    /// Whoever relays it is to end it. The first reason counts. Waits for nothing.
+    pub(super) fn end(&self, reason: CloseReason) {
+        let _ = self.ended.set(reason);
+        self.end.notify_one();
     }
 
-    /// Waits for [`kill`](Self::kill). For one waiter at a time.
-    pub(super) async fn killed(&self) {
-        self.killed.notified().await;
+    /// Waits for [`end`](Self::end). For one waiter at a time.
+    pub(super) async fn ended(&self) -> CloseReason {
+        self.end.notified().await;
+        self.ended.get().copied().unwrap_or(CloseReason::Killed)
     }
 
     pub(super) fn is_relaying(&self) -> bool {

@@ -114,7 +114,7 @@ pub(super) fn place(reason: CloseReason) -> usize {
 pub struct DrainReport {
     /// Those that ended by themselves.
     pub finished: u64,
-    /// Those that were closed at the deadline, or at once because they waited for a place of their backend.
+    /// Those that were closed: by the deadline, or at once because they waited for a place of their backend.
     pub cut: u64,
 }
 

@@ -8,7 +8,7 @@ use super::{
     reconfigure::start_checks,
     serve::Entrance,
     shared::{Listening, Shared, Started, clock, limit_of},
-    stats::{DrainReport, LiveTcpConnection, TcpManagerStats},
+    stats::{LiveTcpConnection, TcpManagerStats},
     upstream::Upstream,
 };
 use crate::{
@@ -16,11 +16,9 @@ use crate::{
     config::{Config, TcpManagerConfig},
     context::CloseReason,
     error::{ConnectionError, Step},
-    events::{Event, EventKind},
     transport::{Admission, Listener, Network, Stream, needs_hub},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
-use tokio::time::timeout_at;
 
 /// Accepts, dials, relays and counts connections, and never has more than its limit.
 ///
@@ -288,37 +286,6 @@ impl TcpConnectionManager {
         self.shared().live.kill(id)
     }
 
-    /// Lets no new connection in, waits until those that stand have finished, and at `deadline` (or after
-    /// the config's `drain_timeout` where there is none) closes the rest as
-    /// [`Drained`](CloseReason::Drained). Then the manager is closed.
-    ///
-    /// Connections that wait in the backlog of a [`relay`](Self::relay) are still served, as far as
-    /// the limit lets them in. Those that wait for a place of their backend are closed at once.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves the manager without new connections, and those that stand as they
-    /// are. A further call goes on waiting.
-    pub async fn drain(&self, deadline: Option<Instant>) -> DrainReport {
-        let shared = self.shared();
-        let deadline = deadline.or_else(|| shared.settings().config.drain_timeout.from(clock()));
-        let before = shared.live.stats();
-        let connections = before.active;
-        self.record(EventKind::DrainStarted { connections });
-        shared.stop();
-        self.end_loops().await;
-        shared.live.seal();
-        if !finish_by(deadline, shared.live.emptied()).await {
-            shared.cut.order(CloseReason::Drained);
-            shared.live.cut(CloseReason::Drained);
-        }
-        self.end_tasks().await;
-        let report = DrainReport::between(&before, &shared.live.stats());
-        self.record(EventKind::DrainEnded { cut: report.cut });
-        tracing::info!(report.cut, "drained");
-        report
-    }
-
     /// Closes every listener and every connection, those that were given away included. Idempotent;
     /// every file descriptor of the manager is gone when this returns.
     ///
@@ -343,30 +310,15 @@ impl TcpConnectionManager {
         self.owner.stop();
     }
 
-    async fn end_loops(&self) {
+    pub(super) async fn end_loops(&self) {
         self.shared().loops.close();
         self.shared().loops.wait().await;
     }
 
-    async fn end_tasks(&self) {
+    pub(super) async fn end_tasks(&self) {
         self.shared().tasks.close();
         self.shared().tasks.wait().await;
         self.shared().ask_nobody();
-    }
-
-    fn record(&self, kind: EventKind) {
-        self.shared().network.events().record(Event::of_listener(kind, None, clock()));
-    }
-}
-
-/// Waits for `work` until `deadline`; says whether it was done.
-pub(super) async fn finish_by(deadline: Option<Instant>, work: impl Future<Output = ()>) -> bool {
-    match deadline {
-        Some(deadline) => timeout_at(deadline.into(), work).await.is_ok(),
-        None => {
-            work.await;
-            true
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     context::CloseReason,
     error::{ConnectionError, Place, Step, UdpCase},
     events::EventKind,
-    manager::{ConnectionManager, stats::DrainReport, tcp::finish_by},
+    manager::{ConnectionManager, drain::finish_by, stats::DrainReport},
     transport::{Datagram, Network},
 };
 use std::{
