@@ -3,6 +3,7 @@ package trunkline
 import (
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"time"
 
@@ -56,6 +57,17 @@ func (c *Conn) Close() error { return c.stream.close(native.StreamClose) }
 
 // Abort closes the connection with a reset: the peer sees ECONNRESET instead of an end. Else as Close.
 func (c *Conn) Abort() error { return c.stream.close(native.StreamAbort) }
+
+// ToSocket makes a socket for what the connection carries, for code that takes nothing else, such as a program that is
+// started with it. It is a Unix socket that blocks; net.FileConn makes a net.Conn of it. What is written to it goes to
+// the peer, what comes is read from it, and an end crosses in either direction. A reset of the peer's is an end there.
+//
+// The connection counts as closed from then on; closing the file closes it for the peer. A connection that a pool lends
+// is refused.
+func (c *Conn) ToSocket() (*os.File, error) {
+	defer runtime.KeepAlive(c)
+	return c.stream.toSocket()
+}
 
 // CloseWrite ends what this side says: the peer reads what was written and then io.EOF. Doing it twice is no error.
 func (c *Conn) CloseWrite() error {

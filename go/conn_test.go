@@ -194,3 +194,41 @@ func TestBothEndsAgreeOnTheirAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestASocketCarriesWhatAConnectionDoes(t *testing.T) {
+	onEach(t, func(t *testing.T, client, server *Conn) {
+		file, err := client.ToSocket()
+		if err != nil {
+			t.Fatal(err)
+		}
+		socket, err := net.FileConn(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		// That one is a descriptor of its own.
+		file.Close()
+		if _, err := socket.Write([]byte("question")); err != nil {
+			t.Fatal(err)
+		}
+		if err := socket.(*net.UnixConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if asked, err := io.ReadAll(server); string(asked) != "question" || err != nil {
+			t.Fatalf("%q, %v", asked, err)
+		}
+		if _, err := client.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a write beside the socket: %v", err)
+		}
+		if _, err := client.ToSocket(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a second socket: %v", err)
+		}
+		if _, err := server.Write([]byte("answer")); err != nil {
+			t.Fatal(err)
+		}
+		server.Close()
+		if answer, err := io.ReadAll(socket); string(answer) != "answer" || err != nil {
+			t.Fatalf("%q, %v", answer, err)
+		}
+	})
+}

@@ -166,7 +166,20 @@ func (s *stream) close(end func(uint64)) error {
 	return nil
 }
 
-// leave ends the use of a stream that was lent, and lets the stream be.
+// toSocket leaves the stream to the socket that it gets.
+func (s *stream) toSocket() (*os.File, error) {
+	if s.closed.Load() {
+		return nil, s.opError("socket", net.ErrClosed)
+	}
+	fd, failure := native.StreamToSocket(s.handle)
+	if failure != nil {
+		return nil, s.opError("socket", newError(failure, native.StepConnect))
+	}
+	s.leave()
+	return os.NewFile(uintptr(fd), s.local.String()), nil
+}
+
+// leave ends the use of a stream that is somebody else's, and lets the stream be.
 func (s *stream) leave() { _ = s.close(func(uint64) {}) }
 
 // shut is what a runtime that stops does to what is still open.

@@ -4514,6 +4514,25 @@ trunkline_status_t trunkline_runtime_free(struct trunkline_runtime_t rt);
 int32_t trunkline_in_callback(void);
 
 /**
+ * Gives what a stream carries a socket: what is written to `*fd` goes to the stream's peer, what comes is read from it.
+ *
+ * The socket is a Unix one, blocks, and is closed by an exec. An end crosses in either direction and by itself, and
+ * closing the socket closes the stream. A reset of the peer's is an end there, as a Unix socket has none. The
+ * library's threads carry the bytes, through at most 64 KiB each way besides what the kernel holds.
+ *
+ * The handle is good for stats and addresses from then on: reads, writes, waits and half-closes by it say CLOSED, and to
+ * close, abort or free it leaves the socket alone. A stream that a pool lends is refused with INVALID_ARGUMENT until it is
+ * detached.
+ *
+ * Ownership: the descriptor is the caller's, to be closed once; the handle stays the caller's. Blocks: no. Threads:
+ * any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED (no descriptor is left), CLOSED (the stream has a socket,
+ * or its runtime has stopped), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_stream_to_socket(struct trunkline_stream_t stream,
+                                              int32_t *fd,
+                                              struct trunkline_error_t **err);
+
+/**
  * Names a status, such as "TIMEOUT"; "UNKNOWN" for a number of a newer library.
  *
  * Ownership: the text is static. Blocks: no. Threads: any. Errors: none. Since 0.1.

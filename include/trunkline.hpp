@@ -468,6 +468,17 @@ class Stream : public detail::Owned<trunkline_stream_t, trunkline_stream_free> {
   /** Closes it with a reset. */
   void abort() { check(trunkline_stream_abort(get())); }
 
+  /**
+   * A socket for what the stream carries, for code that takes nothing else; the caller closes the descriptor, which closes
+   * the stream. Reads and writes of this object throw CLOSED from then on, and its end leaves the socket alone.
+   */
+  int to_socket() {
+    int32_t descriptor = -1;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_stream_to_socket(get(), &descriptor, &error), error);
+    return descriptor;
+  }
+
   /** What the handshake has shown; all empty for a stream without TLS. */
   TlsSession tls() const {
     trunkline_tls_session_t *found = nullptr;

@@ -5,7 +5,7 @@
 //!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains; UdpConnectionManager: sessions
 //!   channel    Channel: calls to gRPC servers, retried, balanced, kept alive
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring; CheckoutPool: one caller at a time
-//!   relay      copies both ways, counts, half-closes
+//!   relay      copies both ways, counts, half-closes; gives a stream a socket
 //!   probe      TcpProbedProtocol, UdpProbedProtocol: what a peer speaks, from its first bytes
 //!   proxy_protocol  ProxyHeader: who a proxy in front speaks for
 //!   endpoint   EndpointSet, HealthCheck, OutlierDetector, Breaker, Picker: who is there, works, is next

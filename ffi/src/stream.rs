@@ -20,11 +20,15 @@ use crate::{
     tls::{secured_by, trunkline_connect_options_t, trunkline_tls_session_t},
 };
 use std::{
+    borrow::Borrow,
     ffi::c_char,
     io::{self, IoSlice},
     mem::MaybeUninit,
     net::Shutdown,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
     task::Poll,
 };
 use trunkline_core::{
@@ -131,6 +135,51 @@ pub(crate) struct StreamObject {
     stream: Stream,
     runtime: Arc<Runtime>,
     arms: Arms,
+    hands: AtomicU8,
+}
+
+/// In whose hands a stream is: the host's.
+const HOST: u8 = 0;
+/// A pool's, which lends it.
+const POOL: u8 = 1;
+/// Those of a relay, which gives it a socket.
+const RELAY: u8 = 2;
+
+/// A stream that its handle only tells of: a relay reads and writes it.
+pub(crate) struct Given {
+    object: Arc<StreamObject>,
+}
+
+impl Given {
+    pub(crate) fn take(object: &Arc<StreamObject>) -> Result<Self, Failure> {
+        if object.stream.is_closed() {
+            return Err(Failure::closed("the stream"));
+        }
+        match object.hands.compare_exchange(HOST, RELAY, Relaxed, Relaxed) {
+            Ok(_) => Ok(Self { object: Arc::clone(object) }),
+            Err(POOL) => Err(Failure::argument("stream: a pool lends it; detach it first")),
+            Err(_) => Err(has_socket()),
+        }
+    }
+}
+
+impl Borrow<Stream> for Given {
+    fn borrow(&self) -> &Stream {
+        &self.object.stream
+    }
+}
+
+impl Drop for Given {
+    /// Either the relay is over, and with it the stream, or it never began.
+    fn drop(&mut self) {
+        if !self.object.stream.is_closed() {
+            self.object.hands.store(HOST, Relaxed);
+        }
+    }
+}
+
+fn has_socket() -> Failure {
+    Failure::closed("the stream, which has a socket now,")
 }
 
 impl StreamObject {
@@ -140,8 +189,33 @@ impl StreamObject {
         stream: Stream,
         place: Permit,
     ) -> trunkline_stream_t {
-        let object = Self { stream, runtime: Arc::clone(runtime), arms: Arms::default() };
+        let object = Self {
+            stream,
+            runtime: Arc::clone(runtime),
+            arms: Arms::default(),
+            hands: AtomicU8::new(HOST),
+        };
         Process::current().table().insert(Arc::new(object), Some(place))
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    /// Notes that a pool lends it, or does so no more.
+    pub(crate) fn lend(&self, lends: bool) {
+        self.hands.store(if lends { POOL } else { HOST }, Relaxed);
+    }
+
+    /// Ends it for its holder, who has nothing to end where it has a socket.
+    fn end(&self, end: impl FnOnce(&Stream)) {
+        if self.check_hands().is_ok() {
+            end(&self.stream);
+        }
+    }
+
+    fn check_hands(&self) -> Result<(), Failure> {
+        if self.hands.load(Relaxed) == RELAY { Err(has_socket()) } else { Ok(()) }
     }
 
     /// Whether a pool may lend it: it stands, and nothing is left of the last conversation.
@@ -175,6 +249,7 @@ impl StreamObject {
         mut attempt: impl FnMut(&Stream) -> Poll<Result<T, ConnectionError>>,
         ready: impl Fn(&Stream, &CompletionQueue<()>) -> StreamReady,
     ) -> Result<T, Failure> {
+        self.check_hands()?;
         if let Poll::Ready(answer) = attempt(&self.stream) {
             return answer.map_err(Failure::Core);
         }
@@ -195,6 +270,7 @@ impl StreamObject {
                 Err(Unparked::Timeout) => return Err(self.timed_out(step)),
                 Err(Unparked::Failed(error)) => return Err(no_descriptor(error)),
             }
+            self.check_hands()?;
             if let Poll::Ready(answer) = attempt(&self.stream) {
                 return answer.map_err(Failure::Core);
             }
@@ -477,6 +553,7 @@ pub extern "C" fn trunkline_stream_arm(
         if interest == 0 || interest > TRUNKLINE_READABLE | TRUNKLINE_WRITABLE {
             return Err(Failure::argument("interest: must be READABLE, WRITABLE or both"));
         }
+        object.check_hands()?;
         object.runtime.check_running()?;
         if interest & TRUNKLINE_READABLE != 0 {
             let wait = || Wait::Stream(queue.readable(&object.stream));
@@ -508,6 +585,7 @@ pub extern "C" fn trunkline_stream_shutdown(
             3 => Shutdown::Both,
             _ => return Err(Failure::argument("how: must be READABLE, WRITABLE or both")),
         };
+        object.check_hands()?;
         Ok(object.stream.shutdown(how)?)
     })
 }
@@ -602,7 +680,7 @@ pub unsafe extern "C" fn trunkline_stream_stats(
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_stream_abort(stream: trunkline_stream_t) -> trunkline_status_t {
     enter_plain(|| {
-        Process::current().table().get(stream)?.stream.abort(CloseReason::Local);
+        Process::current().table().get(stream)?.end(|stream| stream.abort(CloseReason::Local));
         Ok(())
     })
 }
@@ -614,7 +692,7 @@ pub extern "C" fn trunkline_stream_abort(stream: trunkline_stream_t) -> trunklin
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_stream_close(stream: trunkline_stream_t) -> trunkline_status_t {
     enter_plain(|| {
-        Process::current().table().get(stream)?.stream.close();
+        Process::current().table().get(stream)?.end(Stream::close);
         Ok(())
     })
 }
@@ -624,5 +702,5 @@ pub extern "C" fn trunkline_stream_close(stream: trunkline_stream_t) -> trunklin
 /// Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trunkline_stream_free(stream: trunkline_stream_t) -> trunkline_status_t {
-    end_and_free(stream, |object| object.stream.close())
+    end_and_free(stream, |object| object.end(Stream::close))
 }

@@ -155,6 +155,12 @@ impl Stream {
             .map_err(|failed| self.raise(py, failed, TRUNKLINE_STEP_SHUTDOWN))
     }
 
+    /// A descriptor of a socket for what it carries; it is the caller's.
+    fn to_socket(&self, py: Python<'_>) -> PyResult<i32> {
+        let made = call(-1, |fd, err| trunkline_stream_to_socket(self.handle, fd, err));
+        made.map_err(|failed| self.raise(py, failed, TRUNKLINE_STEP_CONNECT))
+    }
+
     /// The address of the near end, empty where it has none.
     fn local_address(&self, py: Python<'_>) -> PyResult<String> {
         buffer::stream_address(self.handle, TRUNKLINE_LOCAL).map_err(|failed| failed.raise(py))

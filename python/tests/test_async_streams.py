@@ -336,3 +336,18 @@ async def test_an_idle_hub_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.sleep(0)
         await near.send(b"y")
         assert await far.receive() == b"y"
+
+
+async def test_asyncio_reads_and_writes_the_socket_of_a_stream(async_pair: Pair) -> None:
+    near, far = async_pair
+    reader, writer = await asyncio.open_connection(sock=near.to_socket())
+    writer.write(b"question")
+    writer.write_eof()
+    assert await read_all(far) == b"question"
+    with pytest.raises(trunkline.ClosedError):
+        await near.receive()
+    await far.send(b"answer")
+    await far.aclose()
+    assert await reader.read() == b"answer"
+    writer.close()
+    await writer.wait_closed()

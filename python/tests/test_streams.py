@@ -7,10 +7,13 @@ import gc
 import http.client
 import pickle
 import socket
+import ssl
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from certificates import Authority
 from support import Thread, threads_wait
 
 import trunkline
@@ -303,3 +306,44 @@ def test_a_pipe_holds_as_much_as_it_was_made_for() -> None:
         with pytest.raises(trunkline.WouldBlock):
             near.send(b"7")
         assert far.recv(100) == b"0123456"
+
+
+def test_a_socket_carries_what_a_stream_does(pair: Pair) -> None:
+    near, far = pair
+    far.sendall(b"before")
+    with near.to_socket() as given:
+        given.settimeout(20)
+        assert given.recv(6, socket.MSG_WAITALL) == b"before"
+        given.sendall(b"question")
+        given.shutdown(socket.SHUT_WR)
+        assert read_all(far) == b"question"
+        far.sendall(b"answer")
+        for refused in (lambda: near.recv(1), lambda: near.sendall(b"x"), near.to_socket):
+            with pytest.raises(trunkline.ClosedError):
+                refused()
+        far.close()
+        with given.makefile("rb") as rest:
+            assert rest.read() == b"answer"
+        assert (near.stats().bytes_received, near.stats().bytes_sent) == (12, 8)
+
+
+def test_a_lent_stream_has_no_socket() -> None:
+    with trunkline.listen("mem:lent-without-socket") as listener:
+        with trunkline.Pool("mem:lent-without-socket", max_size=1) as pool:
+            with pool.connection() as lent, listener.accept():
+                assert isinstance(lent, Stream)
+                with pytest.raises(trunkline.ConfigError, match="detach"):
+                    lent.to_socket()
+
+
+def test_tls_of_the_standard_library_runs_over_memory(tmp_path: Path) -> None:
+    authority = Authority()
+    of_server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    of_server.load_cert_chain(*authority.issue().write(tmp_path))
+    of_client = ssl.create_default_context(cadata=authority.pem)
+    near, far = trunkline.pipe()
+    server = Thread(lambda: of_server.wrap_socket(far.to_socket(), server_side=True))
+    with of_client.wrap_socket(near.to_socket(), server_hostname="localhost") as secured:
+        with server.result() as other:
+            secured.sendall(b"secret")
+            assert other.recv(6) == b"secret"

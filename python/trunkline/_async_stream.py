@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from . import _hub, _native
-from ._stream import check_size, close_native, describe, warn_leak
+from ._stream import check_size, close_native, describe, socket_of, warn_leak
 from ._tls import TlsSession, session_of
 from ._transport import open_streams
 from ._types import StreamStats, stream_stats
@@ -108,6 +109,21 @@ class AsyncStream:
         """
         self._closed = True
         close_native(self._native.abort)
+
+    def to_socket(self) -> socket.socket:
+        """A :class:`socket.socket` for what this stream carries, for code that takes nothing else.
+
+        It is a Unix socket, as :func:`asyncio.open_connection` takes it: what is written to it goes to the
+        stream's peer, what comes is read from it, and an end crosses in either direction. A reset of the
+        peer's is an end there. Closing it closes the stream, which is good for :meth:`stats` and addresses
+        alone from then on.
+
+        Raises:
+            LimitExceeded: no descriptor is left.
+            ClosedError: the stream was closed, or has a socket.
+            ConfigError: a pool lends it.
+        """
+        return socket_of(self)
 
     async def aclose(self) -> None:
         """Closes it; tasks that wait on it get :class:`ClosedError`. Idempotent, never waits.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import time
 import warnings
 from types import TracebackType
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from typing_extensions import Buffer
+
+    from ._async_stream import AsyncStream
 
 __all__ = ["Stream"]
 
@@ -204,6 +207,20 @@ class Stream:
         self._closed = True
         self._close_native(reset=True)
 
+    def to_socket(self) -> socket.socket:
+        """A :class:`socket.socket` for what this stream carries, for code that takes nothing else.
+
+        It is a Unix socket that blocks: what is written to it goes to the stream's peer, what comes is read
+        from it, and an end crosses in either direction. A reset of the peer's is an end there. Closing it
+        closes the stream, which is good for :meth:`stats` and addresses alone from then on.
+
+        Raises:
+            LimitExceeded: no descriptor is left.
+            ClosedError: the stream was closed, or has a socket.
+            ConfigError: a pool lends it.
+        """
+        return socket_of(self)
+
     def close(self) -> None:
         """Closes it; files that :meth:`makefile` made keep it open until they are closed. Idempotent.
 
@@ -307,6 +324,12 @@ def close_native(close: Any) -> None:
         close()
     except _errors.ForkedError:
         pass
+
+
+def socket_of(stream: Stream | AsyncStream) -> socket.socket:
+    descriptor = stream._native.to_socket()
+    stream._closed = True
+    return socket.socket(fileno=descriptor)
 
 
 def describe(native: _native.Stream) -> str:

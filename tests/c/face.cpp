@@ -2,6 +2,8 @@
 #include "check.h"
 #include "trunkline.hpp"
 
+#include <sys/socket.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <string>
@@ -392,6 +394,21 @@ void a_pool_gives_each_value_up_exactly_once() {
   CHECK(thrown([] { KeyedPool bad("{", [](uint64_t, uint32_t) {}); }) == TRUNKLINE_E_INVALID_ARGUMENT, "no JSON");
 }
 
+void a_stream_has_a_socket_for_code_that_takes_nothing_else() {
+  std::pair<Stream, Stream> ends = pipe();
+  int fd = ends.first.to_socket();
+  CHECK(::write(fd, "question", 8) == 8, "a socket takes bytes");
+  ends.second.write_all("answer");
+  ends.second.finish();
+  char answer[6];
+  CHECK(::recv(fd, answer, 6, MSG_WAITALL) == 6 && std::string(answer, 6) == "answer", "what the peer says");
+  CHECK(thrown([&] { ends.first.write_all("x"); }) == TRUNKLINE_E_CLOSED, "the stream is the socket's");
+  CHECK(thrown([&] { ends.first.to_socket(); }) == TRUNKLINE_E_CLOSED, "there is one");
+  ends.first = Stream();
+  CHECK(::close(fd) == 0, "it outlives the object");
+  CHECK(ends.second.read_to_end(100) == "question", "and its end is the stream's");
+}
+
 void a_runtime_of_its_own_ends_with_what_lives_on_it() {
   Runtime runtime(1);
   std::pair<Stream, Stream> ends = pipe(0, runtime.get());
@@ -420,6 +437,7 @@ int main() {
   a_host_is_reached_by_memory_or_over_a_socket();
   packets_carry_what_streams_do();
   a_pool_gives_each_value_up_exactly_once();
+  a_stream_has_a_socket_for_code_that_takes_nothing_else();
   a_runtime_of_its_own_ends_with_what_lives_on_it();
   trunkline_debug_counts_t counts = TRUNKLINE_DEBUG_COUNTS_INIT;
   OK(trunkline_debug_counts(&counts));

@@ -56,6 +56,9 @@ static void outputs_are_blank_after_a_failure(void) {
   CHECK(n == 0, "number of events");
   GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_cq_fd(cq, &fd));
   CHECK(fd == 0, "descriptor");
+  fd = 99;
+  GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_stream_to_socket(none, &fd, NULL));
+  CHECK(fd == 0, "descriptor of a socket");
 }
 
 static void a_null_output_is_an_error(void) {
@@ -85,6 +88,7 @@ static void a_null_output_is_an_error(void) {
   GIVES(BAD, trunkline_stream_send_buf(ends[0], NULL, NEVER, NULL));
   GIVES(BAD, trunkline_stream_address(ends[0], TRUNKLINE_PEER, text, sizeof text, NULL));
   GIVES(BAD, trunkline_stream_stats(ends[0], NULL));
+  GIVES(BAD, trunkline_stream_to_socket(ends[0], NULL, NULL));
   GIVES(BAD, trunkline_debug_counts(NULL));
   OK(trunkline_stream_error(ends[0], NULL));
   trunkline_event_dispose(NULL);

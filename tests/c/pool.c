@@ -313,11 +313,13 @@ static void streams_are_lent_while_the_peer_keeps_them(void) {
   trunkline_leased_t leased;
   trunkline_stream_t near, far, detached;
   uint64_t first, left = 9;
+  int fd = -1;
   OK(trunkline_pool_open(default_runtime(), NULL, 0, &address, 1, &pool, NULL));
   leased = acquire(pool);
   first = leased.value;
   near.h = leased.value;
   OK(trunkline_listener_accept(listener, NEVER, &far, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_stream_to_socket(near, &fd, NULL));
   say(near, "question");
   hears(far, "question");
   OK(trunkline_pool_release(pool, leased.lease, 0));
@@ -335,6 +337,11 @@ static void streams_are_lent_while_the_peer_keeps_them(void) {
   OK(trunkline_pool_free(pool));
   say(detached, "still there");
   hears(far, "still there");
+  OK(trunkline_stream_to_socket(detached, &fd, NULL));
+  CHECK(write(fd, "as a socket", 11) == 11, "what is detached may have a socket");
+  hears(far, "as a socket");
+  CHECK(close(fd) == 0, "a descriptor is closed once");
+  hears_the_end(far);
   free_streams(detached, far);
   OK(trunkline_listener_free(listener));
 }

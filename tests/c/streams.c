@@ -1,7 +1,9 @@
 /* One program over TCP, Unix sockets and memory: connect, accept, read, write, half-close, reset, time out. */
 #include "check.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 static void bytes_cross_both_ways_and_a_half_close_lets_the_answer_through(const char *address) {
   trunkline_listener_t listener = listen_on(address);
@@ -210,6 +212,71 @@ static void hundreds_of_connections_leave_no_descriptor(const char *address) {
   settles_at("fd", fds);
 }
 
+static void socket_hears(int fd, const char *text) {
+  char found[64];
+  size_t length = strlen(text), held = 0;
+  while (held < length) {
+    ssize_t n = read(fd, found + held, length - held);
+    CHECK(n > 0, "a socket blocks until there is something");
+    held += (size_t)n;
+  }
+  CHECK(memcmp(found, text, length) == 0, text);
+}
+
+static void a_socket_carries_what_the_stream_does(const char *address) {
+  int fd = -1, fds = entries("fd"), again = 9;
+  trunkline_listener_t listener = listen_on(address);
+  trunkline_stream_t near, far;
+  trunkline_stream_stats_t stats = TRUNKLINE_STREAM_STATS_INIT;
+  trunkline_cq_t cq = new_queue();
+  char byte;
+  size_t n;
+  connected(listener, &near, &far);
+  say(far, "what came before");
+  OK(trunkline_stream_to_socket(near, &fd, NULL));
+  CHECK(fd >= 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0, "no program that is started inherits it");
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_read(near, (uint8_t *)&byte, 1, 0, &n));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_shutdown(near, TRUNKLINE_WRITABLE));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_arm(near, TRUNKLINE_READABLE, cq, 1));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_to_socket(near, &again, NULL));
+  CHECK(again == 0, "no second socket");
+  socket_hears(fd, "what came before");
+  CHECK(write(fd, "question", 8) == 8, "a socket takes bytes");
+  CHECK(shutdown(fd, SHUT_WR) == 0, "a socket is ended on one side");
+  hears(far, "question");
+  hears_the_end(far);
+  OK(trunkline_stream_stats(near, &stats));
+  CHECK(stats.bytes_received == 16 && stats.bytes_sent == 8, "the stream counts");
+  /* The socket outlives the handle. */
+  OK(trunkline_stream_free(near));
+  say(far, "answer");
+  OK(trunkline_stream_close(far));
+  socket_hears(fd, "answer");
+  CHECK(read(fd, &byte, 1) == 0, "the end of the stream is the socket's");
+  CHECK(close(fd) == 0, "a descriptor is closed once");
+  OK(trunkline_stream_free(far));
+
+  connected(listener, &near, &far);
+  OK(trunkline_stream_to_socket(near, &fd, NULL));
+  CHECK(close(fd) == 0, "closed without a word");
+  hears_the_end(far);
+  free_streams(near, far);
+
+  connected(listener, &near, &far);
+  OK(trunkline_stream_to_socket(near, &fd, NULL));
+  OK(trunkline_stream_close(near));
+  OK(trunkline_stream_abort(near));
+  CHECK(write(fd, "still there", 11) == 11, "what the handle says is not the socket's end");
+  hears(far, "still there");
+  CHECK(close(fd) == 0, "a descriptor is closed once");
+  hears_the_end(far);
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_stream_to_socket(near, &again, NULL));
+  free_streams(near, far);
+  OK(trunkline_cq_free(cq));
+  OK(trunkline_listener_free(listener));
+  settles_at("fd", fds);
+}
+
 static void a_connect_does_not_outlast_its_deadline(void) {
   Stuck stuck;
   trunkline_stream_t stream;
@@ -249,6 +316,7 @@ int main(void) {
     addresses_are_told(address);
     who_waits_is_woken_by_a_close_and_by_a_free(address);
     hundreds_of_connections_leave_no_descriptor(address);
+    a_socket_carries_what_the_stream_does(address);
   }
   CHECK(access(unix_path + 5, F_OK) != 0, "the socket file is gone with its listener");
   a_connect_does_not_outlast_its_deadline();

@@ -20,6 +20,7 @@ mod bulk;
 mod conduit;
 mod driver;
 mod pulse;
+mod socket;
 mod spare;
 mod state;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 pub use bucket::Rate;
 pub(crate) use driver::Relay;
 pub(crate) use pulse::Pulse;
+pub use socket::to_socket;
 
 use crate::{
     config::{ByteLimit, SpliceConfig, TcpManagerConfig, TimeLimit},

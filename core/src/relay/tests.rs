@@ -5,6 +5,7 @@
 )]
 
 mod scripts;
+mod socket;
 #[cfg(target_os = "linux")]
 mod spliced;
 

@@ -238,7 +238,7 @@ pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-fn out_of_files(error: io::Error, at: Place) -> ConnectionError {
+pub(crate) fn out_of_files(error: io::Error, at: Place) -> ConnectionError {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     ConnectionError::limit_exceeded("open files", limit.unwrap_or(0), at.because(error))
 }

@@ -54,6 +54,7 @@ impl Made {
 
 impl PooledStream {
     fn detach(mut self) -> u64 {
+        self.object.lend(false);
         self.handle.take().map_or(0, Handle::raw)
     }
 }
@@ -82,6 +83,7 @@ impl Maker {
         let stream = network.connect(endpoint, None).await?;
         let handle = StreamObject::register(&runtime, stream, place);
         let object = Process::current().table().get(handle).map_err(|_: Failure| gone())?;
+        object.lend(true);
         Ok(Made::Stream(PooledStream { handle: Some(handle), object }))
     }
 }

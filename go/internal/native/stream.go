@@ -87,6 +87,14 @@ func StreamClose(handle uint64) { C.trunkline_stream_close(stream(handle)) }
 // StreamFree gives the handle up, and closes the stream if that was not done.
 func StreamFree(handle uint64) { C.trunkline_stream_free(stream(handle)) }
 
+// StreamToSocket makes a socket for what a stream carries. The descriptor is the caller's.
+func StreamToSocket(handle uint64) (fd int, failure *Failure) {
+	var made C.int32_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_stream_to_socket(stream(handle), &made, &object)
+	return int(made), fail(status, object)
+}
+
 // StreamAddresses are both ends as texts, empty for an end without a name.
 func StreamAddresses(handle uint64) (local, peer string) {
 	return streamAddress(handle, C.TRUNKLINE_LOCAL), streamAddress(handle, C.TRUNKLINE_PEER)
