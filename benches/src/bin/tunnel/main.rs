@@ -43,8 +43,8 @@ fn main() -> ExitCode {
          second. Ours are joined by TLS 1.3, OpenSSH's (`ssh -R`) by the cipher that it prefers. `native` and `packet` \
          are the carriers. The cost among many connections is measured in one thread, without sockets. So is the hop between the agent and a host in its process: 16 \
          clients, the hub, the agent and the host share a thread, and only `use_memory_comm` differs. `The hop alone` is what is \
-         left of a request after the time of one that reaches the host without a hop. Memory is the heap, and by how much \
-         the kernel's slabs have grown.",
+         left of a request, or of a connection's memory, after those of one that reaches the host without a hop. Memory is \
+         the heap, and by how much the kernel's slabs have grown.",
     );
     requests::compare(&mut bench);
     bulk::compare(&mut bench);
