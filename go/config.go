@@ -45,6 +45,9 @@ type ConnectionConfig struct {
 	StateHistory uint32 `json:"state_history,omitzero"`
 	// Pooling says whether calls are spread over several connections to the same peer.
 	Pooling PoolingConfig `json:"pooling,omitzero"`
+	// OpenTelemetry says whether calls and attempts are counted by method under the names that gRPC gives them for
+	// OpenTelemetry, as grpc_client_* and grpc_subchannel_*. Default: false.
+	OpenTelemetry bool `json:"opentelemetry,omitzero"`
 	// Circuit says when calls are kept away from an address. Default: never.
 	Circuit CircuitConfig `json:"circuit,omitzero"`
 	// Interceptors are there already. Default: none.

@@ -212,6 +212,8 @@ class ConnectionConfig:
             ``NEVER``; 30 s to 365 days.
         state_history: changes of a channel's state that are kept, the latest. Default 64; 1 to 10,000.
         pooling: whether calls are spread over several connections.
+        opentelemetry: whether calls and attempts are counted by method under the names that gRPC gives them
+            for OpenTelemetry, as ``grpc_client_*`` and ``grpc_subchannel_*``. Default false.
         circuit: when calls are kept away from an address. Default never.
         interceptors: that are there already. Default none.
         service_config: what happens to calls.
@@ -230,6 +232,7 @@ class ConnectionConfig:
     lookup_interval: timedelta | Never = _limit("lookup_interval")
     state_history: int = _plain("state_history")
     pooling: PoolingConfig = field(default_factory=PoolingConfig)
+    opentelemetry: bool = False
     circuit: CircuitConfig = field(default_factory=CircuitConfig)
     interceptors: InterceptorsConfig = field(default_factory=InterceptorsConfig)
     service_config: ServiceConfig = field(default_factory=ServiceConfig)

@@ -513,6 +513,20 @@ static void calls_say_who_makes_them_and_are_counted_by_method(void) {
   end(channel);
 }
 
+static void attempts_are_counted_under_the_names_of_opentelemetry(void) {
+  trunkline_channel_t channel = new_channel(server, "{\"opentelemetry\": true, \"service_config\": {\"document\": {}}}");
+  trunkline_reply_t *reply;
+  char labels[300];
+  OK(trunkline_channel_call(channel, ECHO, (const uint8_t *)"hello", 5, NULL, &reply, NULL));
+  trunkline_reply_free(reply);
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, TEXT("/test.Service/Fail"), NULL, 0, NULL, &reply, NULL));
+  end(channel);
+  snprintf(labels, sizeof labels, "grpc_method=\"test.Service/Echo\",grpc_target=\"%s\"", server);
+  CHECK(measured("grpc_client_attempt_started_total", labels) == 1, "one attempt");
+  snprintf(labels, sizeof labels, "grpc_target=\"%s\"", server);
+  CHECK(measured("grpc_subchannel_connection_attempts_succeeded_total", labels) == 1, "over one connection");
+}
+
 static void what_is_wrong_is_named(void) {
   trunkline_channel_t channel;
   trunkline_error_t *err = NULL;
@@ -598,6 +612,7 @@ int main(void) {
   interceptors_add_deny_and_hear_the_end();
   calls_say_who_makes_them_and_are_counted_by_method();
   streams_come_by_queue_and_a_cancel_ends_them();
+  attempts_are_counted_under_the_names_of_opentelemetry();
   what_is_wrong_is_named();
   stale_handles_are_refused();
   leave();

@@ -131,6 +131,15 @@ void calls_say_who_makes_them_and_are_counted_by_method(const char *server) {
   CHECK(measured(total, R"(method="/test.Service/Fail",status="NOT_FOUND")") == 1, "one did not");
 }
 
+void attempts_are_counted_under_the_names_of_opentelemetry(const char *server) {
+  Channel channel(server, R"({"opentelemetry": true})");
+  CHECK(ended(channel, "Echo") == 0 && ended(channel, "Fail") == 5, "one is well, one is not");
+  const std::string target = std::string(R"(grpc_target=")") + server + '"';
+  const std::string started = "grpc_client_attempt_started_total";
+  CHECK(measured(started, R"(grpc_method="test.Service/Echo",)" + target) == 1, "one went well");
+  CHECK(measured(started, R"(grpc_method="test.Service/Fail",)" + target) == 1, "one did not");
+}
+
 }  // namespace
 
 int main() {
@@ -144,6 +153,7 @@ int main() {
   no_state_is_missed_unseen(server);
   a_file_has_the_addresses(server);
   calls_say_who_makes_them_and_are_counted_by_method(server);
+  attempts_are_counted_under_the_names_of_opentelemetry(server);
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
   return 0;
 }

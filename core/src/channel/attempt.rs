@@ -1,12 +1,15 @@
 //! One attempt of a call on one connection: headers and body out, headers of the answer in.
 
-use super::{place::Place, replay::Cursor, retry::Progress, status};
+use super::{
+    meter::MessageMeter, place::Place, replay::Cursor, retry::Progress, status, telemetry::Volume,
+};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http::{Request, Response};
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tonic::Status;
@@ -49,7 +52,8 @@ pub(super) async fn attempt(
     poll_fn(|cx| send.poll_ready(cx)).await.map_err(|error| unsent(&error))?;
     let (mut response, stream) = send.send_request(head, false).map_err(|error| unsent(&error))?;
     let number = stream.stream_id().as_u32();
-    let mut pump = Some(Pump::new(stream, body));
+    let counting = place.volume().map(|volume| (Arc::clone(volume), MessageMeter::new(u32::MAX)));
+    let mut pump = Some(Pump::new(stream, body, counting));
     let answered = poll_fn(|cx| {
         if let Some(sending) = &mut pump
             && let Poll::Ready(sent) = Pin::new(sending).poll(cx)
@@ -97,11 +101,17 @@ pub(super) struct Pump {
     body: Cursor,
     /// What was read and not sent, and whether it is the last.
     chunk: Option<(Bytes, bool)>,
+    /// Where the bytes are counted that go out, if they are.
+    counting: Option<(Arc<Volume>, MessageMeter)>,
 }
 
 impl Pump {
-    fn new(stream: SendStream<Bytes>, body: Cursor) -> Self {
-        Self { stream, body, chunk: None }
+    fn new(
+        stream: SendStream<Bytes>,
+        body: Cursor,
+        counting: Option<(Arc<Volume>, MessageMeter)>,
+    ) -> Self {
+        Self { stream, body, chunk: None, counting }
     }
 
     /// Sends what the window allows of the chunk at hand. Ready once none is left; false: the peer wants no more.
@@ -123,6 +133,10 @@ impl Pump {
             let part = chunk.split_to(room.min(chunk.len()));
             let is_end = *is_last && chunk.is_empty();
             let is_done = chunk.is_empty();
+            if let Some((volume, meter)) = &mut self.counting {
+                // No message is too long for it.
+                volume.on_sent(part.len(), meter.on_bytes(&part).unwrap_or_default());
+            }
             if self.stream.send_data(part, is_end).is_err() {
                 return Poll::Ready(false);
             }

@@ -8,14 +8,16 @@ use super::{
     response::{Ledger, ResponseBody, late, respond},
     retry::{Attempts, Progress, Pushback, Verdict},
     shared::Shared,
-    status, timeout,
+    status,
+    telemetry::{MethodFigures, Repeats},
+    timeout,
     wire::now,
 };
 use crate::config::{CallPolicy, MethodConfig, RetryPolicy, StatusCode};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use std::{
     error::Error as _,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use tonic::{Status, body::Body, metadata::MetadataMap};
@@ -54,6 +56,14 @@ pub(super) struct Outgoing {
     for_ready: bool,
     limit: u32,
     pub(super) method: Option<Arc<MethodConfig>>,
+    pub(super) figures: Option<Figures>,
+}
+
+/// Where the call is counted by method, and how often it was sent again.
+#[derive(Clone, Debug)]
+pub(super) struct Figures {
+    pub(super) method: Arc<MethodFigures>,
+    pub(super) repeats: Arc<Repeats>,
 }
 
 /// An attempt that did not succeed.
@@ -92,12 +102,17 @@ pub(super) async fn exchange(
     let Some(busy) = shared.begin_call() else { return Err(closed()) };
     let (mut parts, body) = request.into_parts();
     let method = shared.method(parts.uri.path());
-    let mut ledger = Ledger::open(&shared, busy, method.clone(), parts.uri.path());
+    let figures = shared.telemetry.as_ref().map(|telemetry| Figures {
+        method: telemetry.method(parts.uri.path()),
+        repeats: Arc::default(),
+    });
+    let mut ledger = Ledger::open(&shared, busy, method.clone(), parts.uri.path(), figures.clone());
     let prepared = match deadline(&parts, method.as_deref()) {
         Err(status) => Err(status),
         Ok(deadline) => match intercepted(&shared, &mut ledger, &mut parts, deadline).await {
             Err(status) => Err(status),
-            Ok(()) => outgoing(shared, parts, body, method, deadline),
+            Ok(()) => outgoing(shared, parts, body, method, deadline)
+                .map(|outgoing| Outgoing { figures, ..outgoing }),
         },
     };
     let outgoing = match prepared {
@@ -189,11 +204,17 @@ async fn retrying(outgoing: &Outgoing, policy: Option<&RetryPolicy>) -> Result<A
             Verdict::Fail => return Err(failed.into_status()),
             Verdict::Again => {
                 outgoing.shared.meters.on_transparent_retry();
+                if let Some(figures) = &outgoing.figures {
+                    figures.repeats.transparent.fetch_add(1, Relaxed);
+                }
                 // The task of the connection that went must have its turn to say so.
                 tokio::task::yield_now().await;
             }
             Verdict::Retry(delay) => {
                 outgoing.shared.meters.on_retry(delay);
+                if let Some(figures) = &outgoing.figures {
+                    figures.repeats.on_retry(delay);
+                }
                 tokio::time::sleep(delay).await;
             }
         }
@@ -220,7 +241,7 @@ fn outgoing(
     headers.insert(header::USER_AGENT, user_agent(headers.get(header::USER_AGENT)));
     let replay = Replay::new(body, shared.config.retry_buffer_size as usize);
     let for_ready = for_ready.unwrap_or(false);
-    Ok(Outgoing { shared, headers, uri, replay, deadline, for_ready, limit, method })
+    Ok(Outgoing { shared, headers, uri, replay, deadline, for_ready, limit, method, figures: None })
 }
 
 fn deadline(
@@ -252,14 +273,18 @@ impl Outgoing {
     pub(super) async fn send(&self, previous: u32) -> Result<Answer, Failed> {
         let header = self.shared.hash_header();
         let key = header.and_then(|name| self.headers.get(name)).map(HeaderValue::as_bytes);
+        let mut meter = self.figures.as_ref().map(|figures| figures.method.begin());
         let place = self.shared.place(key, self.for_ready).await.map_err(|mut status| {
+            if let Some(meter) = &mut meter {
+                meter.code = Some(status::code(&status));
+            }
             let is_final = status.source().is_some_and(|source| source.is::<Refused>());
             status.set_source(Arc::new(NothingSent));
             // For the policy it is an attempt like any other: who waited long enough has waited.
             Failed { status, progress: Progress::Sent, pushback: Pushback::Silent, is_final }
         })?;
         self.shared.meters.on_attempt();
-        let place = place.until(self.deadline);
+        let place = place.until(self.deadline).metered(meter);
         match attempt(place, self.head(previous), self.replay.read()).await {
             Ok(answer) => check(answer),
             Err(Lost { status, progress, is_final }) => {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config::{HedgingPolicy, StatusCode};
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use tokio::task::JoinSet;
@@ -132,6 +132,9 @@ pub(super) async fn answer(
                 copies.on_sent(now());
                 if !is_first {
                     outgoing.shared.meters.on_hedge();
+                    if let Some(figures) = &outgoing.figures {
+                        figures.repeats.hedges.fetch_add(1, Relaxed);
+                    }
                 }
             }
         }

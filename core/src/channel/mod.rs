@@ -55,6 +55,7 @@ mod subchannel;
 mod tally;
 mod target;
 mod tasks;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod timeout;

@@ -6,6 +6,7 @@ use super::{
     report::LoadReport,
     shared::Shared,
     state::{Placed, Waiter, Waiting},
+    telemetry::{AttemptMeter, Volume},
     wire::now,
 };
 use crate::{config::LoadBalancing, status::StatusCode};
@@ -22,6 +23,8 @@ pub(super) struct Place {
     shared: Arc<Shared>,
     placed: Placed<Arc<Http2>>,
     done: Done,
+    /// Where attempts are counted by method.
+    meter: Option<AttemptMeter>,
     /// When the attempt is too late: one that is dropped then without a status has failed.
     deadline: Option<Instant>,
     /// For keepalive, which rests while there is none.
@@ -41,6 +44,7 @@ impl Place {
             _call: placed.connection.carry(placed.at),
             placed,
             done: Done::default(),
+            meter: None,
             deadline: None,
         }
     }
@@ -49,6 +53,17 @@ impl Place {
     pub(super) fn until(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// The attempt is counted by `meter` once it has ended.
+    pub(super) fn metered(mut self, meter: Option<AttemptMeter>) -> Self {
+        self.meter = meter;
+        self
+    }
+
+    /// Where the bytes of the attempt are counted, if they are.
+    pub(super) fn volume(&self) -> Option<&Arc<Volume>> {
+        self.meter.as_ref().map(|meter| &meter.volume)
     }
 
     /// The attempt ended with `code`; `trailers` are what came with that.
@@ -70,6 +85,9 @@ impl Drop for Place {
         done.pass = self.placed.pass.take();
         if done.code.is_none() && self.deadline.is_some_and(|deadline| deadline <= now()) {
             done.code = Some(StatusCode::DeadlineExceeded);
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.code = done.code;
         }
         self.placed.connection.record.on_call_ended(done.code == Some(StatusCode::Ok));
         self.shared.with(|state, now, draw| {

@@ -2,6 +2,7 @@
 
 use super::{
     attempt::Answer,
+    exchange::Figures,
     interceptor::Row,
     meter::MessageMeter,
     place::{Busy, Place},
@@ -52,6 +53,7 @@ pub(super) struct Ledger {
     method: Option<Arc<MethodConfig>>,
     row: Row,
     busy: Option<Busy>,
+    figures: Option<Figures>,
 }
 
 impl Ledger {
@@ -60,9 +62,10 @@ impl Ledger {
         busy: Busy,
         method: Option<Arc<MethodConfig>>,
         path: &str,
+        figures: Option<Figures>,
     ) -> Self {
         let row = shared.row(path);
-        Self { shared: Arc::clone(shared), started: now(), method, row, busy: Some(busy) }
+        Self { shared: Arc::clone(shared), started: now(), method, row, busy: Some(busy), figures }
     }
 
     /// Who looks at the call.
@@ -81,6 +84,9 @@ impl Ledger {
         busy.end(code);
         let took: Duration = now().saturating_duration_since(self.started);
         self.shared.meters.on_call_ended(code, took);
+        if let Some(figures) = &self.figures {
+            figures.method.on_call_ended(code, took, &figures.repeats);
+        }
         self.row.end(code, message, took);
         if code == StatusCode::Ok {
             self.shared.count_tokens(true);
@@ -161,7 +167,12 @@ impl ResponseBody {
         // Refused only once the stream has ended, when nobody counts any more.
         let _ = self.stream.flow_control().release_capacity(data.len());
         match self.meter.on_bytes(&data) {
-            Ok(_) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Ok(begun) => {
+                if let Some(volume) = self.place.as_ref().and_then(Place::volume) {
+                    volume.on_received(data.len(), begun);
+                }
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
             Err(too_long) => self.fail(Status::resource_exhausted(format!(
                 "a message of {} bytes came, the limit is {}",
                 too_long.length, too_long.limit

@@ -18,6 +18,7 @@ use super::{
     subchannel::{Connect, ConnectionNumber},
     target::Target,
     tasks::{Way, attempt, keep_up, look_up},
+    telemetry::Telemetry,
     wire::now,
 };
 use crate::{
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) service: ServiceDocument,
     /// Also held by the task of each connection, which may outlive the channel.
     pub(super) meters: Arc<Meters>,
+    /// Also held by the task of each connection.
+    pub(super) telemetry: Option<Arc<Telemetry>>,
     pub(super) standing: Standings,
     /// Replaced as a whole.
     interceptors: ArcSwap<Vec<Arc<dyn Interceptor>>>,
@@ -116,12 +119,15 @@ impl Shared {
             circuit: config.circuit,
         };
         let interceptors = ready_made(&config.interceptors, network.metrics());
+        let telemetry =
+            config.opentelemetry.then(|| Arc::new(Telemetry::new(network.metrics(), &target.text)));
         let state = State::new(target.clone(), terms, &config, now());
         let core = Mutex::new(Locked { state, attempts: HashMap::new(), armed: None });
         let shared = Arc::new(Self {
             meters: Arc::new(Meters::new(network.metrics())),
             tokens: service.retry_throttling.map(|terms| Mutex::new(Tokens::new(terms))),
             core,
+            telemetry,
             standing: Standings::default(),
             told: watch::Sender::new(ConnectivityState::Idle),
             changed: watch::Sender::new(0),
@@ -402,6 +408,9 @@ impl Shared {
         error: ConnectionError,
     ) {
         self.meters.on_attempt_failed();
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.on_attempt_failed();
+        }
         let why = &error as &dyn std::error::Error;
         tracing::debug!(target = %self.target.text, error = why, "no connection for the channel");
         self.with(|state, now, draw| {

@@ -60,6 +60,10 @@ pub(super) async fn attempt(
         }
         Ok(standing) => {
             let Standing { http2, limit, drive } = standing;
+            let telemetry = strong.telemetry.clone();
+            if let Some(telemetry) = &telemetry {
+                telemetry.on_connected();
+            }
             let (meters, record) = (Arc::clone(&strong.meters), Arc::clone(&http2.record));
             meters.on_connected(now().saturating_duration_since(started));
             let standing = standing::Standing { subchannel, address, record: Arc::clone(&record) };
@@ -69,6 +73,9 @@ pub(super) async fn attempt(
             let (reason, why) = drive.run(|news| whose.hear(news)).await;
             let counted = whose.record.on_retired(reason);
             meters.on_connection_closed(counted);
+            if let Some(telemetry) = &telemetry {
+                telemetry.on_connection_closed(counted);
+            }
             if let Some(shared) = whose.shared.upgrade() {
                 shared.on_connection_ended(subchannel, number, counted, (reason, why));
             }

@@ -48,6 +48,10 @@ pub struct ConnectionConfig {
     pub state_history: u32,
     /// Whether calls are spread over several connections to the same peer.
     pub pooling: PoolingConfig,
+    /// Whether calls and attempts are counted by method under the names that gRPC gives them for OpenTelemetry, as
+    /// `grpc_client_*` and `grpc_subchannel_*`. Default: false. Cost: a few figures for each attempt, and the series of
+    /// at most 128 methods of a channel; those of others are counted together as `_other`.
+    pub opentelemetry: bool,
     /// When calls are kept away from an address. Default: never.
     pub circuit: CircuitConfig,
     /// What is done with every call, before the interceptors of the program. Default: nothing.
@@ -155,6 +159,7 @@ impl ConnectionConfig {
             lookup_interval: TimeLimit::Never,
             state_history: 64,
             pooling: PoolingConfig::default(),
+            opentelemetry: false,
             circuit: CircuitConfig::default(),
             interceptors: InterceptorsConfig::default(),
             service_config: ServiceConfig::default(),

@@ -101,6 +101,7 @@ fn production_has_the_documented_figures() {
         "lookup_interval": "never",
         "state_history": 64,
         "pooling": {"enabled": false, "size": 5},
+        "opentelemetry": false,
         "circuit": {},
         "interceptors": {"metrics": false},
         "service_config": {"retry_policy": {

@@ -11,6 +11,7 @@ mod peer;
 mod repeats;
 mod secured;
 mod spread;
+mod telemetry;
 
 use super::*;
 use crate::{
