@@ -38,6 +38,9 @@ struct Table {
     is_shut_down: bool,
 }
 
+/// Its name.
+pub(super) const SERVICE: &str = "grpc.health.v1.Health";
+
 impl HealthReporter {
     /// Says `status` of `service` from now on; the empty name stands for the whole server. With
     /// [`ServingStatus::ServiceUnknown`] there is no such service, whatever methods it has.
@@ -86,7 +89,8 @@ impl HealthReporter {
 
     /// The method of the health service at this path.
     pub(super) fn method(&self, path: &str) -> Option<Asked> {
-        match path.strip_prefix("/grpc.health.v1.Health/")? {
+        let method = path.strip_prefix('/')?.strip_prefix(SERVICE)?;
+        match method.strip_prefix('/')? {
             "Check" => Some(Asked::Check),
             "List" => Some(Asked::List),
             "Watch" => Some(Asked::Watch),

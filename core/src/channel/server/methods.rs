@@ -1,13 +1,20 @@
-//! A service of bytes: methods by name, and gRPC's health service.
+//! A service of bytes: methods by name, and gRPC's health and reflection services.
 
-use super::{super::codec::BytesCodec, RequestBody, health::HealthReporter};
+use super::{
+    super::codec::BytesCodec,
+    RequestBody,
+    descriptors::Descriptors,
+    health::{self, HealthReporter},
+    reflection::{self, Reflection},
+};
+use crate::error::ConnectionError;
 use bytes::Bytes;
 use http::{Request, Response};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     convert::Infallible,
     fmt,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -37,6 +44,8 @@ type Method = Arc<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Sen
 pub struct Methods {
     methods: Arc<HashMap<Box<str>, Method>>,
     health: HealthReporter,
+    /// Where reflection is asked for.
+    descriptors: Option<Arc<Descriptors>>,
     max_message_size: Option<usize>,
     compress: bool,
 }
@@ -106,6 +115,30 @@ impl Methods {
         })
     }
 
+    /// Adds gRPC's reflection service, which tells clients such as grpcurl what the methods here take. `set` is a
+    /// `google.protobuf.FileDescriptorSet`, as `protoc --include_imports --descriptor_set_out` writes it. May be called again
+    /// for more files.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] if it is no such set.
+    pub fn reflection(mut self, set: &[u8]) -> Result<Self, ConnectionError> {
+        let mut descriptors = self.descriptors.as_deref().cloned().unwrap_or_default();
+        descriptors.add(set).map_err(|error| {
+            ConnectionError::invalid_config("descriptors", format!("is no set of files: {error}"))
+        })?;
+        self.descriptors = Some(Arc::new(descriptors));
+        Ok(self)
+    }
+
+    /// The services that are here.
+    fn services(&self) -> BTreeSet<Box<str>> {
+        let of_path = |path: &str| Some(path.strip_prefix('/')?.rsplit_once('/')?.0.into());
+        let own = self.methods.keys().filter_map(|path| of_path(path));
+        let others = reflection::SERVICES.into_iter().chain([health::SERVICE]);
+        own.chain(others.map(Into::into)).collect()
+    }
+
     /// What its health service says, to be changed while it serves.
     pub fn health(&self) -> HealthReporter {
         self.health.clone()
@@ -117,7 +150,15 @@ impl Methods {
             let health = self.health.clone();
             Some(Arc::new(move |incoming| Box::pin(health.clone().answer(asked, incoming))))
         };
-        self.methods.get(path).cloned().or_else(health)
+        let reflection = || -> Option<Method> {
+            let descriptors =
+                self.descriptors.as_ref().filter(|_| reflection::is_reflection(path))?;
+            let told =
+                Reflection { descriptors: Arc::clone(descriptors), services: self.services() };
+            let told = Arc::new(told);
+            Some(Arc::new(move |incoming| Box::pin(ready(Arc::clone(&told).answer(incoming)))))
+        };
+        self.methods.get(path).cloned().or_else(health).or_else(reflection)
     }
 }
 

@@ -4,8 +4,10 @@
 //! reflection, and rules about who pings how often.
 
 mod connection;
+mod descriptors;
 mod health;
 mod methods;
+mod reflection;
 
 pub use connection::RequestBody;
 pub use health::HealthReporter;
