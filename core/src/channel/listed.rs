@@ -5,8 +5,6 @@ use crate::{address::Address, error::ConnectionError};
 use std::{
     error::Error,
     fmt,
-    fs::File,
-    io::Read as _,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,8 +12,6 @@ use std::{
 
 /// How often a file is read while somebody calls.
 const EVERY: Duration = Duration::from_secs(1);
-/// Bytes that a file has at most.
-const LARGEST: u64 = 1 << 20;
 
 /// A file that names the addresses of a channel.
 #[derive(Debug)]
@@ -36,7 +32,7 @@ enum Reading {
 
 /// Why a file says no addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct BadList {
+pub(super) struct BadList {
     line: usize,
     reason: &'static str,
 }
@@ -118,36 +114,12 @@ impl ListFile {
     }
 }
 
-/// What the file at `path` says.
-///
-/// # Errors
-///
-/// Those of the system, and in the words of [`BadList`] what is wrong with it, both with the path.
-pub(super) fn from_file(path: &Path) -> Result<Vec<Address>, UnusableFile> {
-    let unusable = |why: Box<dyn Error + Send + Sync>| UnusableFile { path: path.into(), why };
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
-    let length = read.map_err(|error| unusable(error.into()))?;
-    if length as u64 > LARGEST {
-        return Err(unusable("it has more than 1 MiB".into()));
-    }
-    read_list(&text).map_err(|error| unusable(error.into()))
-}
-
-/// A file that brings no addresses.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {why}", path.display())]
-pub(super) struct UnusableFile {
-    path: Box<Path>,
-    why: Box<dyn Error + Send + Sync>,
-}
-
 /// Reads one address in each line; what is behind `#`, and lines of nothing else, are left.
 ///
 /// # Errors
 ///
 /// [`BadList`] names the line that is wrong, or says that there is no address.
-fn read_list(text: &str) -> Result<Vec<Address>, BadList> {
+pub(super) fn read_list(text: &str) -> Result<Vec<Address>, BadList> {
     let mut addresses = Vec::new();
     for (nth, line) in text.lines().enumerate() {
         let said = line.split('#').next().unwrap_or_default().trim();

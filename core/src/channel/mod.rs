@@ -9,7 +9,7 @@
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
 //! `idle`, `health`, `report`, `frames`, `security`, `tally`, `live`,
-//! `history`, `listed`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `connection`, `asking`,
+//! `history`, `listed`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `lookup`, `connection`, `asking`,
 //! `exchange`.
 //!
 //! Absences: no name server of its own, no proxy. Names are looked up on a timer only where that is asked for.
@@ -32,6 +32,7 @@ mod interceptor;
 mod keepalive;
 mod listed;
 mod live;
+mod lookup;
 mod messages;
 mod metadata;
 mod meter;

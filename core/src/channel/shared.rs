@@ -8,6 +8,7 @@ use super::{
     history::History,
     interceptor::{Interceptor, Row},
     keepalive::PingTime,
+    lookup::look_up,
     meters::Meters,
     place::{Asking, Place, closed},
     ready_made::ready_made,
@@ -17,14 +18,14 @@ use super::{
     state::{Answer, State, Unit, Work},
     subchannel::{Connect, ConnectionNumber},
     target::Target,
-    tasks::{Way, attempt, keep_up, look_up},
+    tasks::{Way, attempt, keep_up},
     telemetry::Telemetry,
     wire::now,
 };
 use crate::{
     address::Address,
     config::{Config as _, ConnectionConfig, LoadBalancing, MethodConfig, ServiceDocument},
-    endpoint::{EndpointId, Lookup, Sweep},
+    endpoint::{EndpointId, Sweep},
     error::{ConnectionError, Place as At, Step},
     identity::Tls,
     transport::Network,
@@ -32,7 +33,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use http::uri::{Authority, InvalidUriParts, PathAndQuery, Uri};
 use parking_lot::Mutex;
-use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
+use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::Status;
@@ -415,33 +416,6 @@ impl Shared {
         tracing::debug!(target = %self.target.text, error = why, "no connection for the channel");
         self.with(|state, now, draw| {
             state.balance.on_attempt_failed(id, number, error, now, draw);
-        });
-    }
-
-    pub(super) fn on_read(self: &Arc<Self>, found: Result<Vec<Address>, ConnectionError>) {
-        self.with(|state, now, draw| {
-            let was_good = state.resolution.why().is_none();
-            let found = state.resolution.on_read(found, now);
-            if let Some(why) = state.resolution.why().filter(|_| was_good) {
-                let why = why as &dyn std::error::Error;
-                tracing::warn!(target = %self.target.text, error = why, "no addresses for the channel: earlier ones stay");
-            }
-            if let Some(endpoints) = found {
-                state.on_endpoints(endpoints, now, draw);
-            }
-        });
-    }
-
-    pub(super) fn on_looked_up(
-        self: &Arc<Self>,
-        lookup: Lookup,
-        found: Result<Vec<IpAddr>, ConnectionError>,
-    ) {
-        self.with(|state, now, draw| {
-            let unit = draw();
-            if let Some(endpoints) = state.resolution.on_looked_up(lookup, found, now, unit) {
-                state.on_endpoints(endpoints, now, draw);
-            }
         });
     }
 }

@@ -1,11 +1,9 @@
-//! The tasks of a channel: one for each connection, one for each look-up, one that keeps time. None holds it open.
+//! The tasks of a channel: one for each connection, one that keeps time. None holds it open.
 
 use super::{
     connection::{self, News, SaidGoAway, Standing},
     keepalive::PingTime,
-    listed,
     record::Record,
-    resolution::Wanted,
     shared::Shared,
     standing,
     subchannel::{Connect, ConnectionNumber},
@@ -13,18 +11,12 @@ use super::{
     wire::now,
 };
 use crate::{
-    address::Address,
     config::ConnectionConfig,
     endpoint::EndpointId,
     error::{ConnectionError, Place, Step},
     transport::{Network, Securing},
 };
-use std::{
-    net::IpAddr,
-    path::Path,
-    sync::{Arc, Weak},
-    time::Instant,
-};
+use std::sync::{Arc, Weak};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -123,56 +115,6 @@ fn slow_down(shared: &Arc<Shared>, ping: PingTime) {
         keepalive = ?time,
         "the server says that it is pinged too often: keepalive slows down"
     );
-}
-
-/// Finds out once what is wanted.
-pub(super) async fn look_up(shared: Weak<Shared>, wanted: Wanted) {
-    match wanted {
-        Wanted::Name { lookup, host, port } => {
-            let found = look_name_up(&host, port, lookup.give_up_at()).await;
-            if let Some(shared) = shared.upgrade() {
-                shared.on_looked_up(lookup, found);
-            }
-        }
-        Wanted::File(path) => {
-            let found = read_file(path).await;
-            if let Some(shared) = shared.upgrade() {
-                shared.on_read(found);
-            }
-        }
-    }
-}
-
-/// What a file says. Reading may block, on a network file system for long.
-async fn read_file(path: Arc<Path>) -> Result<Vec<Address>, ConnectionError> {
-    let read = tokio::task::spawn_blocking(move || listed::from_file(&path)).await;
-    let at = || Place::at(Step::Resolve);
-    match read {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(why)) => Err(ConnectionError::ConnectionFailed { at: at().because(why) }),
-        // The runtime is being shut down.
-        Err(_) => Err(ConnectionError::closed(Step::Resolve)),
-    }
-}
-
-async fn look_name_up(
-    host: &str,
-    port: u16,
-    give_up_at: Instant,
-) -> Result<Vec<IpAddr>, ConnectionError> {
-    let at = || Place::at(Step::Resolve).to(Some(Address::TcpName { host: host.into(), port }));
-    let looked_up = tokio::net::lookup_host((host, port));
-    match tokio::time::timeout_at(give_up_at.into(), looked_up).await {
-        Err(_) => Err(ConnectionError::timeout(None, at())),
-        Ok(Err(error)) => Err(ConnectionError::ConnectionFailed { at: at().because(error) }),
-        Ok(Ok(found)) => {
-            let ips: Vec<_> = found.map(|address| address.ip()).collect();
-            match ips.is_empty() {
-                true => Err(ConnectionError::ConnectionFailed { at: at() }),
-                false => Ok(ips),
-            }
-        }
-    }
 }
 
 /// Wakes the state at the times that it names. It holds no channel open.

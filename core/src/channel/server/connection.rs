@@ -1,6 +1,10 @@
 //! One connection of the server half: its calls, its age, its end.
 
-use super::super::{received::Received, security::is_agreed, wire::now};
+use super::{
+    super::{received::Received, security::is_agreed, wire::now},
+    guarded::{Guarded, OpenCalls},
+    pings::PingRule,
+};
 use crate::{
     config::{ChannelServerConfig, TimeLimit},
     transport::Stream,
@@ -55,6 +59,8 @@ where
         .max_header_list_size(16 << 10)
         .initial_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
+    let calls = OpenCalls::default();
+    let stream = Guarded::new(stream, PingRule::new(&serving.config), calls.clone());
     let greeted = tokio::select! {
         () = serving.cut.cancelled() => return,
         greeted = builder.handshake::<_, Bytes>(stream) => greeted,
@@ -85,7 +91,12 @@ where
         if let Some(session) = &session {
             request.extensions_mut().insert(Arc::clone(session));
         }
+        let open = calls.open();
         let work = answer(serving.service.clone(), request, respond, serving.cut.clone());
+        let work = async move {
+            work.await;
+            drop(open);
+        };
         serving.tasks.spawn_on(work, &serving.runtime);
     }
 }

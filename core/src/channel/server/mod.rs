@@ -1,12 +1,14 @@
 //! The server half: takes calls from a listener's connections and hands them to a service.
 //!
-//! Enough to serve bytes, to say how healthy each service is, to age connections out and to drain. What it does not have:
-//! reflection, and rules about who pings how often.
+//! Enough to serve bytes, to say how healthy each service is and what it takes, to age connections out, to keep clients from
+//! asking too often, and to drain.
 
 mod connection;
 mod descriptors;
+mod guarded;
 mod health;
 mod methods;
+mod pings;
 mod reflection;
 
 pub use connection::RequestBody;

@@ -8,6 +8,7 @@ mod intercepted;
 mod listed;
 mod live;
 mod peer;
+mod pings;
 mod repeats;
 mod secured;
 mod spread;
