@@ -97,6 +97,28 @@ type BackendConfig struct {
 	AttemptTimeout TimeLimit `json:"attempt_timeout,omitzero"`
 	// SendProxyProtocol says whether they are told for whom the manager speaks. Default: [SendProxyOff].
 	SendProxyProtocol SendProxy `json:"send_proxy_protocol,omitzero"`
+	// Resolve says how the names among the endpoints are looked up; each of their addresses is an endpoint.
+	Resolve ResolveConfig `json:"resolve,omitzero"`
+	// RemovedTimeout is the time that connections have to finish whose endpoint is no longer one; then they are closed as
+	// [CloseDrained]. Default: never, they stay. Limits: zero to 365 days, or never.
+	RemovedTimeout TimeLimit `json:"removed_timeout,omitzero"`
+}
+
+// ResolveConfig says how long the addresses of a name are used, and what happens while it cannot be resolved.
+type ResolveConfig struct {
+	// MinTTL is the time that an answer is used at least. Default: 30 s. Limits: 1 ms to MaxTTL. The system's resolver tells
+	// no TTL: names are looked up this often.
+	MinTTL TimeLimit `json:"min_ttl,omitzero"`
+	// MaxTTL is the time that an answer is used at most. Default: 1 h. Limits: 1 ms to 365 days.
+	MaxTTL TimeLimit `json:"max_ttl,omitzero"`
+	// StaleWhileLookup is the time since it expired for which an answer is used while a look-up runs. Default: 30 s.
+	StaleWhileLookup TimeLimit `json:"stale_while_lookup,omitzero"`
+	// StaleIfError is the time since it expired for which an answer is used while look-ups fail. Default: 1 h.
+	StaleIfError TimeLimit `json:"stale_if_error,omitzero"`
+	// Timeout after which a look-up that told nothing has failed. Default: 5 s. Limits: 1 ms to 365 days.
+	Timeout TimeLimit `json:"timeout,omitzero"`
+	// Retry says how long to wait between look-ups that fail. Default: 1.6 s after the first, and more after each, to 30 s.
+	Retry *BackoffConfig `json:"retry,omitzero"`
 }
 
 // QueueConfig says who may wait while a backend has as many connections as it may, and for how long. Places are given in the

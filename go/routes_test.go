@@ -38,6 +38,8 @@ func routedConfig() TcpManagerConfig {
 			"b": {
 				Endpoints:         []EndpointConfig{{Address: "mem:go-b"}},
 				SendProxyProtocol: SendProxyV1,
+				Resolve:           ResolveConfig{MinTTL: After(time.Second), Retry: &BackoffConfig{Multiplier: 2}},
+				RemovedTimeout:    Never,
 			},
 		},
 	}

@@ -19,6 +19,7 @@ from trunkline import (
     AcceptProxyConfig,
     AsyncTcpConnectionManager,
     BackendConfig,
+    BackoffConfig,
     BalanceConfig,
     BreakerConfig,
     CloseReason,
@@ -30,6 +31,7 @@ from trunkline import (
     PerSourceConfig,
     ProbeConfig,
     QueueConfig,
+    ResolveConfig,
     RouteConfig,
     SlowStartConfig,
     TcpConfig,
@@ -64,6 +66,8 @@ CONFIG = TcpManagerConfig(
         ),
         "b": BackendConfig(
             endpoints=[EndpointConfig(address="mem:py-b")],
+            resolve=ResolveConfig(min_ttl=timedelta(seconds=1), retry=BackoffConfig()),
+            removed_timeout=NEVER,
             health=HealthConfig(interval=timedelta(hours=1), jitter=0.0),
             send_proxy_protocol="v1",
         ),
@@ -161,6 +165,20 @@ def test_another_configuration_takes_hold_and_what_stands_stays(
         manager.close()
         with pytest.raises(trunkline.ClosedError):
             manager.reconfigure(leading_to("a"))
+
+
+def test_an_endpoint_given_by_name_is_looked_up() -> None:
+    with trunkline.listen("tcp://127.0.0.1:0") as server:
+        port = server.getsockname().rpartition(":")[2]
+        endpoint = EndpointConfig(address=f"tcp://localhost:{port}")
+        config = TcpManagerConfig(
+            listeners={"in": ListenerConfig(address="tcp://127.0.0.1:0")},
+            default_backend="named",
+            backends={"named": BackendConfig(endpoints=[endpoint])},
+        )
+        with TcpConnectionManager(config) as manager:
+            with said_to(manager.start()["in"], b"hello"), server.accept() as there:
+                assert there.recv(5) == b"hello"
 
 
 def accepted_from(client: trunkline.Stream) -> socket.socket:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Literal
 
 from ._breaker_config import BreakerConfig
+from ._config import BackoffConfig
 from ._types import Never
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "PerSourceConfig",
     "ProbeConfig",
     "QueueConfig",
+    "ResolveConfig",
     "RouteCallbackConfig",
     "RouteConfig",
     "SlowStartConfig",
@@ -308,6 +310,29 @@ class HealthConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ResolveConfig:
+    """How long the addresses of a name are used, and what happens while it cannot be resolved; ``None`` is
+    unset.
+
+    Attributes:
+        min_ttl: time that an answer is used at least. Unset 30 s; 1 ms to ``max_ttl``. The system's resolver
+            tells no TTL: names are looked up this often.
+        max_ttl: time that an answer is used at most. Unset 1 h; 1 ms to 365 days.
+        stale_while_lookup: since it expired for which an answer is used while a look-up runs. Unset 30 s.
+        stale_if_error: since it expired for which an answer is used while look-ups fail. Unset 1 h.
+        timeout: after which a look-up that told nothing has failed. Unset 5 s; 1 ms to 365 days.
+        retry: time between look-ups that fail. Unset 1.6 s after the first, and more after each, to 30 s.
+    """
+
+    min_ttl: timedelta | None = None
+    max_ttl: timedelta | None = None
+    stale_while_lookup: timedelta | None = None
+    stale_if_error: timedelta | None = None
+    timeout: timedelta | None = None
+    retry: BackoffConfig | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BackendConfig:
     """Where connections are passed on to: endpoints that stand in for each other; ``None`` is unset.
 
@@ -324,6 +349,9 @@ class BackendConfig:
         attempt_timeout: after which one that does not answer is given up for the next. Unset 2 s.
         send_proxy_protocol: whether they are told for whom the manager speaks: ``"off"`` (unset), ``"v1"``
             or ``"v2"``.
+        resolve: how the names among the endpoints are looked up; each of their addresses is an endpoint.
+        removed_timeout: time that connections have to finish whose endpoint is no longer one; then they are
+            closed as ``drained``. Unset ``NEVER``, they stay; zero to 365 days.
     """
 
     endpoints: Sequence[EndpointConfig]
@@ -336,3 +364,5 @@ class BackendConfig:
     max_attempts: int | None = None
     attempt_timeout: timedelta | None = None
     send_proxy_protocol: Literal["off", "v1", "v2"] | None = None
+    resolve: ResolveConfig | None = None
+    removed_timeout: timedelta | Never | None = None

@@ -2,7 +2,11 @@
 
 use super::*;
 use std::time::Duration;
-use trunkline_core::{CloseReason, config::Config, manager::ConnectionManager};
+use trunkline_core::{
+    CloseReason,
+    config::{Config, TimeLimit},
+    manager::ConnectionManager,
+};
 
 /// Says its name to whoever connects, then gives every byte back.
 async fn named(network: &Network, name: &'static str) {
@@ -76,6 +80,28 @@ async fn endpoints_and_routes_change_and_what_stands_stays() {
     }
     let stats = manager.stats();
     assert_eq!((stats.opened, stats.active, stats.closed()), (3, 3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_to_an_endpoint_that_is_gone_ends_when_its_time_is_over() {
+    let network = network();
+    for name in ["left", "joined"] {
+        named(&network, name).await;
+    }
+    let with = |name: &str| {
+        let mut config = leading_to(name, "");
+        let backend = config.backends.get_mut("all").unwrap();
+        backend.removed_timeout = TimeLimit::secs(0);
+        config
+    };
+    let manager = TcpConnectionManager::new(network.clone(), with("left")).unwrap();
+    let address = manager.start().await.unwrap()["in"].clone();
+    let left = greeted(&network, &address, "left").await;
+    manager.reconfigure(with("joined")).unwrap();
+    assert_eq!(read_all(&left).await.0, b"");
+    until(|| manager.stats().closed_because(CloseReason::Drained) == 1).await;
+    let joined = greeted(&network, &address, "joined").await;
+    still_answers(&joined).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

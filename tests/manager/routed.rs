@@ -212,6 +212,41 @@ async fn all_endpoints_down_fails_fast_once_their_breakers_are_open() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_given_by_name_is_looked_up_and_a_client_waits_for_the_first_answer() {
+    let network = network();
+    let server = echo_server(&network, &loopback()).await;
+    let port = server.socket_addr().unwrap().port();
+    let document = r#"{
+        "listeners": {"in": {"address": "ADDRESS"}},
+        "default_backend": "named",
+        "backends": {"named": {"endpoints": [{"address": "tcp://localhost:PORT"}]}}
+    }"#;
+    let (manager, address) = started(&network, &document.replace("PORT", &port.to_string())).await;
+    let client = network.connect(&address, None).await.unwrap();
+    client.write_all(b"hello").await.unwrap();
+    assert_eq!(read_exactly(&client, 5).await, b"hello");
+    let destination = manager.live(0, 1)[0].destination.clone().unwrap();
+    assert_eq!(destination, server, "one of its addresses");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_name_leads_nowhere_is_turned_away_and_not_left_waiting() {
+    let network = network();
+    let document = r#"{
+        "listeners": {"in": {"address": "ADDRESS"}},
+        "default_backend": "nowhere",
+        "tcp": {"connect_timeout": "1h"},
+        "backends": {"nowhere": {
+            "endpoints": [{"address": "tcp://nobody.invalid:1"}],
+            "resolve": {"timeout": "50ms"}
+        }}
+    }"#;
+    let (manager, address) = started(&network, document).await;
+    is_turned_away(&network, &address, b"hello").await;
+    until(|| manager.stats().closed_because(CloseReason::ConnectFailed) == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_two_choices_one_that_refused_a_client_gets_none_while_its_penalty_lasts() {
     let network = network();
     named(&network, "kind").await;

@@ -5,6 +5,7 @@ use crate::{
     address::Address,
     endpoint::Lookup,
     error::{ConnectionError, Place, Step},
+    transport,
 };
 use std::{
     error::Error,
@@ -13,7 +14,6 @@ use std::{
     net::IpAddr,
     path::Path,
     sync::{Arc, Weak},
-    time::Instant,
 };
 
 /// Bytes that a file has at most.
@@ -23,7 +23,7 @@ const LARGEST: u64 = 1 << 20;
 pub(super) async fn look_up(shared: Weak<Shared>, wanted: Wanted) {
     match wanted {
         Wanted::Name { lookup, host, port } => {
-            let found = look_name_up(&host, port, lookup.give_up_at()).await;
+            let found = transport::look_up(&host, port, lookup.give_up_at()).await;
             if let Some(shared) = shared.upgrade() {
                 shared.on_looked_up(lookup, found);
             }
@@ -46,26 +46,6 @@ async fn read_file(path: Arc<Path>) -> Result<Vec<Address>, ConnectionError> {
         Ok(Err(why)) => Err(ConnectionError::ConnectionFailed { at: at().because(why) }),
         // The runtime is being shut down.
         Err(_) => Err(ConnectionError::closed(Step::Resolve)),
-    }
-}
-
-async fn look_name_up(
-    host: &str,
-    port: u16,
-    give_up_at: Instant,
-) -> Result<Vec<IpAddr>, ConnectionError> {
-    let at = || Place::at(Step::Resolve).to(Some(Address::TcpName { host: host.into(), port }));
-    let looked_up = tokio::net::lookup_host((host, port));
-    match tokio::time::timeout_at(give_up_at.into(), looked_up).await {
-        Err(_) => Err(ConnectionError::timeout(None, at())),
-        Ok(Err(error)) => Err(ConnectionError::ConnectionFailed { at: at().because(error) }),
-        Ok(Ok(found)) => {
-            let ips: Vec<_> = found.map(|address| address.ip()).collect();
-            match ips.is_empty() {
-                true => Err(ConnectionError::ConnectionFailed { at: at() }),
-                false => Ok(ips),
-            }
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where connections are passed on to: endpoints that stand in for each other.
 
 use super::{
-    BalanceConfig, BreakerConfig, Config, HealthConfig, OutlierConfig, QueueConfig,
+    BalanceConfig, BreakerConfig, Config, HealthConfig, OutlierConfig, QueueConfig, ResolveConfig,
+    TimeLimit,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::{address::Address, error::ConnectionError};
@@ -38,6 +39,13 @@ pub struct BackendConfig {
     pub attempt_timeout: Duration,
     /// Whether the endpoints are told for whom the manager speaks.
     pub send_proxy_protocol: SendProxy,
+    /// How the names among the endpoints are looked up: for as long as the manager runs, each of their addresses is an
+    /// endpoint of its own, with the weight of its name.
+    pub resolve: ResolveConfig,
+    /// Time that connections to an endpoint have to finish which is no longer one, by another configuration or another
+    /// answer to its name; then they are closed as `drained`. Default: never, they stay as long as they like. Limits: zero
+    /// (at once) to 365 days, or never.
+    pub removed_timeout: TimeLimit,
 }
 
 /// An endpoint of a backend.
@@ -82,6 +90,8 @@ impl Default for BackendConfig {
             max_attempts: 3,
             attempt_timeout: Duration::from_secs(2),
             send_proxy_protocol: SendProxy::Off,
+            resolve: ResolveConfig::default(),
+            removed_timeout: TimeLimit::Never,
         }
     }
 }
@@ -104,7 +114,9 @@ impl Config for BackendConfig {
             check::within("health", health.validate())?;
         }
         check::number("max_attempts", self.max_attempts, 1..=100)?;
-        check::duration("attempt_timeout", self.attempt_timeout, SHORTEST..=LONGEST)
+        check::duration("attempt_timeout", self.attempt_timeout, SHORTEST..=LONGEST)?;
+        check::within("resolve", self.resolve.validate())?;
+        check::limit("removed_timeout", self.removed_timeout, Duration::ZERO..=LONGEST)
     }
 }
 

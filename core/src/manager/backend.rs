@@ -1,16 +1,19 @@
 //! Decides which endpoint of a backend gets a connection, from how those before it went.
 
+use super::names::{NameAction, NameTask, Names};
 use crate::{
     address::Address,
     config::{BackendConfig, PickPolicy},
     endpoint::{
         Availability, Breaker, Draw, Endpoint, EndpointId, EndpointSet, HealthAction, HealthChange,
-        HealthCheck, Member, Outcome, OutlierDetector, Pass, PeakEwma, Peers, Picker,
+        HealthCheck, Lookup, Member, Outcome, OutlierDetector, Pass, PeakEwma, Peers, Picker,
         cold_estimate, pick::Weighted,
     },
+    error::ConnectionError,
 };
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,6 +28,7 @@ const REWEIGH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Backend {
     config: BackendConfig,
+    names: Names,
     set: EndpointSet,
     members: Arc<[Member]>,
     picker: Picker,
@@ -46,6 +50,8 @@ struct Peer {
     /// How long it takes to connect.
     latency: PeakEwma,
     health: Option<Checked>,
+    /// Whom its certificate must be for, where its address does not say that.
+    host: Option<Box<str>>,
     /// Since when it is in use: in the set, or healthy again.
     since: Instant,
 }
@@ -62,15 +68,30 @@ struct Checked {
 pub(super) struct Attempt {
     pub(super) endpoint: EndpointId,
     pub(super) address: Address,
+    pub(super) host: Option<Box<str>>,
     began: Instant,
     pass: Pass,
 }
 
+/// What another list of endpoints changed.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// Those of which a new round of checks begins.
+    pub(super) checked: Vec<(Member, u64)>,
+    /// Those that are no longer in it.
+    pub(super) removed: Vec<Member>,
+    /// Those hosts of which a new round of look-ups begins.
+    pub(super) named: Vec<NameTask>,
+}
+
 impl Backend {
-    /// Starts with the endpoints of `config`, all of them unchecked. `unit` are fresh draws from 0..1.
+    /// Starts with the endpoints of `config`, all of them unchecked, and without those that are names. `unit` are fresh
+    /// draws from 0..1.
     pub(super) fn new(config: BackendConfig, now: Instant, mut unit: impl FnMut() -> f64) -> Self {
         let mut set = EndpointSet::default();
-        set.replace(listed(&config), now);
+        let mut names = Names::new(config.resolve);
+        names.reconfigure(&config);
+        set.replace(listed(&config, &names), now);
         let members = set.members();
         let picker = Picker::new(&config.balance, &members, unit());
         let usable = Availability::new([], config.balance.panic_threshold);
@@ -79,6 +100,7 @@ impl Backend {
         let mut backend = Self {
             cold: config.balance.ewma.cold,
             config,
+            names,
             set,
             members,
             picker,
@@ -93,16 +115,17 @@ impl Backend {
     }
 
     /// Goes by `config` from now on. An endpoint that stays keeps its connections, and its breaker, standing and
-    /// checks where their figures are the same. Says of which a new round of checks begins.
+    /// checks where their figures are the same.
     pub(super) fn reconfigure(
         &mut self,
         config: BackendConfig,
         now: Instant,
-        mut unit: impl FnMut() -> f64,
-    ) -> Vec<(Member, u64)> {
+        unit: impl FnMut() -> f64,
+    ) -> Change {
         let before = std::mem::replace(&mut self.config, config);
         let first_new = self.next_round;
-        self.set.replace(listed(&self.config), now);
+        let named = self.names.reconfigure(&self.config);
+        let removed = self.set.replace(listed(&self.config, &self.names), now).removed;
         self.members = self.set.members();
         if before.breaker != self.config.breaker {
             let breaker = Breaker::new(self.config.breaker, now);
@@ -119,15 +142,81 @@ impl Backend {
         if before.outlier != self.config.outlier {
             self.outliers = OutlierDetector::new(self.config.outlier, now);
         }
+        Change { checked: self.enlist_all(first_new, now, unit), removed, named }
+    }
+
+    /// Takes the new list, and says of which a round of checks begins that is not before `first_new`.
+    fn enlist_all(
+        &mut self,
+        first_new: u64,
+        now: Instant,
+        mut unit: impl FnMut() -> f64,
+    ) -> Vec<(Member, u64)> {
         self.picker = Picker::new(&self.config.balance, &self.members, unit());
         self.reweigh_at = now;
         self.enlist(now, &mut unit);
         self.checked().into_iter().filter(|(_, round)| *round >= first_new).collect()
     }
 
-    /// Its endpoints are checked no longer.
-    pub(super) fn retire(&mut self) {
+    /// Its endpoints are neither checked nor looked up any longer. Says which they were.
+    pub(super) fn retire(&mut self) -> Arc<[Member]> {
         self.peers.values_mut().for_each(|peer| peer.health = None);
+        self.names.retire();
+        self.members()
+    }
+
+    /// Its hosts that are to be looked up, all of them.
+    pub(super) fn named(&self) -> Vec<NameTask> {
+        self.names.tasks(&self.config)
+    }
+
+    /// Whether a name has told nothing yet.
+    pub(super) fn waits_for_names(&self) -> bool {
+        self.names.is_pending()
+    }
+
+    /// Why there is no endpoint, where that lies with a name.
+    pub(super) fn why_none(&self) -> Option<ConnectionError> {
+        self.members.is_empty().then(|| self.names.why().cloned()).flatten()
+    }
+
+    /// What is due in a round of look-ups of a host, and what that changed; `None` once it is over.
+    pub(super) fn on_name_timeout(
+        &mut self,
+        task: &NameTask,
+        now: Instant,
+        unit: impl FnMut() -> f64,
+    ) -> Option<(NameAction, Change)> {
+        let (action, changed) = self.names.on_timeout(&task.host, task.round, now)?;
+        Some((action, self.relist(changed, now, unit)))
+    }
+
+    /// A look-up ended; what that changed.
+    pub(super) fn on_looked_up(
+        &mut self,
+        task: &NameTask,
+        lookup: Lookup,
+        found: Result<Vec<IpAddr>, ConnectionError>,
+        now: Instant,
+        mut unit: impl FnMut() -> f64,
+    ) -> Change {
+        let changed = self.names.on_looked_up(&task.host, lookup, found, now, unit());
+        self.relist(changed, now, unit)
+    }
+
+    /// Puts another list in the place of that of now, all of it at once, if names lead elsewhere.
+    fn relist(&mut self, is_other: bool, now: Instant, unit: impl FnMut() -> f64) -> Change {
+        if !is_other {
+            return Change::default();
+        }
+        let first_new = self.next_round;
+        let change = self.set.replace(listed(&self.config, &self.names), now);
+        if change.is_empty() {
+            return Change::default();
+        }
+        self.members = self.set.members();
+        let checked = self.enlist_all(first_new, now, unit);
+        Change { checked, removed: change.removed, named: Vec::new() }
     }
 
     /// Those that are checked, each with its round.
@@ -142,11 +231,16 @@ impl Backend {
     /// Keeps what is known of those that are in the set, and begins with those that are new in it.
     fn enlist(&mut self, now: Instant, unit: &mut impl FnMut() -> f64) {
         let mut before = std::mem::take(&mut self.peers);
+        let given = self.config.endpoints.iter();
+        let places = given.flat_map(|endpoint| self.names.places(&endpoint.address));
+        let mut hosts: HashMap<_, _> =
+            places.filter_map(|(address, host)| Some((address, host?))).collect();
         for member in &*self.members {
             let mut peer = before.remove(&member.id).unwrap_or_else(|| Peer {
                 breaker: Breaker::new(self.config.breaker, now),
                 active: 0,
                 latency: PeakEwma::new(self.config.balance.ewma, now),
+                host: hosts.remove(&member.address),
                 health: None,
                 since: member.since,
             });
@@ -159,6 +253,11 @@ impl Backend {
         }
         self.outliers.set_members(self.members.iter().map(|member| member.id));
         self.judge();
+    }
+
+    /// Whom the certificate of an endpoint must be for, where its address does not say that.
+    pub(super) fn host(&self, endpoint: EndpointId) -> Option<Box<str>> {
+        self.peers.get(&endpoint)?.host.clone()
     }
 
     pub(super) fn config(&self) -> &BackendConfig {
@@ -187,8 +286,8 @@ impl Backend {
         let pass = peer.breaker.on_admit(now).ok()?;
         // Counted from the start, so that many who come at once do not all take the same one.
         peer.active += 1;
-        let address = member.address.clone();
-        Some(Attempt { endpoint: member.id, address, began: now, pass })
+        let (address, host) = (member.address.clone(), peer.host.clone());
+        Some(Attempt { endpoint: member.id, address, host, began: now, pass })
     }
 
     /// The attempt became a connection, which counts until [`on_closed`](Self::on_closed).
@@ -321,11 +420,11 @@ impl Backend {
     }
 }
 
-fn listed(config: &BackendConfig) -> impl Iterator<Item = Endpoint> {
-    config
-        .endpoints
-        .iter()
-        .map(|endpoint| Endpoint { address: endpoint.address.clone(), weight: endpoint.weight })
+fn listed(config: &BackendConfig, names: &Names) -> impl Iterator<Item = Endpoint> {
+    config.endpoints.iter().flat_map(|endpoint| {
+        let places = names.places(&endpoint.address).into_iter();
+        places.map(|(address, _)| Endpoint { address, weight: endpoint.weight })
+    })
 }
 
 /// What the picker asks about.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     context::{CloseReason, ConnectionId, Direction},
+    endpoint::EndpointId,
     error::{ConnectionError, Step},
     metrics::ConnectionMetrics,
     transport::{Admission, CloseHandle, CloseWatcher, Stream},
@@ -241,6 +242,21 @@ impl Live {
         let Some(seen) = self.seen(id) else { return false };
         seen.end(CloseReason::Killed);
         true
+    }
+
+    /// Ends the connections to these endpoints of a backend.
+    pub(super) fn end_of(&self, backend: &Arc<str>, endpoints: &[EndpointId]) {
+        let goes_there = |standing: &Standing| {
+            standing.keeper.relayed().is_some_and(|relayed| relayed.goes_to(backend, endpoints))
+        };
+        let all: Vec<_> = {
+            let table = self.table.lock();
+            let standing = table.standing.iter().filter(|(_, standing)| goes_there(standing));
+            standing.map(|(id, standing)| standing.seen(*id)).collect()
+        };
+        for seen in all {
+            seen.end(CloseReason::Drained);
+        }
     }
 
     /// Each that stands, with how long no byte has moved, where that is known.

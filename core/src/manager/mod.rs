@@ -20,6 +20,7 @@ mod callback;
 mod connection;
 mod drain;
 mod live;
+mod names;
 mod pacing;
 mod places;
 mod reconfigure;

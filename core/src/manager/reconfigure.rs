@@ -2,14 +2,12 @@
 
 use super::{
     TcpConnectionManager,
+    backend::Change,
     settings::{Settings, check_change},
-    shared::Shared,
     tcp::leads_back,
-    upstream::Upstream,
 };
 use crate::{
     config::TcpManagerConfig,
-    endpoint::Member,
     error::{ConnectionError, Step},
 };
 use std::sync::Arc;
@@ -40,33 +38,31 @@ impl TcpConnectionManager {
         }
         let after =
             Arc::new(Settings::following(config, shared.network.metrics(), &before.upstreams));
-        let mut fresh = Vec::new();
+        let mut changes = Vec::new();
         for (name, upstream) in &after.upstreams {
-            for member in upstream.reconfigure(after.config.backends[name].clone()) {
-                fresh.push((Arc::clone(upstream), member));
+            let is_new = !before.upstreams.contains_key(name);
+            let mut change = upstream.reconfigure(after.config.backends[name].clone());
+            if is_new {
+                (change.checked, change.named) = (upstream.checked(), upstream.named());
             }
+            changes.push((upstream, change));
         }
         shared.replace_settings(Arc::clone(&after));
         for (name, upstream) in &before.upstreams {
             if !after.upstreams.contains_key(name) {
-                upstream.retire();
+                let removed = upstream.retire().to_vec();
+                changes.push((upstream, Change { removed, ..Change::default() }));
             }
         }
         if listening.started.is_some() {
-            start_checks(shared, fresh);
+            for (upstream, change) in changes {
+                upstream.follow(shared, change);
+            }
         }
         drop(listening);
         // Wakes those who now fit.
         shared.apply_limits();
         tracing::info!("reconfigured");
         Ok(())
-    }
-}
-
-/// Checks these endpoints from now on.
-pub(super) fn start_checks(shared: &Arc<Shared>, members: Vec<(Arc<Upstream>, (Member, u64))>) {
-    for (upstream, (member, round)) in members {
-        let check = upstream.check(Arc::clone(shared), member, round);
-        shared.loops.spawn_on(check, shared.network.runtime());
     }
 }

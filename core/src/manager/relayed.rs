@@ -2,6 +2,7 @@
 
 use crate::{
     context::{CloseReason, ConnectionContext},
+    endpoint::EndpointId,
     relay::Pulse,
     transport::CloseHandle,
 };
@@ -24,6 +25,8 @@ pub(crate) struct Relayed {
     pulse: Pulse,
     stage: AtomicU8,
     backend: OnceLock<Arc<str>>,
+    /// Which of the backend's.
+    endpoint: OnceLock<EndpointId>,
     /// What its first bytes speak.
     protocol: OnceLock<&'static str>,
     server: OnceLock<CloseHandle>,
@@ -37,6 +40,7 @@ impl Relayed {
             pulse: Pulse::new(now),
             stage: AtomicU8::new(REACHING),
             backend: OnceLock::new(),
+            endpoint: OnceLock::new(),
             protocol: OnceLock::new(),
             server: OnceLock::new(),
             ended: OnceLock::new(),
@@ -50,6 +54,16 @@ impl Relayed {
 
     pub(super) fn on_routed(&self, backend: &Arc<str>) {
         let _ = self.backend.set(Arc::clone(backend));
+    }
+
+    pub(super) fn on_endpoint(&self, endpoint: EndpointId) {
+        let _ = self.endpoint.set(endpoint);
+    }
+
+    /// Whether it goes to one of `endpoints` of this very backend, not of another that had the same name.
+    pub(super) fn goes_to(&self, backend: &Arc<str>, endpoints: &[EndpointId]) -> bool {
+        let is_there = self.backend.get().is_some_and(|name| Arc::ptr_eq(name, backend));
+        is_there && self.endpoint.get().is_some_and(|endpoint| endpoints.contains(endpoint))
     }
 
     /// Whether it stands in line for a place of its backend.

@@ -104,6 +104,7 @@ pub(super) async fn reach(
     let place = upstream.place(shared, relayed).await?;
     let deadline = clock() + settings.config.tcp.connect_timeout;
     let (server, in_use) = upstream.connect(shared, source, place).await?;
+    relayed.on_endpoint(in_use.endpoint);
     if let Some(version) = version(upstream.send_proxy()) {
         let bytes = introduction(client.context(), header).encode(version);
         introduce(&server, &bytes, deadline).await?;

@@ -11,7 +11,7 @@ use crate::{
     relay::RelayLimits,
     transport::{
         Admission, ConnectOptions, ListenOptions, Listener, ListenerCloseHandle, Network, Pipes,
-        Stream,
+        Securing, Stream,
     },
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -194,6 +194,17 @@ impl Shared {
         deadline: Option<Instant>,
         permit: Option<Permit>,
     ) -> Result<Stream, ConnectionError> {
+        self.dial_to(address, None, deadline, permit).await
+    }
+
+    /// As [`dial`](Self::dial); the certificate of a server by TLS must be for `host` where there is one.
+    pub(super) async fn dial_to(
+        self: &Arc<Self>,
+        address: &Address,
+        host: Option<Box<str>>,
+        deadline: Option<Instant>,
+        permit: Option<Permit>,
+    ) -> Result<Stream, ConnectionError> {
         let (shared, address) = (Arc::clone(self), address.clone());
         let attempt = async move {
             let tcp = shared.settings().config.tcp;
@@ -207,7 +218,7 @@ impl Shared {
             tokio::select! {
                 biased;
                 () = given_up => Err(ConnectionError::closed(Step::Connect)),
-                answer = shared.network.connect_with(&address, deadline, &options) => {
+                answer = reach(&shared.network, &address, host, deadline, &options) => {
                     answer.map(|stream| match permit {
                         Some(permit) => stream.holding(permit),
                         None => stream,
@@ -263,6 +274,23 @@ impl Shared {
         let given = std::mem::take(&mut self.listening.lock().given);
         for listener in given {
             listener.close();
+        }
+    }
+}
+
+/// Connects to `address`, where the certificate of TLS must be for `host` if there is one.
+pub(super) async fn reach(
+    network: &Network,
+    address: &Address,
+    host: Option<Box<str>>,
+    deadline: Option<Instant>,
+    options: &ConnectOptions,
+) -> Result<Stream, ConnectionError> {
+    match host {
+        None => network.connect_with(address, deadline, options).await,
+        Some(_) => {
+            let securing = Securing { tls: None, host };
+            network.connect_secured(address, deadline, options, &securing).await
         }
     }
 }

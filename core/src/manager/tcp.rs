@@ -3,13 +3,12 @@
 use super::{
     ConnectionManager, RouteCallback, TcpConnection, TcpConnectionInfo,
     accept::{Target, accept_loop},
+    backend::Change,
     callback::Asking,
     connection,
-    reconfigure::start_checks,
     serve::Entrance,
     shared::{Listening, Shared, Started, clock, limit_of},
     stats::{LiveTcpConnection, TcpManagerStats},
-    upstream::Upstream,
 };
 use crate::{
     address::Address,
@@ -220,11 +219,10 @@ impl TcpConnectionManager {
             shared.loops.spawn_on(task, shared.network.runtime());
         }
         listening.started = Some(started);
-        let checked = |upstream: &Arc<Upstream>| {
-            let upstream = Arc::clone(upstream);
-            upstream.checked().into_iter().map(move |checked| (Arc::clone(&upstream), checked))
-        };
-        start_checks(shared, settings.upstreams.values().flat_map(checked).collect());
+        for upstream in settings.upstreams.values() {
+            let (checked, named) = (upstream.checked(), upstream.named());
+            upstream.follow(shared, Change { checked, named, ..Change::default() });
+        }
         drop(listening);
         Ok(addresses)
     }

@@ -1,22 +1,26 @@
 //! Connects to the endpoints of a backend, one after the other until one answers.
 
 use super::{
-    backend::{Attempt, Backend},
+    backend::{Attempt, Backend, Change},
+    names::{NameAction, NameTask},
     places::{NoPlace, Places},
     relayed::Relayed,
-    shared::{Shared, clock},
+    shared::{Shared, clock, reach},
 };
 use crate::{
     budget::Permit,
     config::{BackendConfig, SendProxy},
-    endpoint::{EndpointId, HealthAction, HealthChange, Member},
+    endpoint::{EndpointId, HealthAction, HealthChange, Lookup, Member},
     error::{ConnectionError, Place, Step},
     metrics::Metrics,
-    transport::{ConnectOptions, Stream},
+    transport::{ConnectOptions, Stream, look_up},
 };
 use parking_lot::Mutex;
-use std::{mem, net::IpAddr, sync::Arc, time::Instant};
-use tokio::time::sleep_until;
+use std::{mem, net::IpAddr, pin::pin, sync::Arc, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{sleep_until, timeout_at},
+};
 
 /// A backend of a manager.
 #[derive(Debug)]
@@ -25,13 +29,15 @@ pub(super) struct Upstream {
     pub(super) places: Places,
     /// Held for a pick or the count of an outcome, never across a wait.
     state: Mutex<Backend>,
+    /// Names lead elsewhere, or are no longer looked up.
+    renamed: Notify,
 }
 
 /// A connection that counts for an endpoint until it is dropped.
 #[derive(Debug)]
 pub(super) struct InUse {
     upstream: Arc<Upstream>,
-    endpoint: EndpointId,
+    pub(super) endpoint: EndpointId,
     _place: Permit,
 }
 
@@ -45,7 +51,7 @@ impl Upstream {
     pub(super) fn new(name: Arc<str>, config: BackendConfig, metrics: &Metrics) -> Arc<Self> {
         let places = Places::new(metrics, &name, config.max_connections);
         let state = Mutex::new(Backend::new(config, clock(), fastrand::f64));
-        Arc::new(Self { name, places, state })
+        Arc::new(Self { name, places, state, renamed: Notify::new() })
     }
 
     pub(super) fn send_proxy(&self) -> SendProxy {
@@ -57,14 +63,97 @@ impl Upstream {
         self.state.lock().checked()
     }
 
-    /// Goes by `config` from now on; its endpoints of which a new round of checks begins.
-    pub(super) fn reconfigure(&self, config: BackendConfig) -> Vec<(Member, u64)> {
-        self.state.lock().reconfigure(config, clock(), fastrand::f64)
+    /// Its hosts that are to be looked up.
+    pub(super) fn named(&self) -> Vec<NameTask> {
+        self.state.lock().named()
     }
 
-    /// It is no backend any more: its endpoints are checked no longer.
-    pub(super) fn retire(&self) {
-        self.state.lock().retire();
+    /// Goes by `config` from now on.
+    pub(super) fn reconfigure(&self, config: BackendConfig) -> Change {
+        let change = self.state.lock().reconfigure(config, clock(), fastrand::f64);
+        self.renamed.notify_waiters();
+        change
+    }
+
+    /// It is no backend any more: its endpoints are neither checked nor looked up any longer. Says which they were.
+    pub(super) fn retire(&self) -> Arc<[Member]> {
+        let members = self.state.lock().retire();
+        self.renamed.notify_waiters();
+        members
+    }
+
+    /// Follows a change of its endpoints: begins checks and look-ups, and ends connections to those that are gone when
+    /// their time is over.
+    pub(super) fn follow(self: &Arc<Self>, shared: &Arc<Shared>, change: Change) {
+        let runtime = shared.network.runtime();
+        for (member, round) in change.checked {
+            shared
+                .loops
+                .spawn_on(Arc::clone(self).check(Arc::clone(shared), member, round), runtime);
+        }
+        for task in change.named {
+            shared.loops.spawn_on(Arc::clone(self).keep_up(Arc::clone(shared), task), runtime);
+        }
+        if change.removed.is_empty() {
+            return;
+        }
+        let limit = self.state.lock().config().removed_timeout;
+        if let Some(at) = limit.from(clock()) {
+            let end = Arc::clone(self).end_removed(Arc::clone(shared), change.removed, at);
+            shared.loops.spawn_on(end, runtime);
+        }
+    }
+
+    /// Looks one host up for as long as the manager lets connections in and the round is the newest.
+    async fn keep_up(self: Arc<Self>, shared: Arc<Shared>, task: NameTask) {
+        loop {
+            let renamed = self.renamed.notified();
+            let due = self.state.lock().on_name_timeout(&task, clock(), fastrand::f64);
+            let Some((action, change)) = due else { return };
+            self.follow(&shared, change);
+            let step = async {
+                match action {
+                    NameAction::LookUp(lookup) => self.look_up(&shared, &task, lookup).await,
+                    NameAction::WakeAt(at) => tokio::select! {
+                        () = sleep_until(at.into()) => {}
+                        () = renamed => {}
+                    },
+                }
+            };
+            tokio::select! {
+                biased;
+                () = shared.stopping.cancelled() => return,
+                () = step => {}
+            }
+        }
+    }
+
+    async fn look_up(self: &Arc<Self>, shared: &Arc<Shared>, task: &NameTask, lookup: Lookup) {
+        let found = look_up(&task.host, task.port, lookup.give_up_at()).await;
+        if let Err(error) = &found {
+            tracing::warn!(
+                backend = &*self.name,
+                host = &*task.host,
+                error = error as &dyn std::error::Error,
+                "a name was not looked up; what it led to stands in"
+            );
+        }
+        let change = self.state.lock().on_looked_up(task, lookup, found, clock(), fastrand::f64);
+        self.follow(shared, change);
+        self.renamed.notify_waiters();
+    }
+
+    /// Ends the connections to `removed` at this time, but not to those that are there again.
+    async fn end_removed(self: Arc<Self>, shared: Arc<Shared>, removed: Vec<Member>, at: Instant) {
+        tokio::select! {
+            biased;
+            () = shared.stopping.cancelled() => return,
+            () = sleep_until(at.into()) => {}
+        }
+        let members = self.members();
+        let is_gone = |gone: &&Member| members.iter().all(|member| member.address != gone.address);
+        let ids: Vec<_> = removed.iter().filter(is_gone).map(|gone| gone.id).collect();
+        shared.live.end_of(&self.name, &ids);
     }
 
     pub(super) fn members(&self) -> Arc<[Member]> {
@@ -107,7 +196,9 @@ impl Upstream {
             (state.config().max_attempts as usize, state.config().attempt_timeout)
         };
         while tried.len() < max_attempts && clock() < deadline {
-            let Some(trying) = self.begin(key.as_deref(), &tried) else { break };
+            let Some(trying) = self.begin_known(key.as_deref(), &tried, deadline).await else {
+                break;
+            };
             tried.push(trying.endpoint());
             let give_up_at = deadline.min(clock() + attempt_timeout);
             match trying.connect(shared, give_up_at).await {
@@ -127,6 +218,28 @@ impl Upstream {
         Err(last.unwrap_or_else(|| self.unreachable()))
     }
 
+    /// As [`begin`](Self::begin), once the names have told where they lead, where that is what is missing.
+    async fn begin_known(
+        &self,
+        key: Option<&[u8]>,
+        tried: &[EndpointId],
+        deadline: Instant,
+    ) -> Option<Trying<'_>> {
+        if let Some(trying) = self.begin(key, tried) {
+            return Some(trying);
+        }
+        loop {
+            let mut renamed = pin!(self.renamed.notified());
+            renamed.as_mut().enable();
+            if !self.state.lock().waits_for_names() {
+                return self.begin(key, tried);
+            }
+            if timeout_at(deadline.into(), renamed).await.is_err() {
+                return None;
+            }
+        }
+    }
+
     fn begin(&self, key: Option<&[u8]>, tried: &[EndpointId]) -> Option<Trying<'_>> {
         let attempt = self.state.lock().begin(key, tried, clock(), fastrand::f64)?;
         Some(Trying { upstream: self, attempt: Some(attempt) })
@@ -134,7 +247,11 @@ impl Upstream {
 
     fn unreachable(&self) -> ConnectionError {
         let at = Place::at(Step::Connect);
-        match self.state.lock().open_for(clock()) {
+        let state = self.state.lock();
+        if let Some(why) = state.why_none() {
+            return why;
+        }
+        match state.open_for(clock()) {
             Some(retry_after) => ConnectionError::CircuitOpen { retry_after, at },
             None => ConnectionError::ConnectionFailed { at },
         }
@@ -165,7 +282,9 @@ impl Upstream {
     async fn check_once(&self, shared: &Shared, member: &Member, give_up_at: Instant) {
         let tcp = shared.settings().config.tcp;
         let options = ConnectOptions { tcp, ..Default::default() };
-        let answer = shared.network.connect_with(&member.address, Some(give_up_at), &options).await;
+        let host = self.state.lock().host(member.id);
+        let (to, until) = (&member.address, Some(give_up_at));
+        let answer = reach(&shared.network, to, host, until, &options).await;
         let change = self.state.lock().on_checked(member.id, answer.is_ok(), clock());
         let (backend, endpoint) = (&*self.name, &member.address);
         match change {
@@ -187,7 +306,7 @@ impl Trying<'_> {
         give_up_at: Instant,
     ) -> Result<Stream, ConnectionError> {
         let attempt = self.attempt.as_ref().expect("there until it is given back");
-        shared.dial(&attempt.address, Some(give_up_at), None).await
+        shared.dial_to(&attempt.address, attempt.host.clone(), Some(give_up_at), None).await
     }
 
     fn stands(mut self, upstream: &Arc<Upstream>, place: Permit) -> InUse {

@@ -16,7 +16,7 @@ use std::{
     error::Error,
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 use tracing::Instrument;
@@ -255,6 +255,28 @@ async fn in_time(
         tracing::debug!(parent: &span, error = error as &dyn Error, "connect failed");
     }
     answer
+}
+
+/// Looks `host` up, once, by the system's resolver, which tells no TTL; `port` is told in errors.
+///
+/// # Errors
+///
+/// [`ConnectionError::Timeout`] at `give_up_at`; [`ConnectionError::ConnectionFailed`] if it is not known or has no address.
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves the system's answer unread.
+pub(crate) async fn look_up(
+    host: &str,
+    port: u16,
+    give_up_at: Instant,
+) -> Result<Vec<IpAddr>, ConnectionError> {
+    let at = || Place::at(Step::Resolve).to(Some(Address::TcpName { host: host.into(), port }));
+    match tokio::time::timeout_at(give_up_at.into(), tcp::resolve(host, port)).await {
+        Err(_) => Err(ConnectionError::timeout(None, at())),
+        Ok(Err(error)) => Err(ConnectionError::ConnectionFailed { at: at().because(error) }),
+        Ok(Ok(found)) => Ok(found.into_iter().map(|found| found.ip()).collect()),
+    }
 }
 
 fn check_port(port: u16) -> Result<(), ConnectionError> {

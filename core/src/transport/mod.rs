@@ -29,7 +29,7 @@ pub(crate) mod udp;
 mod unix;
 mod waiters;
 
-pub(crate) use dial::{Securing, connect_failure};
+pub(crate) use dial::{Securing, connect_failure, look_up};
 pub(crate) use listener::Admission;
 pub use listener::{Listener, ListenerCloseHandle, ListenerReady};
 pub(crate) use network::needs_hub;

@@ -250,6 +250,77 @@ fn an_endpoint_that_is_new_counts_as_the_median_of_the_others() {
     assert!((view.load(3) / view.load(0) - 1.0).abs() < 0.3, "{} {}", view.load(3), view.load(0));
 }
 
+/// A backend of one name, which was looked up for these addresses.
+fn named(scheme: &str, ips: &[u8], now: Instant) -> (Backend, NameTask) {
+    let mut config = config(PickPolicy::RoundRobin, &[]);
+    let address = format!("{scheme}://db:7").parse().unwrap();
+    config.endpoints.push(EndpointConfig { address, weight: 3 });
+    config.health = Some(HealthConfig::default());
+    let mut backend = backend(config, now);
+    let task = backend.named().remove(0);
+    look_up(&mut backend, &task, ips, now);
+    (backend, task)
+}
+
+fn look_up(backend: &mut Backend, task: &NameTask, ips: &[u8], now: Instant) -> Change {
+    match backend.on_name_timeout(task, now, || 0.5) {
+        Some((NameAction::LookUp(lookup), _)) => {
+            let ips = ips.iter().map(|last| [10, 0, 0, *last].into()).collect();
+            backend.on_looked_up(task, lookup, Ok(ips), now, || 0.5)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn addresses(members: &[Member]) -> Vec<String> {
+    members.iter().map(|member| member.address.to_string()).collect()
+}
+
+#[test]
+fn a_name_is_as_many_endpoints_as_it_has_addresses_once_it_was_looked_up() {
+    let now = start();
+    let mut unknown = config(PickPolicy::RoundRobin, &[]);
+    let address = "tcp://db:7".parse().unwrap();
+    unknown.endpoints.push(EndpointConfig { address, weight: 3 });
+    let mut unknown = backend(unknown, now);
+    assert!(begin(&mut unknown, &[], now).is_none() && unknown.waits_for_names());
+
+    let (mut backend, _) = named("tcp", &[1, 2], now);
+    assert!(!backend.waits_for_names());
+    assert_eq!(addresses(&backend.members()), ["tcp://10.0.0.1:7", "tcp://10.0.0.2:7"]);
+    assert!(backend.members().iter().all(|member| member.weight == 3));
+    assert_eq!(begin(&mut backend, &[], now).unwrap().host, None);
+}
+
+#[test]
+fn another_answer_replaces_the_endpoints_at_once_and_those_that_stay_keep_what_is_known() {
+    let now = start();
+    let (mut backend, task) = named("tcp", &[1, 2], now);
+    let kept = backend.members()[1].id;
+    let attempt = backend.begin(None, &[backend.members()[0].id], now, || 0.5).unwrap();
+    backend.on_connected(attempt, now, 0.5);
+    let later = now + Duration::from_secs(31);
+    let change = look_up(&mut backend, &task, &[3, 2], later);
+    assert_eq!(addresses(&change.removed), ["tcp://10.0.0.1:7"]);
+    let checked: Vec<_> = change.checked.iter().map(|(member, _)| member.clone()).collect();
+    assert_eq!(addresses(&checked), ["tcp://10.0.0.3:7"], "the others are checked already");
+    assert_eq!(backend.peers[&kept].active, 1);
+
+    let same = look_up(&mut backend, &task, &[2, 3], later + Duration::from_secs(31));
+    assert!(same.removed.is_empty() && same.checked.is_empty(), "their order says nothing");
+}
+
+#[test]
+fn a_name_that_is_secured_stays_the_name_that_is_proved() {
+    let now = start();
+    let (mut backend, _) = named("tls", &[1], now);
+    let attempt = begin(&mut backend, &[], now).unwrap();
+    assert_eq!(
+        (attempt.address.to_string(), attempt.host),
+        ("tls://10.0.0.1:7".into(), Some("db".into()))
+    );
+}
+
 proptest! {
     #[test]
     fn any_script_leaves_every_load_a_number_and_every_count_right(
