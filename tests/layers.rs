@@ -10,7 +10,7 @@ use std::{
 /// The lowest row first. Each may use the rows before it, never its own.
 const ROWS: &[&[&str]] = &[
     &["address", "duration", "reader", "secret", "status", "sync", "volume"],
-    &["error", "context", "fork", "backoff", "budget"],
+    &["error", "context", "fork", "backoff", "budget", "give_way"],
     &["config", "metrics", "events", "completion"],
     &["identity"],
     &["transport"],

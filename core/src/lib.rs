@@ -12,7 +12,7 @@
 //!   transport  Network ─▶ Stream, Listener over tcp, tls, unix, mem; faults on any of them; Datagram
 //!   identity   Tls: certificates, keys and roots in use, renewed when their files change
 //!   config · metrics · events · completion
-//!   error · context · backoff · budget · fork
+//!   error · context · backoff · budget · fork · give_way
 //!   address · duration · reader · secret · status · volume
 //! ```
 //!
@@ -47,6 +47,7 @@ pub mod endpoint;
 pub mod error;
 pub mod events;
 pub mod fork;
+pub mod give_way;
 pub mod identity;
 pub mod manager;
 pub mod metrics;
@@ -84,6 +85,7 @@ pub use endpoint::{
 };
 pub use error::{ConnectionError, Place, RpcStatus, Step, TlsFailure, TlsFault, UdpCase};
 pub use events::{Event, Events};
+pub use give_way::GiveWay;
 pub use identity::Tls;
 pub use manager::{
     Arrival, ConnectionManager, DrainReport, LiveState, LiveTcpConnection, LiveUdpConnection,

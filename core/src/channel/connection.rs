@@ -13,6 +13,7 @@ use crate::{
     address::Address,
     config::{ConnectionConfig, TcpConfig, TimeLimit},
     error::{ConnectionError, Place, Step, TlsFailure, TlsFault},
+    give_way::GiveWay,
     transport::ConnectOptions,
 };
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 use tokio::time::Sleep;
@@ -240,7 +241,10 @@ impl Drive {
     pub(super) async fn run(mut self, mut tell: impl FnMut(News)) -> Ended {
         let close = self.close.clone();
         let mut closed = std::pin::pin!(close.cancelled());
+        let mut way = GiveWay::default();
         poll_fn(|cx| {
+            // What calls that are ready have to send goes out in one write.
+            ready!(way.poll_if(self.calls.load(Ordering::Relaxed) > 1, cx));
             if closed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready((RetireReason::Closed, None));
             }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     config::{ChannelServerConfig, TimeLimit},
+    give_way::GiveWay,
     transport::Stream,
 };
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use std::{
     future::{Future, pending, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 use tokio::runtime::Handle;
@@ -69,6 +70,7 @@ where
     let mut age = pin!(until(old_at(serving.config.max_connection_age)));
     let mut grace = pin!(until(None));
     let mut is_leaving = false;
+    let mut way = GiveWay::default();
     loop {
         let call = tokio::select! {
             biased;
@@ -85,7 +87,11 @@ where
                 grace.set(until(serving.config.max_connection_age_grace.from(now())));
                 continue;
             }
-            call = connection.accept() => call,
+            call = poll_fn(|cx| {
+                // What answers that are ready have to send goes out in one write.
+                ready!(way.poll_if(calls.count() > 1, cx));
+                connection.poll_accept(cx)
+            }) => call,
         };
         let Some(Ok((mut request, respond))) = call else { return };
         if let Some(session) = &session {

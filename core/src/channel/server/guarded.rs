@@ -36,6 +36,10 @@ impl OpenCalls {
         self.0.fetch_add(1, Relaxed);
         OpenCall(Arc::clone(&self.0))
     }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Relaxed)
+    }
 }
 
 impl Drop for OpenCall {
