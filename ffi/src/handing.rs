@@ -4,12 +4,17 @@
 //! signal of its descriptor and the wake of the thread that watches it; handed over, it costs nothing.
 #![allow(unsafe_code, reason = "a thread finds the frame in which it takes a completion")]
 
-use crate::{handle::trunkline_cq_t, queue::Event};
+use crate::{call::is_library_thread, handle::trunkline_cq_t, queue::Event};
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     ptr,
 };
-use trunkline_core::completion::Slot;
+use tokio::runtime::Handle;
+use trunkline_core::{
+    GiveWay,
+    completion::{Announcement, Slot},
+};
 
 thread_local! {
     /// Where this thread takes a completion itself, while it does; else null.
@@ -51,6 +56,26 @@ pub(crate) fn complete(queue: trunkline_cq_t, slot: Slot<Event>, event: Event) {
             // Its place in the queue is free again.
             drop(slot);
         }
-        Some(_) | None => slot.complete(event),
+        Some(_) | None => put(slot, event),
     }
+}
+
+/// Puts `event` in its queue. What one turn of a worker completes is told by one signal: each wakes a thread of the
+/// host, which would run at once where cores are few, for one event, before the next is there.
+fn put(slot: Slot<Event>, event: Event) {
+    match Handle::try_current() {
+        Ok(worker) if is_library_thread() => {
+            if let Some(announcement) = slot.complete_quietly(event) {
+                worker.spawn(behind_the_ready(announcement));
+            }
+        }
+        Ok(_) | Err(_) => slot.complete(event),
+    }
+}
+
+/// Announces once every task has had its turn that was ready before.
+async fn behind_the_ready(announcement: Announcement<Event>) {
+    let mut way = GiveWay::default();
+    poll_fn(|cx| way.poll(cx)).await;
+    drop(announcement);
 }

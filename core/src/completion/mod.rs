@@ -19,7 +19,7 @@ pub use sockets::{Side, Sockets, WatchKey};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use signal::Signal;
-use state::{Edge, State};
+use state::{Edge, Quiet, State};
 use std::{
     fmt, io,
     os::fd::BorrowedFd,
@@ -87,6 +87,10 @@ pub struct Slot<E> {
     /// Empty once the slot is used.
     queue: Weak<Inner<E>>,
 }
+
+/// The duty to let a queue's fd tell that there are events; dropping it does.
+#[must_use = "dropping it at once makes the completion no quieter"]
+pub struct Announcement<E>(Weak<Inner<E>>);
 
 struct Inner<E> {
     /// Held for a few moves and, at an edge, for one write to or read of the fd: doing that after
@@ -250,12 +254,16 @@ impl<E> Inner<E> {
     fn update<R>(&self, change: impl FnOnce(&mut State<E>) -> R) -> R {
         let mut state = self.state.lock();
         let result = change(&mut state);
+        self.settle(&mut state);
+        result
+    }
+
+    fn settle(&self, state: &mut State<E>) {
         match state.settle() {
             Some(Edge::Raise) => self.signal.raise(),
             Some(Edge::Clear) => self.signal.clear(),
             None => {}
         }
-        result
     }
 }
 
@@ -313,6 +321,31 @@ impl<E> Slot<E> {
             queue.update(|state| state.on_complete(event));
         }
     }
+
+    /// As [`complete`](Self::complete), but the fd tells of it only once the announcement is dropped, or something
+    /// else changes: whoever is about to complete more makes one wake of many.
+    ///
+    /// `None` if the fd tells already: also where nothing else is outstanding, so that there is no more to come.
+    pub fn complete_quietly(mut self, event: E) -> Option<Announcement<E>> {
+        let queue = std::mem::take(&mut self.queue).upgrade()?;
+        let mut state = queue.state.lock();
+        match state.on_quiet_complete(event) {
+            Quiet::Told => None,
+            Quiet::Owed => Some(Announcement(Arc::downgrade(&queue))),
+            Quiet::Alone => {
+                queue.settle(&mut state);
+                None
+            }
+        }
+    }
+}
+
+impl<E> Drop for Announcement<E> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.0.upgrade() {
+            queue.update(State::on_announcement);
+        }
+    }
 }
 
 impl<E> Drop for Slot<E> {
@@ -358,6 +391,12 @@ impl<E> fmt::Debug for CompletionQueue<E> {
 impl<E> fmt::Debug for Slot<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}
+
+impl<E> fmt::Debug for Announcement<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Announcement").finish_non_exhaustive()
     }
 }
 

@@ -18,7 +18,10 @@ pub(super) struct State<E> {
     waiting: bool,
     /// Threads that are about to take what others bring meanwhile: the fd need not tell them.
     gathering: u32,
-    /// What the fd shows: differs from `readable()` only between a change and `settle`.
+    /// Somebody will say later, through the fd, that there are events.
+    announced: bool,
+    /// What the fd shows: differs from `readable()` only between a change and `settle`, and while an announcement
+    /// is owed.
     raised: bool,
 }
 
@@ -31,6 +34,17 @@ pub(super) enum Edge {
     Clear,
 }
 
+/// Who tells of an event that was completed quietly.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Quiet {
+    /// Somebody does, or has: nothing is to be done.
+    Told,
+    /// Nothing else is under way: the next [`State::settle`].
+    Alone,
+    /// Whoever completed it.
+    Owed,
+}
+
 impl<E> State<E> {
     pub(super) fn new(max_pending: u32) -> Self {
         Self {
@@ -41,6 +55,7 @@ impl<E> State<E> {
             shut_down: false,
             waiting: false,
             gathering: 0,
+            announced: false,
             raised: false,
         }
     }
@@ -69,6 +84,26 @@ impl<E> State<E> {
     pub(super) fn on_complete(&mut self, event: E) {
         self.outstanding -= 1;
         self.events.push_back(event);
+    }
+
+    /// As [`on_complete`](Self::on_complete), for whoever can say later, by
+    /// [`on_announcement`](Self::on_announcement), that there are events: whether that is owed. Where nothing else is
+    /// outstanding there is nothing to wait for.
+    pub(super) fn on_quiet_complete(&mut self, event: E) -> Quiet {
+        self.on_complete(event);
+        if self.raised || self.announced {
+            Quiet::Told
+        } else if self.outstanding == 0 {
+            Quiet::Alone
+        } else {
+            self.announced = true;
+            Quiet::Owed
+        }
+    }
+
+    /// The fd may tell what it was not told before.
+    pub(super) fn on_announcement(&mut self) {
+        self.announced = false;
     }
 
     pub(super) fn on_give_back(&mut self) {
@@ -195,6 +230,8 @@ mod tests {
     enum Op {
         Reserve,
         Complete,
+        CompleteQuietly,
+        Announce,
         GiveBack,
         Wake,
         Drain(usize),
@@ -207,6 +244,8 @@ mod tests {
         prop_oneof![
             6 => Just(Op::Reserve),
             4 => Just(Op::Complete),
+            4 => Just(Op::CompleteQuietly),
+            3 => Just(Op::Announce),
             1 => Just(Op::GiveBack),
             1 => Just(Op::Wake),
             3 => (0usize..4).prop_map(Op::Drain),
@@ -224,7 +263,7 @@ mod tests {
         ) {
             let mut state = State::new(limit);
             let (mut held, mut next, mut raised, mut shut) = (0u32, 0u32, false, false);
-            let (mut out, mut gathering) = (Vec::new(), 0u32);
+            let (mut out, mut gathering, mut owed) = (Vec::new(), 0u32, false);
             for op in ops {
                 match op {
                     Op::Reserve => {
@@ -243,7 +282,21 @@ mod tests {
                         state.on_give_back();
                         held -= 1;
                     }
-                    Op::Complete | Op::GiveBack => {}
+                    Op::CompleteQuietly if held > 0 => {
+                        let told = state.on_quiet_complete(next);
+                        (held, next) = (held - 1, next + 1);
+                        prop_assert_eq!(told == Quiet::Told, raised || owed);
+                        prop_assert!(told != Quiet::Alone || held == 0);
+                        owed |= told == Quiet::Owed;
+                        if told != Quiet::Alone {
+                            continue;
+                        }
+                    }
+                    Op::Announce if owed => {
+                        state.on_announcement();
+                        owed = false;
+                    }
+                    Op::Complete | Op::CompleteQuietly | Op::Announce | Op::GiveBack => {}
                     Op::Wake => state.on_wake(),
                     Op::Drain(max) => {
                         state.on_drain(&mut out, max);
