@@ -1225,6 +1225,28 @@ typedef struct trunkline_interceptor_t {
 } trunkline_interceptor_t;
 
 /**
+ * One of the calls that begin together.
+ */
+typedef struct trunkline_call_request_t {
+  /**
+   * Such as "/package.Service/Method". Copied.
+   */
+  struct trunkline_str_t method;
+  /**
+   * The message. Copied.
+   */
+  struct trunkline_bytes_t message;
+  /**
+   * How the call is made; NULL for the defaults.
+   */
+  const struct trunkline_call_options_t *options;
+  /**
+   * Comes back in the event, in place of the completion's.
+   */
+  uint64_t tag;
+} trunkline_call_request_t;
+
+/**
  * A datagram socket. Any thread may use it at any time.
  */
 typedef struct trunkline_datagram_t {
@@ -2923,6 +2945,29 @@ trunkline_status_t trunkline_beginning_deny(struct trunkline_beginning_t *call,
                                             int32_t rpc_code,
                                             const char *message,
                                             size_t message_len);
+
+/**
+ * As trunkline_channel_call_async for `count` calls, 1 to 4096, which begin in their order: where many are to be made at
+ * once, this costs one wake of the library's threads instead of one each, and calls that begin together are sent
+ * together. Either all begin, each with its own event, or none; the error then says which request is at fault.
+ *
+ * Each event has the tag of its request. `ops`, if it is not NULL, has room for `count` and gets what cancels each.
+ *
+ * Ownership: the replies in the events are the receiver's; the requests are copied. Blocks: no. Threads: any. Errors:
+ * of the submit INVALID_ARGUMENT, INVALID_HANDLE, LIMIT_EXCEEDED, CLOSED (the runtime), VERSION, FORKED; the others
+ * come with the events, also CANCELLED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `requests` is good for `count` elements, whose texts and bytes are readable and whose options are as their fields
+ * say; `ops` is NULL or good for `count`.
+ */
+trunkline_status_t trunkline_channel_call_many_async(struct trunkline_channel_t channel,
+                                                     const struct trunkline_call_request_t *requests,
+                                                     size_t count,
+                                                     const struct trunkline_completion_t *completion,
+                                                     struct trunkline_op_t *ops,
+                                                     struct trunkline_error_t **err);
 
 /**
  * The message and, in `*len`, its length; NULL and 0 for NULL.

@@ -15,8 +15,10 @@
 
 #include "trunkline.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <new>
@@ -1355,6 +1357,32 @@ inline const uint8_t *bytes(const std::string &text) noexcept {
 
 }  // namespace detail
 
+/** One of the calls that begin together; see Channel::call_many. */
+struct CallRequest {
+  std::string method, message;
+  CallOptions options;
+};
+
+namespace detail {
+
+/** Takes the events of calls that began together, and goes with the last of them. */
+class OnEach {
+ public:
+  OnEach(std::function<void(Event)> function, std::size_t left) : function_(std::move(function)), left_(left) {}
+
+  static void call(void *user_data, trunkline_event_t *raw) noexcept {
+    OnEach *self = static_cast<OnEach *>(user_data);
+    self->function_(Event(*raw));
+    if (self->left_.fetch_sub(1) == 1) delete self;
+  }
+
+ private:
+  std::function<void(Event)> function_;
+  std::atomic<std::size_t> left_;
+};
+
+}  // namespace detail
+
 /** A call with any number of messages each way. Destroying it gives the call up if it has not ended. */
 class Call : public detail::Owned<trunkline_call_t, trunkline_call_free> {
  public:
@@ -1571,6 +1599,32 @@ class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free
       return trunkline_channel_call_async(handle, method.data(), method.size(), detail::bytes(message),
                                           message.size(), detail::Options(options).get(), completion, op, error);
     });
+  }
+  /**
+   * As call() for several that begin together and go to the server together: either all begin, or none. `function` is
+   * called once for each, with the event whose tag is the place of its request, on threads of the library, perhaps on
+   * several at once.
+   */
+  std::vector<trunkline_op_t> call_many(const std::vector<CallRequest> &requests, std::function<void(Event)> function) {
+    std::deque<detail::Options> options;
+    std::vector<trunkline_call_request_t> given;
+    for (const CallRequest &request : requests) {
+      options.emplace_back(request.options);
+      trunkline_call_request_t one = {{request.method.data(), request.method.size()},
+                                      {detail::bytes(request.message), request.message.size()},
+                                      options.back().get(),
+                                      given.size()};
+      given.push_back(one);
+    }
+    std::vector<trunkline_op_t> ops(given.size());
+    detail::OnEach *owed = new detail::OnEach(std::move(function), given.size());
+    trunkline_completion_t completion = {trunkline_cq_t(), 0, detail::OnEach::call, owed};
+    trunkline_error_t *error = nullptr;
+    trunkline_status_t status =
+        trunkline_channel_call_many_async(get(), given.data(), given.size(), &completion, ops.data(), &error);
+    if (status != TRUNKLINE_OK) delete owed;
+    check(status, error);
+    return ops;
   }
   /** Begins a call with any number of messages each way. */
   Call open(const std::string &method, const CallOptions &options = CallOptions()) {

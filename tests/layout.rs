@@ -53,6 +53,7 @@ fn in_rust() -> Layout {
         trunkline_channel_t { h }
         trunkline_call_t { h }
         trunkline_kv_t { key, value }
+        trunkline_call_request_t { method, message, options, tag }
         trunkline_call_options_t {
             size, deadline_ns, metadata, metadata_len, flags, max_reply, credentials, credentials_len,
         }

@@ -14,10 +14,11 @@ use crate::{
     status::*,
 };
 use std::{
+    any::Any,
     ffi::c_void,
     future::Future,
-    panic::AssertUnwindSafe,
-    pin::pin,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -155,22 +156,112 @@ pub(crate) fn submit(
     kind: u32,
     operation: impl Future<Output = Result<Done, Failure>> + Send + 'static,
 ) -> Result<trunkline_op_t, Failure> {
+    // Boxed first, because each step from here to its task would move it, and hold it twice.
+    let operation = Box::pin(operation);
+    submit_made(call, runtime, completion, kind, || operation)
+}
+
+/// As [`submit`] for an operation that is made on a worker: what a worker frees is best taken there, too.
+pub(crate) fn submit_made<B, F>(
+    call: &Call,
+    runtime: &Runtime,
+    completion: Option<&trunkline_completion_t>,
+    kind: u32,
+    begin: B,
+) -> Result<trunkline_op_t, Failure>
+where
+    B: FnOnce() -> F + Send + 'static,
+    F: Future<Output = Result<Done, Failure>> + Send + Unpin + 'static,
+{
     runtime.check_running()?;
     let threads = runtime.threads()?;
+    let prepared = prepare(call, runtime, completion, kind, begin)?;
+    let op = prepared.delivery.op;
+    threads.spawn(prepared.run());
+    Ok(op)
+}
+
+/// As [`submit_made`] for as many as there are, with one wake of a worker: each could interrupt the caller for its own
+/// operation before the next is there. Either all start, in order, or none.
+pub(crate) fn submit_all<B, F>(
+    call: &Call,
+    runtime: &Runtime,
+    kind: u32,
+    all: impl Iterator<Item = Result<(trunkline_completion_t, B), Failure>>,
+) -> Result<Vec<trunkline_op_t>, Failure>
+where
+    B: FnOnce() -> F + Send + 'static,
+    F: Future<Output = Result<Done, Failure>> + Send + Unpin + 'static,
+{
+    runtime.check_running()?;
+    let threads = runtime.threads()?;
+    let mut prepared = Together(Vec::new());
+    for next in all {
+        let (completion, begin) = next?;
+        prepared.0.push(prepare(call, runtime, Some(&completion), kind, begin)?);
+    }
+    let ops = prepared.0.iter().map(|one| one.delivery.op).collect();
+    let (all, workers) = (prepared.begin(), runtime.handle().clone());
+    threads.spawn(async move {
+        for one in all {
+            workers.spawn(one.run());
+        }
+    });
+    Ok(ops)
+}
+
+/// An operation that has all it needs and did not begin.
+struct Prepared<B> {
+    cancel: CancellationToken,
+    stopping: CancellationToken,
+    delivery: Delivery,
+    begin: B,
+}
+
+fn prepare<B>(
+    call: &Call,
+    runtime: &Runtime,
+    completion: Option<&trunkline_completion_t>,
+    kind: u32,
+    begin: B,
+) -> Result<Prepared<B>, Failure> {
     let cancel = CancellationToken::new();
     let delivery = register(call, runtime, completion, kind, Arc::new(cancel.clone()))?;
-    let handle = delivery.op;
-    let stopping = runtime.stopping().clone();
-    threads.spawn(async move {
+    Ok(Prepared { cancel, stopping: runtime.stopping().clone(), delivery, begin })
+}
+
+impl<B, F> Prepared<B>
+where
+    B: FnOnce() -> F,
+    F: Future<Output = Result<Done, Failure>> + Unpin,
+{
+    async fn run(self) {
+        let Self { cancel, stopping, delivery, begin } = self;
         let answer = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(cancelled()),
             () = stopping.cancelled() => Err(cancelled()),
-            answer = caught(operation) => answer,
+            answer = caught(begin) => answer,
         };
         delivery.deliver(answer);
-    });
-    Ok(handle)
+    }
+}
+
+/// Operations that begin together; dropped before that, there are no completions of them.
+struct Together<B>(Vec<Prepared<B>>);
+
+impl<B> Together<B> {
+    fn begin(mut self) -> Vec<Prepared<B>> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl<B> Drop for Together<B> {
+    fn drop(&mut self) {
+        for one in self.0.drain(..) {
+            one.delivery.forget();
+        }
+    }
 }
 
 /// Takes all that a completion needs, for an operation that whoever has the delivery ends.
@@ -204,12 +295,19 @@ fn target(call: &Call, completion: &trunkline_completion_t) -> Result<Target, Fa
     }
 }
 
-/// The future with a panic turned into a failure.
-async fn caught<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let mut future = pin!(future);
+/// What the future says that `begin` makes; a panic in either is a failure.
+async fn caught<T, F>(begin: impl FnOnce() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>> + Unpin,
+{
+    let guarded = |panic: Box<dyn Any + Send>| Err(panicked(panic.as_ref()));
+    let mut future = match catch_unwind(AssertUnwindSafe(begin)) {
+        Ok(future) => future,
+        Err(panic) => return guarded(panic),
+    };
     std::future::poll_fn(|cx: &mut Context<'_>| {
-        std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
-            .unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic.as_ref()))))
+        catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(cx)))
+            .unwrap_or_else(|panic| Poll::Ready(guarded(panic)))
     })
     .await
 }

@@ -67,6 +67,16 @@ impl Failure {
         Self::Plain { status: TRUNKLINE_E_WOULD_BLOCK, message: String::new() }
     }
 
+    /// Says of which part of a larger argument it is.
+    pub(crate) fn within(self, part: &str) -> Self {
+        match self {
+            Self::Plain { status, message } => {
+                Self::Plain { status, message: format!("{part}: {message}") }
+            }
+            Self::Core(error) => Self::Core(error),
+        }
+    }
+
     pub(crate) fn status(&self) -> trunkline_status_t {
         match self {
             Self::Core(error) => of(error),

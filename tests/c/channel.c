@@ -353,6 +353,83 @@ static void results_come_by_queue_too(void) {
   OK(trunkline_cq_free(cq));
 }
 
+#define TOGETHER 40
+
+static void calls_that_begin_together_end_in_one_event_each(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_completion_t to = { { 0 }, 1000, NULL, NULL };
+  trunkline_call_request_t requests[TOGETHER];
+  trunkline_op_t ops[TOGETHER];
+  int seen[TOGETHER] = { 0 };
+  trunkline_event_t event;
+  char text[TOGETHER];
+  int i;
+  to.queue = new_queue();
+  for (i = 0; i < TOGETHER; i++) {
+    trunkline_call_request_t request = { { ECHO }, { NULL, 1 }, NULL, 0 };
+    text[i] = (char)('0' + i);
+    request.message.ptr = (const uint8_t *)&text[i];
+    request.tag = (uint64_t)i;
+    requests[i] = request;
+  }
+  OK(trunkline_channel_call_many_async(channel, requests, TOGETHER, &to, ops, NULL));
+  for (i = 0; i < TOGETHER; i++) {
+    size_t len;
+    const uint8_t *data;
+    event = next_event(to.queue);
+    CHECK(event.kind == TRUNKLINE_EV_REPLY && event.status == TRUNKLINE_OK && event.tag < TOGETHER, "the tag of a request");
+    CHECK(event.op == ops[event.tag].h && seen[event.tag]++ == 0, "each comes once, with what would have cancelled it");
+    data = trunkline_reply_data((const trunkline_reply_t *)event.object, &len);
+    CHECK(len == 1 && data[0] == (uint8_t)text[event.tag], "the answer to its own request");
+    trunkline_event_dispose(&event);
+  }
+  requests[0].method.ptr = "/test.Service/Hang";
+  requests[0].method.len = strlen("/test.Service/Hang");
+  OK(trunkline_channel_call_many_async(channel, requests, 2, &to, ops, NULL));
+  event = next_event(to.queue);
+  CHECK(event.tag == 1 && event.status == TRUNKLINE_OK, "one waits and the other does not");
+  trunkline_event_dispose(&event);
+  OK(trunkline_op_cancel(ops[0]));
+  event = next_event(to.queue);
+  CHECK(event.tag == 0 && event.status == TRUNKLINE_E_CANCELLED, "each is cancelled for itself");
+  trunkline_event_dispose(&event);
+  end(channel);
+  OK(trunkline_cq_free(to.queue));
+}
+
+static void of_calls_that_begin_together_a_bad_one_keeps_all_from_it(void) {
+  trunkline_channel_t channel = new_channel(server, "");
+  trunkline_completion_t to = { { 0 }, 0, NULL, NULL };
+  trunkline_call_options_t options = TRUNKLINE_CALL_OPTIONS_INIT;
+  trunkline_call_request_t requests[3] = { { { ECHO }, { NULL, 0 }, NULL, 0 },
+                                           { { ECHO }, { NULL, 0 }, NULL, 1 },
+                                           { { ECHO }, { NULL, 0 }, NULL, 2 } };
+  trunkline_error_t *err = NULL;
+  trunkline_event_t event;
+  size_t n;
+  OK(trunkline_cq_new(default_runtime(), 2, &to.queue, NULL));
+  options.flags = 1u << 30;
+  requests[1].options = &options;
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call_many_async(channel, requests, 3, &to, NULL, &err));
+  CHECK(strstr(trunkline_error_message(err, NULL), "requests[1]: flags") != NULL, "it says which, and what of it");
+  trunkline_error_free(err);
+  requests[1].options = NULL;
+  TELLS(TRUNKLINE_E_LIMIT_EXCEEDED, trunkline_channel_call_many_async(channel, requests, 3, &to, NULL, &err));
+  TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call_many_async(channel, requests, 0, &to, NULL, &err));
+  TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call_many_async(channel, requests, 4097, &to, NULL, &err));
+  TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call_many_async(channel, NULL, 1, &to, NULL, &err));
+  TELLS(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_call_many_async(channel, requests, 1, NULL, NULL, &err));
+  GIVES(TRUNKLINE_E_WOULD_BLOCK, trunkline_cq_wait(to.queue, &event, 1, 0, &n));
+  OK(trunkline_channel_call_many_async(channel, requests, 2, &to, NULL, NULL));
+  for (n = 0; n < 2; n++) {
+    event = next_event(to.queue);
+    CHECK(event.status == TRUNKLINE_OK, "there was room for them all the time");
+    trunkline_event_dispose(&event);
+  }
+  end(channel);
+  OK(trunkline_cq_free(to.queue));
+}
+
 static void messages_flow_both_ways(void) {
   trunkline_channel_t channel = new_channel(server, "");
   trunkline_call_t call;
@@ -576,6 +653,7 @@ static void stale_handles_are_refused(void) {
   TELLS(bad, trunkline_channel_wait_ready_async(channel, NEVER, NULL, &op, &err));
   TELLS(bad, trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, &err));
   TELLS(bad, trunkline_channel_call_async(channel, ECHO, NULL, 0, NULL, NULL, &op, &err));
+  TELLS(bad, trunkline_channel_call_many_async(channel, NULL, 0, NULL, NULL, &err));
   TELLS(bad, trunkline_channel_open(channel, ECHO, NULL, &call, &err));
   TELLS(bad, trunkline_channel_close(channel, 0, &err));
   TELLS(bad, trunkline_channel_close_async(channel, 0, NULL, &op, &err));
@@ -608,6 +686,8 @@ int main(void) {
   a_file_has_the_addresses_and_a_bad_one_says_why();
   who_waits_for_ready_is_told_why_at_each_address();
   results_come_by_queue_too();
+  calls_that_begin_together_end_in_one_event_each();
+  of_calls_that_begin_together_a_bad_one_keeps_all_from_it();
   messages_flow_both_ways();
   interceptors_add_deny_and_hear_the_end();
   calls_say_who_makes_them_and_are_counted_by_method();

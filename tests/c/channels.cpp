@@ -2,8 +2,11 @@
 #include "check.h"
 #include "trunkline.hpp"
 
+#include <condition_variable>
 #include <cstdlib>
 #include <fstream>
+#include <map>
+#include <mutex>
 #include <string>
 
 namespace {
@@ -37,6 +40,30 @@ void calls_go_to_a_server_while_it_says_that_it_serves(const char *server) {
   other.call("/test.Service/Mood", "cpp.Service good");
   channel.wait_ready();
   CHECK(ended(channel, "Echo") == 0, "it serves again");
+}
+
+void calls_that_begin_together_end_in_one_event_each(const char *server) {
+  Channel channel(server);
+  std::mutex mutex;
+  std::condition_variable ended;
+  std::map<uint64_t, std::string> answers;
+  const auto take = [&](Event event) {
+    std::lock_guard<std::mutex> lock(mutex);
+    answers[event.tag()] = event.take_reply().message();
+    ended.notify_one();
+  };
+  channel.call_many({{"/test.Service/Echo", "a", {}}, {"/test.Service/Echo", "b", {}}}, take);
+  std::unique_lock<std::mutex> lock(mutex);
+  ended.wait(lock, [&] { return answers.size() == 2; });
+  CHECK(answers[0] == "a" && answers[1] == "b", "each answer has the place of its request");
+  lock.unlock();
+  try {
+    channel.call_many({}, take);
+    CHECK(false, "it throws");
+  } catch (const Error &error) {
+    CHECK(error.status() == TRUNKLINE_E_INVALID_ARGUMENT, "there are none to make");
+  }
+  channel.close();
 }
 
 void every_policy_carries_calls(const char *server) {
@@ -147,6 +174,7 @@ int main() {
   const char *server = std::getenv("TRUNKLINE_TEST_SERVER");
   CHECK(server != nullptr, "somebody serves");
   calls_go_to_a_server_while_it_says_that_it_serves(server);
+  calls_that_begin_together_end_in_one_event_each(server);
   every_policy_carries_calls(server);
   calls_are_kept_away_from_an_address_that_fails_or_has_enough(server);
   a_channel_shows_its_calls_its_addresses_and_their_connections(server);

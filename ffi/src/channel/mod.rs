@@ -5,17 +5,19 @@ mod call;
 mod history;
 mod inspect;
 mod interceptor;
+mod many;
 mod reply;
 
 pub use call::*;
 pub use history::*;
 pub use inspect::*;
 pub use interceptor::*;
+pub use many::*;
 pub use reply::*;
 
 use crate::{
     call::{Call, enter, enter_plain, enter_unit},
-    completion::{Done, submit, trunkline_completion_t},
+    completion::{Done, submit, submit_made, trunkline_completion_t},
     error::{Failure, trunkline_error_t},
     handle::{end_and_free, trunkline_channel_t, trunkline_op_t, trunkline_runtime_t},
     input::{self, Deadline, text},
@@ -26,7 +28,7 @@ use crate::{
     tls::{tls_of, trunkline_connect_options_t},
 };
 use bytes::Bytes;
-use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
+use std::{ffi::c_char, mem::MaybeUninit, pin::Pin, sync::Arc};
 use trunkline_core::{CallOptions, Channel, ConnectionConfig, ConnectivityState, config::Config};
 
 /// There is no connection, and nobody asked for one.
@@ -299,7 +301,10 @@ pub unsafe extern "C" fn trunkline_channel_call(
         let (method, request, options) = unsafe {
             (text(method, method_len, "method")?, message(request, request_len)?, terms(options)?)
         };
-        object.wait(call, unary(&object, method, request, options))
+        object.wait(call, async {
+            let reply = object.channel.unary(method, request, options).await?;
+            Ok(Some(Box::new(reply.into())))
+        })
     })
 }
 
@@ -333,21 +338,22 @@ pub unsafe extern "C" fn trunkline_channel_call_async(
             (method, message(request, request_len)?, terms(options)?)
         };
         let runtime = Arc::clone(&object.runtime);
-        submit(call, &runtime, completion, TRUNKLINE_EV_REPLY, async move {
-            let object = unary(&object, &method, request, options).await?;
-            Ok(Done { object, ..Done::new(TRUNKLINE_EV_REPLY) })
-        })
+        let begin = move || unary(object, method, request, options);
+        submit_made(call, &runtime, completion, TRUNKLINE_EV_REPLY, begin)
     })
 }
 
-async fn unary(
-    object: &ChannelObject,
-    method: &str,
+/// Boxed where it is made, because each step between here and its task would move it, and hold it twice.
+fn unary(
+    object: Arc<ChannelObject>,
+    method: String,
     request: Bytes,
     options: CallOptions,
-) -> Result<Option<Box<trunkline_reply_t>>, Failure> {
-    let reply = object.channel.unary(method, request, options).await?;
-    Ok(Some(Box::new(reply.into())))
+) -> Pin<Box<dyn Future<Output = Result<Done, Failure>> + Send>> {
+    Box::pin(async move {
+        let reply = object.channel.unary(&method, request, options).await?;
+        Ok(Done { object: Some(Box::new(reply.into())), ..Done::new(TRUNKLINE_EV_REPLY) })
+    })
 }
 
 /// # Safety
