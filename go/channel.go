@@ -80,6 +80,7 @@ type channel struct {
 	id     uint64
 	handle uint64
 	closed atomic.Bool
+	calls  together
 
 	// Replaced as a whole, under adding.
 	interceptors atomic.Pointer[[]Interceptor]
@@ -249,9 +250,7 @@ func (c *Channel) Invoke(ctx context.Context, method string, request []byte, opt
 }
 
 func (c *Channel) invoke(ctx context.Context, method string, request []byte, terms callTerms) ([]byte, *Error) {
-	e, err := c.owned.rt.await(ctx, native.StepCall, func(_ int64, queue, tag uint64) (uint64, *native.Failure) {
-		return native.ChannelCallAsync(c.owned.handle, method, request, terms.options, queue, tag)
-	})
+	e, err := c.owned.call(ctx, native.CallRequest{Method: method, Message: request, Options: terms.options})
 	if err != nil {
 		if terms.trailer != nil {
 			*terms.trailer = err.Trailers

@@ -276,6 +276,54 @@ func TestManyGoroutinesShareAChannel(t *testing.T) {
 	all.Wait()
 }
 
+func TestOfCallsMadeTogetherABadOneFailsAlone(t *testing.T) {
+	c := newChannel(t, serveGRPC(t), ConnectionConfig{})
+	var all sync.WaitGroup
+	for g := range 60 {
+		all.Go(func() {
+			method, want := "/test.Service/Echo", fmt.Appendf(nil, "%d", g)
+			if g%7 == 3 {
+				method = "/test.Service/\xff"
+			}
+			got, err := c.Invoke(soon(t), method, want)
+			if g%7 == 3 {
+				var failed *Error
+				if !errors.As(err, &failed) || failed.Kind != KindConfig {
+					t.Errorf("a method that is no text gave %v", err)
+				}
+			} else if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%q: %q %v", want, got, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestOfCallsMadeTogetherEachIsCancelledForItself(t *testing.T) {
+	c := newChannel(t, serveGRPC(t), ConnectionConfig{})
+	if err := c.WaitReady(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var hanging, others sync.WaitGroup
+	for g := range 40 {
+		hanging.Go(func() {
+			if _, err := c.Invoke(ctx, "/test.Service/Hang", nil); !errors.Is(err, context.Canceled) {
+				t.Errorf("a cancel gave %v", err)
+			}
+		})
+		others.Go(func() {
+			want := fmt.Appendf(nil, "%d", g)
+			if got, err := c.Invoke(soon(t), "/test.Service/Echo", want); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%q: %q %v", want, got, err)
+			}
+		})
+	}
+	others.Wait()
+	cancel()
+	hanging.Wait()
+}
+
 func TestWhatIsWrongWithAChannelIsNamed(t *testing.T) {
 	bad := ConnectionConfig{ServiceConfig: ServiceConfig{Document: json.RawMessage(`{"methodConfig": 1}`)}}
 	for target, config := range map[string]ConnectionConfig{"host:http": {}, "mem:a": bad} {

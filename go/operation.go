@@ -31,17 +31,22 @@ func (rt *Runtime) await(
 	if failure != nil {
 		return native.Event{}, newError(failure, step)
 	}
+	return done.wait(ctx, step, func() { native.Cancel(op) })
+}
+
+// wait waits for the event, or for ctx: then the operation is cancelled, and waited for all the same.
+func (o operation) wait(ctx context.Context, step int32, cancel func()) (native.Event, *Error) {
 	select {
-	case e := <-done:
+	case e := <-o:
 		return e, outcomeOf(ctx, e, step)
 	case <-ctx.Done():
 	}
 	if _, ok := ctx.Deadline(); ok && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		e := <-done // the library keeps the same deadline, and its answer says more
+		e := <-o // the library keeps the same deadline, and its answer says more
 		return e, outcomeOf(ctx, e, step)
 	}
-	native.Cancel(op)
-	e := <-done // it may have succeeded just before
+	cancel()
+	e := <-o // it may have succeeded just before
 	e.Dispose()
 	return e, contextError(ctx, step)
 }

@@ -21,6 +21,28 @@ static inline int64_t tl_try_write(uint64_t stream, const uint8_t *buf, size_t l
     return status == TRUNKLINE_OK ? (int64_t)n : -(int64_t)status;
 }
 
+/* A reply at a glance: its message, and its metadata as far as there is room. */
+#define TL_PIECES 12
+
+typedef struct tl_reply {
+    const uint8_t *data;
+    size_t len;
+    size_t initial, trailing; /* pieces that are here; TL_PIECES means that there may be more */
+    trunkline_kv_t first[TL_PIECES], last[TL_PIECES];
+} tl_reply;
+
+static inline size_t tl_pieces(const trunkline_reply_t *reply, uint32_t which, trunkline_kv_t *pieces) {
+    size_t n = 0;
+    while (n < TL_PIECES && trunkline_reply_metadata(reply, which, n, &pieces[n]) == TRUNKLINE_OK) n++;
+    return n;
+}
+
+static inline void tl_look(const trunkline_reply_t *reply, tl_reply *out) {
+    out->data = trunkline_reply_data(reply, &out->len);
+    out->initial = tl_pieces(reply, TRUNKLINE_METADATA_INITIAL, out->first);
+    out->trailing = tl_pieces(reply, TRUNKLINE_METADATA_TRAILING, out->last);
+}
+
 /* For Go's poller, which closes what it is given. */
 static inline int tl_dup(int fd) {
     return fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -1,9 +1,18 @@
 package native
 
+// #cgo noescape trunkline_channel_call_async
+// #cgo nocallback trunkline_channel_call_async
+// #cgo noescape trunkline_channel_call_many_async
+// #cgo nocallback trunkline_channel_call_many_async
+// #cgo noescape tl_look
+// #cgo nocallback tl_look
 // #include "bridge.h"
 import "C"
 
-import "unsafe"
+import (
+	"runtime"
+	"unsafe"
+)
 
 // KV is one piece of metadata.
 type KV struct {
@@ -121,17 +130,52 @@ func ChannelWaitReadyAsync(handle uint64, deadline int64, queue, tag uint64) (op
 	return uint64(out.h), fail(status, object)
 }
 
+// CallRequest is a call of one message.
+type CallRequest struct {
+	Method  string
+	Message []byte
+	Options CallOptions
+	Tag     uint64
+}
+
 // ChannelCallAsync begins a call of one message; a [EventReply] event follows.
-func ChannelCallAsync(handle uint64, method string, request []byte, options CallOptions, queue, tag uint64) (op uint64, failure *Failure) {
-	text, length := chars(method)
-	completion := completion(queue, tag)
+func ChannelCallAsync(handle uint64, request CallRequest, queue uint64) (op uint64, failure *Failure) {
+	text, length := chars(request.Method)
+	completion := completion(queue, request.Tag)
 	var out C.trunkline_op_t
 	var object *C.trunkline_error_t
-	terms, free := cOptions(options)
-	defer free()
+	var owned memory
+	defer owned.free()
 	status := C.trunkline_channel_call_async(channel(handle), text, length,
-		(*C.uint8_t)(unsafe.SliceData(request)), C.size_t(len(request)), terms, &completion, &out, &object)
+		(*C.uint8_t)(unsafe.SliceData(request.Message)), C.size_t(len(request.Message)), owned.terms(request.Options),
+		&completion, &out, &object)
 	return uint64(out.h), fail(status, object)
+}
+
+// ChannelCallMany begins several calls at once, each of which ends in an event of its own; ops gets what cancels each. If
+// it fails, none has begun.
+func ChannelCallMany(handle uint64, requests []*CallRequest, queue uint64, ops []uint64) *Failure {
+	completion := completion(queue, 0)
+	var object *C.trunkline_error_t
+	var owned memory
+	defer owned.free()
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	count := len(requests)
+	all := (*C.trunkline_call_request_t)(owned.zeroed(count, C.sizeof_trunkline_call_request_t))
+	for i := range unsafe.Slice(all, count) {
+		given, request := requests[i], &unsafe.Slice(all, count)[i]
+		pins.Pin(unsafe.StringData(given.Method))
+		pins.Pin(unsafe.SliceData(given.Message))
+		request.method.ptr, request.method.len = chars(given.Method)
+		request.message.ptr = (*C.uint8_t)(unsafe.SliceData(given.Message))
+		request.message.len = C.size_t(len(given.Message))
+		request.options = owned.terms(given.Options)
+		request.tag = C.uint64_t(given.Tag)
+	}
+	status := C.trunkline_channel_call_many_async(channel(handle), all, C.size_t(count), &completion,
+		(*C.trunkline_op_t)(unsafe.Pointer(unsafe.SliceData(ops[:count]))), &object)
+	return fail(status, object)
 }
 
 // ChannelOpen begins a call with streams.
@@ -139,9 +183,9 @@ func ChannelOpen(handle uint64, method string, options CallOptions) (uint64, *Fa
 	text, length := chars(method)
 	var out C.trunkline_call_t
 	var object *C.trunkline_error_t
-	terms, free := cOptions(options)
-	defer free()
-	status := C.trunkline_channel_open(channel(handle), text, length, terms, &out, &object)
+	var owned memory
+	defer owned.free()
+	status := C.trunkline_channel_open(channel(handle), text, length, owned.terms(options), &out, &object)
 	return uint64(out.h), fail(status, object)
 }
 
@@ -193,10 +237,12 @@ func CallTrailing(handle uint64) []KV {
 	var object *C.trunkline_error_t
 	status := C.trunkline_call_trailing(call(handle), &reply, &object)
 	fail(status, object)
-	if taken := takeReply(unsafe.Pointer(reply)); taken != nil {
-		return taken.Trailing
+	if reply == nil {
+		return nil
 	}
-	return nil
+	var owned memory
+	defer owned.free()
+	return takeReply(unsafe.Pointer(reply), (*C.tl_reply)(owned.zeroed(1, C.sizeof_tl_reply))).Trailing
 }
 
 // CallCancel gives the call up.
@@ -205,57 +251,84 @@ func CallCancel(handle uint64) { C.trunkline_call_cancel(call(handle)) }
 // CallFree gives the call and its handle up.
 func CallFree(handle uint64) { C.trunkline_call_free(call(handle)) }
 
-// cOptions are options in C's memory, for cgo must not pass Go memory that points to Go memory.
-func cOptions(options CallOptions) (*C.trunkline_call_options_t, func()) {
-	terms := (*C.trunkline_call_options_t)(C.calloc(1, C.sizeof_trunkline_call_options_t))
-	owned := []unsafe.Pointer{unsafe.Pointer(terms)}
+// memory is C's memory for the length of a call: cgo must not pass Go memory that points to Go memory.
+type memory []unsafe.Pointer
+
+func (m *memory) zeroed(count int, size C.size_t) unsafe.Pointer {
+	room := C.calloc(C.size_t(count), size)
+	*m = append(*m, room)
+	return room
+}
+
+func (m *memory) free() {
+	for _, room := range *m {
+		C.free(room)
+	}
+}
+
+// terms are options as C reads them; nil for the defaults.
+func (m *memory) terms(options CallOptions) *C.trunkline_call_options_t {
+	if options.isDefault() {
+		return nil
+	}
+	terms := (*C.trunkline_call_options_t)(m.zeroed(1, C.sizeof_trunkline_call_options_t))
 	terms.size = C.sizeof_trunkline_call_options_t
 	terms.deadline_ns = C.int64_t(options.Deadline)
 	terms.flags = C.uint32_t(options.Flags)
 	terms.max_reply = C.uint32_t(options.MaxReply)
-	copied := func(kvs []KV) (*C.trunkline_kv_t, C.size_t) {
-		if len(kvs) == 0 {
-			return nil, 0
-		}
-		first := C.calloc(C.size_t(len(kvs)), C.sizeof_trunkline_kv_t)
-		owned = append(owned, first)
-		pairs := unsafe.Slice((*C.trunkline_kv_t)(first), len(kvs))
-		for i, kv := range kvs {
-			key, value := C.CString(kv.Key), C.CBytes(kv.Value)
-			owned = append(owned, unsafe.Pointer(key), value)
-			pairs[i].key = C.trunkline_str_t{ptr: key, len: C.size_t(len(kv.Key))}
-			pairs[i].value = C.trunkline_bytes_t{ptr: (*C.uint8_t)(value), len: C.size_t(len(kv.Value))}
-		}
-		return &pairs[0], C.size_t(len(kvs))
-	}
-	terms.metadata, terms.metadata_len = copied(options.Metadata)
-	terms.credentials, terms.credentials_len = copied(options.Credentials)
-	return terms, func() {
-		for _, memory := range owned {
-			C.free(memory)
-		}
-	}
+	terms.metadata, terms.metadata_len = m.pairs(options.Metadata)
+	terms.credentials, terms.credentials_len = m.pairs(options.Credentials)
+	return terms
 }
 
-// takeReply copies a reply and frees it.
-func takeReply(object unsafe.Pointer) *Reply {
+func (o CallOptions) isDefault() bool {
+	return o.Deadline == NoDeadline && o.Flags == 0 && o.MaxReply == 0 && len(o.Metadata) == 0 && len(o.Credentials) == 0
+}
+
+func (m *memory) pairs(kvs []KV) (*C.trunkline_kv_t, C.size_t) {
+	if len(kvs) == 0 {
+		return nil, 0
+	}
+	first := (*C.trunkline_kv_t)(m.zeroed(len(kvs), C.sizeof_trunkline_kv_t))
+	pairs := unsafe.Slice(first, len(kvs))
+	for i, kv := range kvs {
+		key, value := C.CString(kv.Key), C.CBytes(kv.Value)
+		*m = append(*m, unsafe.Pointer(key), value)
+		pairs[i].key = C.trunkline_str_t{ptr: key, len: C.size_t(len(kv.Key))}
+		pairs[i].value = C.trunkline_bytes_t{ptr: (*C.uint8_t)(value), len: C.size_t(len(kv.Value))}
+	}
+	return first, C.size_t(len(kvs))
+}
+
+// takeReply copies a reply and frees it. The look is in C's memory, so that cgo need not look through it.
+func takeReply(object unsafe.Pointer, look *C.tl_reply) *Reply {
 	if object == nil {
 		return nil
 	}
 	reply := (*C.trunkline_reply_t)(object)
-	defer C.trunkline_reply_free(reply)
-	var length C.size_t
-	data := C.trunkline_reply_data(reply, &length)
-	return &Reply{
-		Message:  C.GoBytes(unsafe.Pointer(data), C.int(length)),
-		Initial:  replyMetadata(reply, C.TRUNKLINE_METADATA_INITIAL),
-		Trailing: replyMetadata(reply, C.TRUNKLINE_METADATA_TRAILING),
+	C.tl_look(reply, look)
+	taken := &Reply{
+		Message:  C.GoBytes(unsafe.Pointer(look.data), C.int(look.len)),
+		Initial:  replyMetadata(reply, C.TRUNKLINE_METADATA_INITIAL, look.first[:look.initial]),
+		Trailing: replyMetadata(reply, C.TRUNKLINE_METADATA_TRAILING, look.last[:look.trailing]),
 	}
+	C.trunkline_reply_free(reply)
+	return taken
 }
 
-func replyMetadata(reply *C.trunkline_reply_t, which C.uint32_t) []KV {
-	var all []KV
-	for i := C.size_t(0); ; i++ {
+// replyMetadata copies the pieces that were seen already, and those behind them.
+func replyMetadata(reply *C.trunkline_reply_t, which C.uint32_t, seen []C.trunkline_kv_t) []KV {
+	if len(seen) == 0 {
+		return nil
+	}
+	all := make([]KV, 0, len(seen))
+	for _, kv := range seen {
+		all = append(all, pair(kv))
+	}
+	if len(seen) < C.TL_PIECES {
+		return all
+	}
+	for i := C.size_t(len(seen)); ; i++ {
 		var kv C.trunkline_kv_t
 		if C.trunkline_reply_metadata(reply, which, i, &kv) != C.TRUNKLINE_OK {
 			return all

@@ -57,7 +57,9 @@ const batch = 256
 type Queue struct {
 	handle C.trunkline_cq_t
 	ready  *os.File
-	events *[batch]C.trunkline_event_t // in C's memory, so that cgo need not look through it on each call
+	// In C's memory, so that cgo need not look through it on each call.
+	events *[batch]C.trunkline_event_t
+	look   *C.tl_reply
 }
 
 // QueueNew makes a queue that holds at most pending outstanding operations.
@@ -81,7 +83,8 @@ func QueueNew(runtime uint64, pending uint32) (*Queue, *Failure) {
 		return nil, failure
 	}
 	events := (*[batch]C.trunkline_event_t)(C.calloc(batch, C.sizeof_trunkline_event_t))
-	return &Queue{handle, os.NewFile(uintptr(own), "trunkline-queue"), events}, nil
+	look := (*C.tl_reply)(C.calloc(1, C.sizeof_tl_reply))
+	return &Queue{handle, os.NewFile(uintptr(own), "trunkline-queue"), events, look}, nil
 }
 
 // Handle is the queue's number, for whatever completes on it.
@@ -132,7 +135,7 @@ func (q *Queue) dispatch(n int, take func(Event)) {
 			Handle:  uint64(c.handle),
 			Value:   uint64(c.value),
 			About:   uint64(c.about),
-			Reply:   takeReply(c.object),
+			Reply:   takeReply(c.object, q.look),
 			Failure: fail(c.status, c.error),
 		})
 	}
@@ -141,5 +144,6 @@ func (q *Queue) dispatch(n int, take func(Event)) {
 func (q *Queue) free() {
 	C.trunkline_cq_free(q.handle)
 	C.free(unsafe.Pointer(q.events))
+	C.free(unsafe.Pointer(q.look))
 	q.ready.Close()
 }
