@@ -1,7 +1,11 @@
 //! Channels to gRPC servers, their replies, and calls with streams.
 
 use crate::{
-    buffer::{self, Buffer, channel as border, completion, plain},
+    buffer::{
+        self, Buffer,
+        channel::{self as border, Beginning, Terms},
+        completion, plain,
+    },
     failure::Doing,
     open::Operation,
     queue::Queue,
@@ -58,9 +62,6 @@ impl Reply {
 fn doing(step: i32) -> Doing {
     Doing { step, address: None }
 }
-
-/// How a call is made: the deadline, metadata, flags, the largest message of the answer, and credentials.
-type Terms = (i64, Pairs, u32, u32, Pairs);
 
 /// One logical gRPC server.
 #[pyclass(frozen, module = "trunkline._native")]
@@ -177,6 +178,18 @@ impl Channel {
         let op = border::call_async(self.handle, method, bytes, &terms, &to);
         let failed = |failed: buffer::Failed| failed.raise_while(py, doing(TRUNKLINE_STEP_CALL));
         Ok(Operation::of(op.map_err(failed)?))
+    }
+
+    /// Starts calls of one message together; each event has the tag of its call. Either all start, or none.
+    fn call_many(
+        &self,
+        py: Python<'_>,
+        calls: Vec<Beginning>,
+        queue: &Queue,
+    ) -> PyResult<Vec<Operation>> {
+        let ops = border::call_many_async(self.handle, &calls, &completion(queue.handle, 0));
+        let failed = |failed: buffer::Failed| failed.raise_while(py, doing(TRUNKLINE_STEP_CALL));
+        Ok(ops.map_err(failed)?.into_iter().map(Operation::of).collect())
     }
 
     /// Begins a call with streams.

@@ -375,6 +375,43 @@ async def test_async_calls_run_side_by_side(server: Served) -> None:
         assert caught.value.status == grpc.StatusCode.NOT_FOUND.value[0]
 
 
+async def test_of_async_calls_made_together_a_bad_one_fails_alone(server: Served) -> None:
+    async with AsyncChannel(server[0]) as channel:
+        calls = [
+            channel.unary(ECHO, b"%d" % n, timeout=PATIENCE, max_reply=-1 if n == 7 else 0) for n in range(20)
+        ]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(results.pop(7), OverflowError)
+    messages = [result.message for result in results if isinstance(result, trunkline.Response)]
+    assert messages == [b"%d" % n for n in range(20) if n != 7]
+
+
+async def test_of_async_calls_made_together_each_is_cancelled_for_itself(server: Served) -> None:
+    async with AsyncChannel(server[0]) as channel:
+        hanging = [asyncio.ensure_future(channel.unary(HANG, b"")) for _ in range(2)]
+        echoes = [asyncio.ensure_future(channel.unary(ECHO, b"x", timeout=PATIENCE)) for _ in range(9)]
+        await asyncio.sleep(0)
+        # All but the first are gathered by now, and have not begun.
+        hanging[1].cancel()
+        echoes[3].cancel()
+        results = await asyncio.gather(hanging[1], *echoes, return_exceptions=True)
+        cancelled = [n for n, result in enumerate(results) if isinstance(result, asyncio.CancelledError)]
+        assert cancelled == [0, 4]
+        assert sum(isinstance(result, trunkline.Response) for result in results) == 8
+        hanging[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hanging[0]
+
+
+async def test_what_an_async_call_sends_is_what_it_was_given(server: Served) -> None:
+    async with AsyncChannel(server[0]) as channel:
+        request = bytearray(b"before")
+        calls = [asyncio.ensure_future(channel.unary(ECHO, request, timeout=PATIENCE)) for _ in range(3)]
+        await asyncio.sleep(0)
+        request[:] = b"after!"
+        assert [response.message for response in await asyncio.gather(*calls)] == [b"before"] * 3
+
+
 async def test_async_streams_flow_each_way(server: Served) -> None:
     async with AsyncChannel(server[0]) as channel:
         async with await channel.stream(TALK, timeout=PATIENCE) as call:

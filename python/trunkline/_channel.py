@@ -15,6 +15,7 @@ from ._history import History, history_of
 from ._interceptor import AsyncInterceptor, Beginning, Interceptor, Row
 from ._live_channel import LiveChannel, told
 from ._tls import native_of
+from ._together import Calling
 from ._types import Event, Terms
 from ._wait import deadline_after, until_done
 
@@ -322,7 +323,7 @@ class AsyncChannel(_ChannelBase):
         await row.begin_async(self._interceptors)
         with row:
             terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
-            response = response_of(await _hub.current().result(self._calling(method, request, terms)))
+            response = response_of(await _hub.current().call(Calling(self._native, method, request, terms)))
         row.end(None)
         return response
 

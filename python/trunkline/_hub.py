@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from . import _native, _process
+from ._together import Calling, Together
 
 if TYPE_CHECKING:
     from ._types import Event
@@ -54,6 +55,8 @@ class Hub:
         self._places: dict[tuple[int, int], _Place] = {}
         self._place_of: dict[int, _Place] = {}
         self._results: dict[int, asyncio.Future[Event]] = {}
+        self._calls = Together(self._queue)
+        self._calls_under_way = 0
         self._handlers: dict[int, Callable[[Event], None]] = {}
         self._retires: asyncio.TimerHandle | None = None
         self._fd = self._queue.fileno()
@@ -112,6 +115,20 @@ class Hub:
                 operation.cancel()
                 if late is not None:
                     self.handle(tag, self._once(tag, late))
+            self._rest()
+
+    async def call(self, calling: Calling) -> Event:
+        """Makes a call of one message, together with those that come at the same time. A cancel ends it."""
+        tag = calling.tag = self.next_tag()
+        self._results[tag] = calling.future
+        self._calls.add(calling, alone=self._calls_under_way == 0)
+        self._calls_under_way += 1
+        try:
+            return await calling.future
+        finally:
+            self._calls_under_way -= 1
+            if self._results.pop(tag, None) is not None:
+                calling.cancel()
             self._rest()
 
     def _once(self, tag: int, late: Callable[[Event], object]) -> Callable[[Event], None]:

@@ -1,12 +1,14 @@
 //! The pointers of channels: options, metadata and replies.
 
 use super::{Failed, call, connect_options, view};
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use std::marker::PhantomData;
 use trunkline::*;
 
 type Pairs = Vec<(String, Vec<u8>)>;
 
 /// The deadline, metadata, flags, the largest message of the answer, and credentials.
-type Terms = (i64, Pairs, u32, u32, Pairs);
+pub(crate) type Terms = (i64, Pairs, u32, u32, Pairs);
 
 pub(crate) fn channel(
     target: &str,
@@ -31,26 +33,39 @@ pub(crate) fn channel(
     })
 }
 
-/// Runs `with` on options that borrow from `terms`.
-fn with_options<T>(terms: &Terms, with: impl FnOnce(*const trunkline_call_options_t) -> T) -> T {
-    let (deadline_ns, metadata, flags, max_reply, credentials) = terms;
-    let pair = |(key, value): &(String, Vec<u8>)| trunkline_kv_t {
-        key: key.as_str().into(),
-        value: trunkline_bytes_t { ptr: value.as_ptr(), len: value.len() },
-    };
-    let metadata: Vec<_> = metadata.iter().map(pair).collect();
-    let credentials: Vec<_> = credentials.iter().map(pair).collect();
-    let options = trunkline_call_options_t {
-        size: size_of::<trunkline_call_options_t>(),
-        deadline_ns: *deadline_ns,
-        metadata: metadata.as_ptr(),
-        metadata_len: metadata.len(),
-        flags: *flags,
-        max_reply: *max_reply,
-        credentials: credentials.as_ptr(),
-        credentials_len: credentials.len(),
-    };
-    with(&raw const options)
+/// Options as C reads them, which point into the terms that they are of.
+struct Options<'a> {
+    raw: trunkline_call_options_t,
+    /// What `raw` points to.
+    _pairs: [Vec<trunkline_kv_t>; 2],
+    _terms: PhantomData<&'a Terms>,
+}
+
+impl<'a> Options<'a> {
+    fn of(terms: &'a Terms) -> Self {
+        let (deadline_ns, metadata, flags, max_reply, credentials) = terms;
+        let pair = |(key, value): &(String, Vec<u8>)| trunkline_kv_t {
+            key: key.as_str().into(),
+            value: trunkline_bytes_t { ptr: value.as_ptr(), len: value.len() },
+        };
+        let metadata: Vec<_> = metadata.iter().map(pair).collect();
+        let credentials: Vec<_> = credentials.iter().map(pair).collect();
+        let raw = trunkline_call_options_t {
+            size: size_of::<trunkline_call_options_t>(),
+            deadline_ns: *deadline_ns,
+            metadata: metadata.as_ptr(),
+            metadata_len: metadata.len(),
+            flags: *flags,
+            max_reply: *max_reply,
+            credentials: credentials.as_ptr(),
+            credentials_len: credentials.len(),
+        };
+        Self { raw, _pairs: [metadata, credentials], _terms: PhantomData }
+    }
+
+    fn get(&self) -> *const trunkline_call_options_t {
+        &raw const self.raw
+    }
 }
 
 pub(crate) fn call_async(
@@ -62,22 +77,54 @@ pub(crate) fn call_async(
 ) -> Result<trunkline_op_t, Failed> {
     let (text, length) = (method.as_ptr().cast(), method.len());
     let (bytes, count) = (request.as_ptr(), request.len());
-    with_options(terms, |options| {
-        // SAFETY: pointers and lengths are those of live texts, bytes and options.
-        call(trunkline_op_t { h: 0 }, |op, err| unsafe {
-            trunkline_channel_call_async(
-                channel,
-                text,
-                length,
-                bytes,
-                count,
-                options,
-                Some(to),
-                op,
-                err,
-            )
-        })
+    let options = Options::of(terms);
+    // SAFETY: pointers and lengths are those of live texts, bytes and options.
+    call(trunkline_op_t { h: 0 }, |op, err| unsafe {
+        trunkline_channel_call_async(
+            channel,
+            text,
+            length,
+            bytes,
+            count,
+            options.get(),
+            Some(to),
+            op,
+            err,
+        )
     })
+}
+
+/// A call that begins with others: method, message, terms and tag.
+pub(crate) type Beginning = (PyBackedStr, PyBackedBytes, Terms, u64);
+
+pub(crate) fn call_many_async(
+    channel: trunkline_channel_t,
+    calls: &[Beginning],
+    to: &trunkline_completion_t,
+) -> Result<Vec<trunkline_op_t>, Failed> {
+    let options: Vec<_> = calls.iter().map(|(_, _, terms, _)| Options::of(terms)).collect();
+    let request = |((method, message, _, tag), options): (&Beginning, &Options<'_>)| {
+        trunkline_call_request_t {
+            method: (&**method).into(),
+            message: trunkline_bytes_t { ptr: message.as_ptr(), len: message.len() },
+            options: options.get(),
+            tag: *tag,
+        }
+    };
+    let requests: Vec<_> = calls.iter().zip(&options).map(request).collect();
+    let mut ops = vec![trunkline_op_t { h: 0 }; requests.len()];
+    // SAFETY: pointers and lengths are those of live texts, bytes and options, and there is room for all.
+    call((), |_, err| unsafe {
+        trunkline_channel_call_many_async(
+            channel,
+            requests.as_ptr(),
+            requests.len(),
+            Some(to),
+            ops.as_mut_ptr(),
+            err,
+        )
+    })?;
+    Ok(ops)
 }
 
 pub(crate) fn open(
@@ -86,11 +133,10 @@ pub(crate) fn open(
     terms: &Terms,
 ) -> Result<trunkline_call_t, Failed> {
     let (text, length) = (method.as_ptr().cast(), method.len());
-    with_options(terms, |options| {
-        // SAFETY: pointers and lengths are those of live texts and options.
-        call(trunkline_call_t { h: 0 }, |out, err| unsafe {
-            trunkline_channel_open(channel, text, length, options, out, err)
-        })
+    let options = Options::of(terms);
+    // SAFETY: pointers and lengths are those of live texts and options.
+    call(trunkline_call_t { h: 0 }, |out, err| unsafe {
+        trunkline_channel_open(channel, text, length, options.get(), out, err)
     })
 }
 
