@@ -80,7 +80,7 @@ impl Guarded {
         incoming.on_bytes(bytes, |head| match head.kind {
             HEADERS => *last_stream = head.stream.max(*last_stream),
             PING if head.flags & ACK == 0 => {
-                is_too_much |= rule.on_ping(now(), calls.0.load(Relaxed));
+                is_too_much |= rule.on_ping(now(), calls.count());
             }
             _ => {}
         });
