@@ -12,50 +12,36 @@ use crate::{
     runtime,
     tls::{self, Tls},
 };
-use pyo3::{prelude::*, types::PyBytes};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyTuple},
+};
+use std::borrow::Cow;
 use trunkline::*;
 
-/// Names and values.
-type Pairs = Vec<(String, Vec<u8>)>;
-
 /// An answer: its message and its metadata.
-#[pyclass(frozen, module = "trunkline._native")]
+#[pyclass(frozen, module = "trunkline._native", get_all)]
 pub(crate) struct Reply {
     message: Py<PyBytes>,
-    initial: Pairs,
-    trailing: Pairs,
+    initial: Py<PyTuple>,
+    trailing: Py<PyTuple>,
 }
 
 impl Reply {
     /// Copies the reply out of the library.
-    pub(crate) fn of(py: Python<'_>, reply: &trunkline_reply_t) -> Self {
-        Self {
+    pub(crate) fn of(py: Python<'_>, reply: &trunkline_reply_t) -> PyResult<Self> {
+        let pair = |(name, value): (Cow<'_, str>, &[u8])| {
+            (&*name, PyBytes::new(py, value)).into_pyobject(py)
+        };
+        let pairs = |which| -> PyResult<Py<PyTuple>> {
+            let all = border::metadata(reply, which).map(pair).collect::<PyResult<Vec<_>>>()?;
+            Ok(PyTuple::new(py, all)?.unbind())
+        };
+        Ok(Self {
             message: PyBytes::new(py, border::message(reply)).unbind(),
-            initial: border::metadata(reply, TRUNKLINE_METADATA_INITIAL),
-            trailing: border::metadata(reply, TRUNKLINE_METADATA_TRAILING),
-        }
-    }
-}
-
-fn bytes_of<'py>(py: Python<'py>, pairs: &Pairs) -> Vec<(String, Bound<'py, PyBytes>)> {
-    pairs.iter().map(|(name, value)| (name.clone(), PyBytes::new(py, value))).collect()
-}
-
-#[pymethods]
-impl Reply {
-    #[getter]
-    fn message(&self, py: Python<'_>) -> Py<PyBytes> {
-        self.message.clone_ref(py)
-    }
-
-    #[getter]
-    fn initial<'py>(&self, py: Python<'py>) -> Vec<(String, Bound<'py, PyBytes>)> {
-        bytes_of(py, &self.initial)
-    }
-
-    #[getter]
-    fn trailing<'py>(&self, py: Python<'py>) -> Vec<(String, Bound<'py, PyBytes>)> {
-        bytes_of(py, &self.trailing)
+            initial: pairs(TRUNKLINE_METADATA_INITIAL)?,
+            trailing: pairs(TRUNKLINE_METADATA_TRAILING)?,
+        })
     }
 }
 
@@ -288,7 +274,7 @@ impl Call {
         let reply =
             buffer::call(None, |reply, err| trunkline_call_trailing(self.handle, reply, err));
         let reply = reply.map_err(|failed| self.raise(py, failed))?;
-        Ok(Reply::of(py, &reply.unwrap_or_default()))
+        Reply::of(py, &reply.unwrap_or_default())
     }
 
     /// Gives the call up.

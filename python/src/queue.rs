@@ -151,7 +151,7 @@ fn limit(deadline_ns: i64, signals: bool) -> Option<Timespec> {
 /// As Python sees an event of `queue`.
 pub(crate) fn told(py: Python<'_>, event: Event, queue: trunkline_cq_t) -> PyResult<Told<'_>> {
     let Event { tag, kind, status, handle, value, about, reply, error } = event;
-    let reply = reply.map(|reply| Carried::Reply(Reply::of(py, &reply)));
+    let reply = reply.map(|reply| Reply::of(py, &reply).map(Carried::Reply)).transpose()?;
     let carried = match (kind, handle) {
         (_, 0) => reply,
         (TRUNKLINE_EV_CONNECTED, _) => Some(Carried::Stream(Stream::of(handle))),

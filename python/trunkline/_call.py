@@ -40,7 +40,8 @@ class Response:
 
 
 def terms_of(
-    row: Row,
+    metadata: Metadata,
+    credentials: Metadata,
     timeout: float | None,
     wait_for_ready: bool | None,
     compression: _Compression | None,
@@ -53,8 +54,7 @@ def terms_of(
         flags |= _PLAINTEXT_CREDENTIALS
     if wait_for_ready is not None:
         flags |= _WAIT_FOR_READY if wait_for_ready else _FAIL_FAST
-    metadata, credentials = _pairs(row.call.metadata), _pairs(row.call.credentials)
-    return deadline_after(timeout), metadata, flags, max_reply, credentials
+    return deadline_after(timeout), _pairs(metadata), flags, max_reply, _pairs(credentials)
 
 
 def _pairs(metadata: Metadata) -> list[tuple[str, bytes]]:
@@ -74,7 +74,7 @@ def response_of(event: Event) -> Response:
     """The answer that an event brings to a call of one message, or the exception."""
     reply = reply_of(event)
     assert reply is not None, "a call of one message that succeeds brings one"
-    return Response(reply.message, tuple(reply.initial), tuple(reply.trailing))
+    return Response(reply.message, reply.initial, reply.trailing)
 
 
 def check_done(event: Event) -> None:
@@ -124,11 +124,11 @@ class Call:
     def initial(self) -> tuple[tuple[str, bytes], ...]:
         """What the server sends before its first message; waits for it."""
         reply = reply_of(until_done(self._native.initial))
-        return () if reply is None else tuple(reply.initial)
+        return () if reply is None else reply.initial
 
     def trailing(self) -> tuple[tuple[str, bytes], ...]:
         """What the server sent behind its last message, once the end was received."""
-        return tuple(self._native.trailing().trailing)
+        return self._native.trailing().trailing
 
     def cancel(self) -> None:
         """Gives the call up: the server is told, unless the call has ended."""
@@ -181,11 +181,11 @@ class AsyncCall:
     async def initial(self) -> tuple[tuple[str, bytes], ...]:
         """What the server sends before its first message; waits for it."""
         reply = reply_of(await _hub.current().result(self._native.initial))
-        return () if reply is None else tuple(reply.initial)
+        return () if reply is None else reply.initial
 
     async def trailing(self) -> tuple[tuple[str, bytes], ...]:
         """What the server sent behind its last message, once the end was received; never waits."""
-        return tuple(self._native.trailing().trailing)
+        return self._native.trailing().trailing
 
     async def cancel(self) -> None:
         """Gives the call up; never waits."""

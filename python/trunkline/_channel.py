@@ -222,13 +222,35 @@ class Channel(_ChannelBase):
             ChannelError: the call ended with another status than OK, which is 4 after the timeout.
             ClosedError: the channel is closed.
         """
+        if not self._interceptors:
+            terms = terms_of(
+                metadata,
+                credentials,
+                timeout,
+                wait_for_ready,
+                compression,
+                max_reply,
+                plaintext_credentials,
+            )
+            return self._answer(method, request, terms)
         row = self._row(method, metadata, credentials)
         row.begin(self._interceptors)
         with row:
-            terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
-            response = response_of(until_done(self._calling(method, request, terms)))
+            terms = terms_of(
+                row.call.metadata,
+                row.call.credentials,
+                timeout,
+                wait_for_ready,
+                compression,
+                max_reply,
+                plaintext_credentials,
+            )
+            response = self._answer(method, request, terms)
         row.end(None)
         return response
+
+    def _answer(self, method: str, request: Buffer, terms: Terms) -> Response:
+        return response_of(until_done(self._calling(method, request, terms)))
 
     def stream(
         self,
@@ -249,7 +271,15 @@ class Channel(_ChannelBase):
         row = self._row(method, metadata, credentials)
         row.begin(self._interceptors)
         with row:
-            terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
+            terms = terms_of(
+                row.call.metadata,
+                row.call.credentials,
+                timeout,
+                wait_for_ready,
+                compression,
+                max_reply,
+                plaintext_credentials,
+            )
             return Call(self._native.open(method, terms), row)
 
     def close(self, grace: float | None = None) -> None:
@@ -319,13 +349,35 @@ class AsyncChannel(_ChannelBase):
         plaintext_credentials: bool = False,
     ) -> Response:
         """Like :meth:`Channel.unary`."""
+        if not self._interceptors:
+            terms = terms_of(
+                metadata,
+                credentials,
+                timeout,
+                wait_for_ready,
+                compression,
+                max_reply,
+                plaintext_credentials,
+            )
+            return await self._answer(method, request, terms)
         row = self._row(method, metadata, credentials)
         await row.begin_async(self._interceptors)
         with row:
-            terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
-            response = response_of(await _hub.current().call(Calling(self._native, method, request, terms)))
+            terms = terms_of(
+                row.call.metadata,
+                row.call.credentials,
+                timeout,
+                wait_for_ready,
+                compression,
+                max_reply,
+                plaintext_credentials,
+            )
+            response = await self._answer(method, request, terms)
         row.end(None)
         return response
+
+    async def _answer(self, method: str, request: Buffer, terms: Terms) -> Response:
+        return response_of(await _hub.current().call(Calling(self._native, method, request, terms)))
 
     async def stream(
         self,
@@ -343,7 +395,15 @@ class AsyncChannel(_ChannelBase):
         row = self._row(method, metadata, credentials)
         await row.begin_async(self._interceptors)
         with row:
-            terms = terms_of(row, timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
+            terms = terms_of(
+                row.call.metadata,
+                row.call.credentials,
+                timeout,
+                wait_for_ready,
+                compression,
+                max_reply,
+                plaintext_credentials,
+            )
             return AsyncCall(self._native.open(method, terms), row)
 
     async def aclose(self, grace: float | None = None) -> None:

@@ -1,8 +1,8 @@
 //! The pointers of channels: options, metadata and replies.
 
-use super::{Failed, call, connect_options, view};
+use super::{Failed, call, connect_options};
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use std::marker::PhantomData;
+use std::{borrow::Cow, marker::PhantomData};
 use trunkline::*;
 
 type Pairs = Vec<(String, Vec<u8>)>;
@@ -167,22 +167,33 @@ const NONE: trunkline_kv_t = trunkline_kv_t {
     value: trunkline_bytes_t { ptr: std::ptr::null(), len: 0 },
 };
 
-pub(crate) fn metadata(reply: &trunkline_reply_t, which: u32) -> Vec<(String, Vec<u8>)> {
-    let piece = |i| call(NONE, |out, _| trunkline_reply_metadata(Some(reply), which, i, out));
-    (0..).map_while(|i| piece(i).ok()).map(pair).collect()
+/// Names and values of what came with an answer.
+pub(crate) fn metadata(
+    reply: &trunkline_reply_t,
+    which: u32,
+) -> impl Iterator<Item = (Cow<'_, str>, &[u8])> {
+    let piece =
+        move |i| call(NONE, |out, _| trunkline_reply_metadata(Some(reply), which, i, out)).ok();
+    (0..).map_while(piece).map(|kv| pair(reply, kv))
 }
 
 /// What a server sent with the status behind an error.
 pub(crate) fn trailers(error: &trunkline_error_t) -> Vec<(String, Vec<u8>)> {
-    let piece = |i| call(NONE, |out, _| trunkline_error_metadata(Some(error), i, out));
-    (0..).map_while(|i| piece(i).ok()).map(pair).collect()
+    let piece = |i| call(NONE, |out, _| trunkline_error_metadata(Some(error), i, out)).ok();
+    let owned = |kv| {
+        let (name, value) = pair(error, kv);
+        (name.into_owned(), value.to_vec())
+    };
+    (0..).map_while(piece).map(owned).collect()
 }
 
-fn pair(kv: trunkline_kv_t) -> (String, Vec<u8>) {
-    let value = match kv.value.len {
-        0 => Vec::new(),
-        // SAFETY: a view that the library just gave, of something that is still borrowed.
-        length => unsafe { std::slice::from_raw_parts(kv.value.ptr, length) }.to_vec(),
+/// What a piece that the library gave of its `owner` points to.
+fn pair<T>(_owner: &T, kv: trunkline_kv_t) -> (Cow<'_, str>, &[u8]) {
+    let bytes = |ptr, len| match len {
+        0 => &[][..],
+        // SAFETY: what is not empty is good for so many bytes while its owner lives.
+        _ => unsafe { std::slice::from_raw_parts(ptr, len) },
     };
-    (view(kv.key), value)
+    let name = String::from_utf8_lossy(bytes(kv.key.ptr.cast(), kv.key.len));
+    (name, bytes(kv.value.ptr, kv.value.len))
 }
