@@ -7,13 +7,13 @@ use super::{
     security::{HTTP2, NotAgreed, is_agreed},
     tally::RetireReason,
     tasks::Way,
+    turns::Turns,
     wire::{Listening, Wire, now},
 };
 use crate::{
     address::Address,
     config::{ConnectionConfig, TcpConfig, TimeLimit},
     error::{ConnectionError, Place, Step, TlsFailure, TlsFault},
-    give_way::GiveWay,
     transport::ConnectOptions,
 };
 use bytes::Bytes;
@@ -70,6 +70,7 @@ pub(super) struct Drive {
     told: Told,
     address: Address,
     record: Arc<Record>,
+    turns: Turns,
 }
 
 /// What the driver of a connection has told already.
@@ -158,6 +159,7 @@ pub(super) async fn connect(
     }
     let started = now();
     let record = Arc::new(Record::new(&stream, started));
+    let turns = Turns::new(stream.shared_metrics());
     let (wire, listening) = Wire::new(stream);
     let greet = async {
         let (send, mut connection) = builder(config).handshake::<_, Bytes>(wire).await?;
@@ -192,6 +194,7 @@ pub(super) async fn connect(
         sleep: Box::pin(tokio::time::sleep_until(now().into())),
         close: way.cut.clone(),
         told: Told::default(),
+        turns,
         address: address.clone(),
         record: Arc::clone(&record),
     };
@@ -241,10 +244,9 @@ impl Drive {
     pub(super) async fn run(mut self, mut tell: impl FnMut(News)) -> Ended {
         let close = self.close.clone();
         let mut closed = std::pin::pin!(close.cancelled());
-        let mut way = GiveWay::default();
         poll_fn(|cx| {
             // What calls that are ready have to send goes out in one write.
-            ready!(way.poll_if(self.calls.load(Ordering::Relaxed) > 1, cx));
+            ready!(self.turns.poll_next(self.calls.load(Ordering::Relaxed), cx));
             if closed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready((RetireReason::Closed, None));
             }

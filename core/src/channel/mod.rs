@@ -60,6 +60,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod timeout;
+mod turns;
 mod wire;
 
 pub use call::{Call, CallOptions, Compression, Reply};

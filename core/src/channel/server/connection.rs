@@ -1,13 +1,12 @@
 //! One connection of the server half: its calls, its age, its end.
 
 use super::{
-    super::{received::Received, security::is_agreed, wire::now},
+    super::{received::Received, security::is_agreed, turns::Turns, wire::now},
     guarded::{Guarded, OpenCalls},
     pings::PingRule,
 };
 use crate::{
     config::{ChannelServerConfig, TimeLimit},
-    give_way::GiveWay,
     transport::Stream,
 };
 use bytes::Bytes;
@@ -61,6 +60,7 @@ where
         .initial_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
     let calls = OpenCalls::default();
+    let mut turns = Turns::new(stream.shared_metrics());
     let stream = Guarded::new(stream, PingRule::new(&serving.config), calls.clone());
     let greeted = tokio::select! {
         () = serving.cut.cancelled() => return,
@@ -70,7 +70,6 @@ where
     let mut age = pin!(until(old_at(serving.config.max_connection_age)));
     let mut grace = pin!(until(None));
     let mut is_leaving = false;
-    let mut way = GiveWay::default();
     loop {
         let call = tokio::select! {
             biased;
@@ -89,7 +88,7 @@ where
             }
             call = poll_fn(|cx| {
                 // What answers that are ready have to send goes out in one write.
-                ready!(way.poll_if(calls.count() > 1, cx));
+                ready!(turns.poll_next(calls.count(), cx));
                 connection.poll_accept(cx)
             }) => call,
         };

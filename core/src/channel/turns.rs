@@ -1,0 +1,35 @@
+//! When the task of a connection has its turn: behind the calls that are ready, while what they send is small.
+
+use crate::{give_way::GiveWay, metrics::ConnectionMetrics};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// What one turn sends at least that is worth a write of its own: a frame of HTTP/2's least limit. With more, the peer
+/// works on one part while the next is made.
+const WORTH_A_WRITE: u64 = 16 << 10;
+
+/// The turns of one connection's task.
+#[derive(Debug)]
+pub(super) struct Turns {
+    way: GiveWay,
+    metrics: Arc<ConnectionMetrics>,
+    /// Bytes that had been sent when the last turn began.
+    sent: u64,
+}
+
+impl Turns {
+    pub(super) fn new(metrics: Arc<ConnectionMetrics>) -> Self {
+        Self { way: GiveWay::default(), metrics, sent: 0 }
+    }
+
+    /// Ready once it is the task's turn, with so many `calls` under way. One call alone has nobody to wait for.
+    pub(super) fn poll_next(&mut self, calls: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let sent = self.metrics.bytes_sent();
+        let is_small = sent.saturating_sub(self.sent) < WORTH_A_WRITE;
+        ready!(self.way.poll_if(calls > 1 && is_small, cx));
+        self.sent = sent;
+        Poll::Ready(())
+    }
+}
