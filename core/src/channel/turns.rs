@@ -33,3 +33,36 @@ impl Turns {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        channel::wire::now,
+        context::{ConnectionContext, ConnectionId, Direction, Protocol},
+        metrics::Metrics,
+    };
+    use std::task::Waker;
+
+    #[test]
+    fn a_turn_waits_for_calls_that_are_ready_unless_there_is_one_or_they_send_much() {
+        let context = ConnectionContext {
+            id: ConnectionId::next(),
+            protocol: Protocol::Tcp,
+            direction: Direction::Dialled,
+            source: None,
+            destination: None,
+            created: now(),
+        };
+        let metrics = Arc::new(ConnectionMetrics::open(&Metrics::new(), &context));
+        let (mut turns, cx) =
+            (Turns::new(Arc::clone(&metrics)), &mut Context::from_waker(Waker::noop()));
+        assert!(turns.poll_next(1, cx).is_ready(), "one call has nobody to wait for");
+        assert!(turns.poll_next(2, cx).is_pending());
+        assert!(turns.poll_next(2, cx).is_ready(), "the others have had their turn");
+        metrics.add_sent(WORTH_A_WRITE);
+        assert!(turns.poll_next(2, cx).is_ready(), "the last turn sent much");
+        metrics.add_sent(WORTH_A_WRITE - 1);
+        assert!(turns.poll_next(2, cx).is_pending(), "and this one little");
+    }
+}
