@@ -9,6 +9,8 @@ use std::{
 /// What one turn sends at least that is worth a write of its own: a frame of HTTP/2's least limit. With more, the peer
 /// works on one part while the next is made.
 const WORTH_A_WRITE: u64 = 16 << 10;
+/// Calls under way at most that one write may wait for, for the same reason.
+const FEW: usize = 128;
 
 /// The turns of one connection's task.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ impl Turns {
     pub(super) fn poll_next(&mut self, calls: usize, cx: &mut Context<'_>) -> Poll<()> {
         let sent = self.metrics.bytes_sent();
         let is_small = sent.saturating_sub(self.sent) < WORTH_A_WRITE;
-        ready!(self.way.poll_if(calls > 1 && is_small, cx));
+        ready!(self.way.poll_if((2..=FEW).contains(&calls) && is_small, cx));
         self.sent = sent;
         Poll::Ready(())
     }
@@ -45,7 +47,7 @@ mod tests {
     use std::task::Waker;
 
     #[test]
-    fn a_turn_waits_for_calls_that_are_ready_unless_there_is_one_or_they_send_much() {
+    fn a_turn_waits_for_calls_that_are_ready_unless_there_is_one_or_many_or_they_send_much() {
         let context = ConnectionContext {
             id: ConnectionId::next(),
             protocol: Protocol::Tcp,
@@ -60,6 +62,7 @@ mod tests {
         assert!(turns.poll_next(1, cx).is_ready(), "one call has nobody to wait for");
         assert!(turns.poll_next(2, cx).is_pending());
         assert!(turns.poll_next(2, cx).is_ready(), "the others have had their turn");
+        assert!(turns.poll_next(FEW + 1, cx).is_ready(), "they would all wait for the last");
         metrics.add_sent(WORTH_A_WRITE);
         assert!(turns.poll_next(2, cx).is_ready(), "the last turn sent much");
         metrics.add_sent(WORTH_A_WRITE - 1);
