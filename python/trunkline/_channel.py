@@ -222,29 +222,13 @@ class Channel(_ChannelBase):
             ChannelError: the call ended with another status than OK, which is 4 after the timeout.
             ClosedError: the channel is closed.
         """
+        how = (timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
         if not self._interceptors:
-            terms = terms_of(
-                metadata,
-                credentials,
-                timeout,
-                wait_for_ready,
-                compression,
-                max_reply,
-                plaintext_credentials,
-            )
-            return self._answer(method, request, terms)
+            return self._answer(method, request, terms_of(metadata, credentials, *how))
         row = self._row(method, metadata, credentials)
         row.begin(self._interceptors)
         with row:
-            terms = terms_of(
-                row.call.metadata,
-                row.call.credentials,
-                timeout,
-                wait_for_ready,
-                compression,
-                max_reply,
-                plaintext_credentials,
-            )
+            terms = terms_of(row.call.metadata, row.call.credentials, *how)
             response = self._answer(method, request, terms)
         row.end(None)
         return response
@@ -268,18 +252,11 @@ class Channel(_ChannelBase):
 
         The arguments are those of :meth:`unary`; the timeout is for the whole call.
         """
+        how = (timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
         row = self._row(method, metadata, credentials)
         row.begin(self._interceptors)
         with row:
-            terms = terms_of(
-                row.call.metadata,
-                row.call.credentials,
-                timeout,
-                wait_for_ready,
-                compression,
-                max_reply,
-                plaintext_credentials,
-            )
+            terms = terms_of(row.call.metadata, row.call.credentials, *how)
             return Call(self._native.open(method, terms), row)
 
     def close(self, grace: float | None = None) -> None:
@@ -349,29 +326,13 @@ class AsyncChannel(_ChannelBase):
         plaintext_credentials: bool = False,
     ) -> Response:
         """Like :meth:`Channel.unary`."""
+        how = (timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
         if not self._interceptors:
-            terms = terms_of(
-                metadata,
-                credentials,
-                timeout,
-                wait_for_ready,
-                compression,
-                max_reply,
-                plaintext_credentials,
-            )
-            return await self._answer(method, request, terms)
+            return await self._answer(method, request, terms_of(metadata, credentials, *how))
         row = self._row(method, metadata, credentials)
         await row.begin_async(self._interceptors)
         with row:
-            terms = terms_of(
-                row.call.metadata,
-                row.call.credentials,
-                timeout,
-                wait_for_ready,
-                compression,
-                max_reply,
-                plaintext_credentials,
-            )
+            terms = terms_of(row.call.metadata, row.call.credentials, *how)
             response = await self._answer(method, request, terms)
         row.end(None)
         return response
@@ -392,18 +353,11 @@ class AsyncChannel(_ChannelBase):
         plaintext_credentials: bool = False,
     ) -> AsyncCall:
         """Like :meth:`Channel.stream`; never waits."""
+        how = (timeout, wait_for_ready, compression, max_reply, plaintext_credentials)
         row = self._row(method, metadata, credentials)
         await row.begin_async(self._interceptors)
         with row:
-            terms = terms_of(
-                row.call.metadata,
-                row.call.credentials,
-                timeout,
-                wait_for_ready,
-                compression,
-                max_reply,
-                plaintext_credentials,
-            )
+            terms = terms_of(row.call.metadata, row.call.credentials, *how)
             return AsyncCall(self._native.open(method, terms), row)
 
     async def aclose(self, grace: float | None = None) -> None:
