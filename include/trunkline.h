@@ -5030,7 +5030,7 @@ trunkline_status_t trunkline_tcp_manager_inspect(struct trunkline_tcp_manager_t 
 
 /**
  * Ends the connection with the number `id`, on both sides where it is relayed: then soon after the call. A side that is
- * owed bytes sees a reset.
+ * owed bytes sees a reset, and so does a client that has no server yet.
  *
  * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_HANDLE, NOT_FOUND (no connection that stands has this
  * number), FORKED. Since 0.1.

@@ -227,7 +227,7 @@ async fn a_wait_ends_with_a_kill_a_higher_limit_or_a_drain() {
     let all = manager.live(0, 100);
     let one = all.iter().find(|one| one.state == LiveState::Waiting).unwrap();
     assert!(manager.kill(one.id.get()));
-    let _ = read_all(&killed).await;
+    assert!(read_all(&killed).await.1.is_err(), "an end would read as an answer");
     until(|| closed(&manager, CloseReason::Killed) == 1 && waiting(&manager) == 0).await;
 
     let second = client(&network, &address, b"second").await;

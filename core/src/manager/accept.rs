@@ -121,7 +121,7 @@ fn serve(
     }
 }
 
-/// Finds the client its server, or ends it.
+/// Finds the client its server, or resets it: an end would read as the answer of a server that it never had.
 async fn reach(
     shared: &Arc<Shared>,
     to: &Target,
@@ -131,7 +131,7 @@ async fn reach(
     let answer = tokio::select! {
         biased;
         reason = ordered(shared, relayed) => {
-            client.close_because(reason);
+            client.abort(reason);
             return None;
         }
         answer = find(shared, to, client, relayed) => answer,

@@ -277,7 +277,7 @@ impl TcpConnectionManager {
     }
 
     /// Ends the connection with this number as [`Killed`](CloseReason::Killed), on both sides where it is relayed, and
-    /// says whether it stood. A side that is owed bytes sees a reset.
+    /// says whether it stood. A side that is owed bytes sees a reset, and so does a client that has no server yet.
     ///
     /// Waits for nothing: one that the manager relays ends soon after.
     pub fn kill(&self, id: u64) -> bool {
