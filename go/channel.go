@@ -82,6 +82,8 @@ type channel struct {
 	closed atomic.Bool
 	calls  together
 
+	resolver *resolver // nil unless the program has one
+
 	// Replaced as a whole, under adding.
 	interceptors atomic.Pointer[[]Interceptor]
 	adding       sync.Mutex
@@ -148,12 +150,12 @@ func termsOf(ctx context.Context, options []CallOption) callTerms {
 }
 
 // NewChannel makes a channel on the default runtime; see [Runtime.NewChannel].
-func NewChannel(target string, config ConnectionConfig) (*Channel, error) {
+func NewChannel(target string, config ConnectionConfig, options ...ChannelOption) (*Channel, error) {
 	rt, err := Default()
 	if err != nil {
 		return nil, err
 	}
-	return rt.NewChannel(target, config)
+	return rt.NewChannel(target, config, options...)
 }
 
 // NewChannel makes a channel; nothing is connected yet. The target is such as "dns:api.internal:443",
@@ -161,21 +163,31 @@ func NewChannel(target string, config ConnectionConfig) (*Channel, error) {
 // or a list such as "tcp://a:1,mem:b". To
 // "tls://a:1,tls://b:1" it is secured, by whom the system trusts; see [Tls.NewChannel] for all others.
 // It fails with [KindConfig] for what is no target and a configuration out of range.
-func (rt *Runtime) NewChannel(target string, config ConnectionConfig) (*Channel, error) {
-	return rt.newChannel(target, config, 0)
+func (rt *Runtime) NewChannel(target string, config ConnectionConfig, options ...ChannelOption) (*Channel, error) {
+	return rt.newChannel(target, config, 0, options)
 }
 
-func (rt *Runtime) newChannel(target string, config ConnectionConfig, tls uint64) (*Channel, error) {
+func (rt *Runtime) newChannel(target string, config ConnectionConfig, tls uint64, options []ChannelOption) (*Channel, error) {
 	document, err := json.Marshal(config)
 	if err != nil {
 		return nil, configError(err)
 	}
-	handle, failure := native.ChannelNew(rt.handle, tls, target, string(document))
+	var terms channelTerms
+	for _, option := range options {
+		option(&terms)
+	}
+	owned, queue := &channel{rt: rt}, uint64(0)
+	if terms.resolve != nil {
+		owned.resolver, queue = newResolver(terms.resolve), rt.queue.Handle()
+	}
+	// Known before the first question comes.
+	owned.id = rt.sinks.add(owned)
+	handle, failure := native.ChannelNew(rt.handle, tls, target, string(document), queue, owned.id)
 	if failure != nil {
+		owned.forget()
 		return nil, newError(failure, native.StepConfigure)
 	}
-	owned := &channel{rt: rt, handle: handle}
-	owned.id = rt.sinks.add(owned)
+	owned.handle = handle
 	if rt.stopping.Load() {
 		owned.shut()
 	}
@@ -280,8 +292,22 @@ func (c *Channel) Close() error {
 	return c.CloseGracefully(ended)
 }
 
-// event does nothing: a channel's events go to operations of their own.
-func (*channel) event(e native.Event) { e.Dispose() }
+// event takes a question where the target is, on the wake goroutine. A channel's other events go to operations of their own.
+func (o *channel) event(e native.Event) {
+	if o.resolver == nil {
+		e.Dispose()
+		return
+	}
+	o.resolver.take(e)
+}
+
+// forget lets go of who answers questions.
+func (o *channel) forget() {
+	o.rt.sinks.remove(o.id)
+	if o.resolver != nil {
+		o.resolver.cancel()
+	}
+}
 
 func (o *channel) close(ctx context.Context) error {
 	if !o.closed.CompareAndSwap(false, true) {
@@ -296,7 +322,7 @@ func (o *channel) close(ctx context.Context) error {
 		o.finish(ctx, done)
 	}
 	native.ChannelFree(o.handle)
-	o.rt.sinks.remove(o.id)
+	o.forget()
 	return nil
 }
 
@@ -326,7 +352,7 @@ func (o *channel) abandon() bool {
 		return false
 	}
 	native.ChannelFree(o.handle)
-	o.rt.sinks.remove(o.id)
+	o.forget()
 	return true
 }
 

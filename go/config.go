@@ -41,6 +41,8 @@ type ConnectionConfig struct {
 	// LookupInterval is the time after which a name is looked up again although its addresses work. Default: never. Limits:
 	// 30 s to 365 days, or never.
 	LookupInterval TimeLimit `json:"lookup_interval,omitzero"`
+	// Resolver says how the program's own resolver is asked, where a channel has one; see [ResolvedBy].
+	Resolver ResolverConfig `json:"resolver,omitzero"`
 	// StateHistory is how many changes of a channel's state are kept, the latest. Default: 64. Limits: 1 to 10,000.
 	StateHistory uint32 `json:"state_history,omitzero"`
 	// Pooling says whether calls are spread over several connections to the same peer.
@@ -96,6 +98,17 @@ type CircuitConfig struct {
 	MaxCalls uint32 `json:"max_calls,omitzero"`
 	// Breaker says when an address whose calls fail gets none. Default: never.
 	Breaker *BreakerConfig `json:"breaker,omitzero"`
+}
+
+// ResolverConfig says how the program's own resolver is asked: one question at a time, after a failure later each time.
+type ResolverConfig struct {
+	// Timeout is the time for an answer. Default: 30 s. Limits: 1 ms to 365 days.
+	Timeout TimeLimit `json:"timeout,omitzero"`
+	// MinInterval is the time from an answer until the program is asked again, because addresses do not work. Default: 1 s.
+	// Limits: 1 ms to 365 days.
+	MinInterval TimeLimit `json:"min_interval,omitzero"`
+	// MaxAddresses is how many an answer has at most; one with more is refused. Default: 1000. Limits: 1 to 10,000.
+	MaxAddresses uint32 `json:"max_addresses,omitzero"`
 }
 
 // InterceptorsConfig says which interceptors are asked for that are there already. Those of [Channel.Intercept] see a call

@@ -142,9 +142,9 @@ func (t *Tls) OpenPool(ctx context.Context, targets []string, config CheckoutPoo
 // NewChannel makes a channel as [Runtime.NewChannel] does, with every connection secured. The server must agree to speak
 // HTTP/2 (ALPN h2), and its certificate must be for the configured ServerName, else for the name that was looked up or the
 // host that the target names ("localhost" behind "unix:" and "mem:").
-func (t *Tls) NewChannel(target string, config ConnectionConfig) (*Channel, error) {
+func (t *Tls) NewChannel(target string, config ConnectionConfig, options ...ChannelOption) (*Channel, error) {
 	defer runtime.KeepAlive(t)
-	return t.rt.newChannel(target, config, t.handle)
+	return t.rt.newChannel(target, config, t.handle, options)
 }
 
 func (t *Tls) connect(address string, deadline int64, queue, tag uint64) (uint64, *native.Failure) {

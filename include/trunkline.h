@@ -148,6 +148,11 @@
 #define TRUNKLINE_JOB_ROUTE 6
 
 /**
+ * A job: say where the target of a channel is, with trunkline_resolve_answer. `about` counts the questions from 1.
+ */
+#define TRUNKLINE_JOB_RESOLVE 7
+
+/**
  * It was not used for the idle timeout.
  */
 #define TRUNKLINE_POOL_CLOSE_IDLE_TIMEOUT 1
@@ -1247,6 +1252,55 @@ typedef struct trunkline_call_request_t {
 } trunkline_call_request_t;
 
 /**
+ * A job: work that a pool asks of its host. Needs no free: it is gone with its answer, or with its pool.
+ */
+typedef struct trunkline_job_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_job_t;
+
+/**
+ * Takes a job. `what` is one of TRUNKLINE_JOB_*, `reason` that of a TRUNKLINE_JOB_CLOSE, `about` the resource.
+ *
+ * It runs once per job, on a worker thread of the runtime; once that is shut down, on the thread that asks. It must not
+ * block, throw, longjmp or unwind. The answer may come from inside it, or later from any thread.
+ */
+typedef void (*trunkline_job_fn)(void *user_data,
+                                 struct trunkline_job_t job,
+                                 uint32_t what,
+                                 uint32_t reason,
+                                 uint64_t about);
+
+/**
+ * Who does the jobs of a pool, a manager or a channel: a queue, where they are events of kind TRUNKLINE_EV_JOB, or a callback. Exactly one of
+ * `queue` and `fn` is set.
+ */
+typedef struct trunkline_job_host_t {
+  /**
+   * {0} when `fn` is set. Each connection keeps a place in it, for the job that closes it; each job takes another.
+   */
+  struct trunkline_cq_t queue;
+  /**
+   * Comes back in the events, as it is.
+   */
+  uint64_t tag;
+  /**
+   * NULL when `queue` is set.
+   */
+  trunkline_job_fn fn;
+  /**
+   * Passed to `fn` and `release`.
+   */
+  void *user_data;
+  /**
+   * Runs exactly once after the last `fn`, also when the call that registers it fails; may be NULL.
+   */
+  trunkline_release_fn release;
+} trunkline_job_host_t;
+
+/**
  * A datagram socket. Any thread may use it at any time.
  */
 typedef struct trunkline_datagram_t {
@@ -1494,16 +1548,6 @@ typedef struct trunkline_hub_stats_t {
 } trunkline_hub_stats_t;
 
 /**
- * A job: work that a pool asks of its host. Needs no free: it is gone with its answer, or with its pool.
- */
-typedef struct trunkline_job_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_job_t;
-
-/**
  * Takes a value that the pool gives up. `reason` is one of TRUNKLINE_POOL_CLOSE_*.
  *
  * It runs once per value, without a lock, in the call that made the value leave or on a worker thread. It must
@@ -1717,45 +1761,6 @@ typedef struct trunkline_pipe_options_t {
    */
   uint64_t capacity;
 } trunkline_pipe_options_t;
-
-/**
- * Takes a job. `what` is one of TRUNKLINE_JOB_*, `reason` that of a TRUNKLINE_JOB_CLOSE, `about` the resource.
- *
- * It runs once per job, on a worker thread of the runtime; once that is shut down, on the thread that asks. It must not
- * block, throw, longjmp or unwind. The answer may come from inside it, or later from any thread.
- */
-typedef void (*trunkline_job_fn)(void *user_data,
-                                 struct trunkline_job_t job,
-                                 uint32_t what,
-                                 uint32_t reason,
-                                 uint64_t about);
-
-/**
- * Who does the jobs of a pool: a queue, where they are events of kind TRUNKLINE_EV_JOB, or a callback. Exactly one of
- * `queue` and `fn` is set.
- */
-typedef struct trunkline_job_host_t {
-  /**
-   * {0} when `fn` is set. Each connection keeps a place in it, for the job that closes it; each job takes another.
-   */
-  struct trunkline_cq_t queue;
-  /**
-   * Comes back in the events, as it is.
-   */
-  uint64_t tag;
-  /**
-   * NULL when `queue` is set.
-   */
-  trunkline_job_fn fn;
-  /**
-   * Passed to `fn` and `release`.
-   */
-  void *user_data;
-  /**
-   * Runs exactly once after the last `fn`, also when the call that registers it fails; may be NULL.
-   */
-  trunkline_release_fn release;
-} trunkline_job_host_t;
 
 /**
  * A checkout pool. Any thread may use it at any time.
@@ -2993,6 +2998,87 @@ trunkline_status_t trunkline_reply_metadata(const struct trunkline_reply_t *repl
  * Ownership: takes it. Blocks: no. Threads: any, also finalisers. Errors: none. Since 0.1.
  */
 void trunkline_reply_free(struct trunkline_reply_t *reply);
+
+/**
+ * As trunkline_channel_new_with, with a channel whose addresses the host says: by a job of kind TRUNKLINE_JOB_RESOLVE when
+ * the channel leaves idle, and again when addresses do not work or a connection is lost, one at a time and at most
+ * every `resolver.min_interval` of the document. What it says in between goes by trunkline_channel_push_addresses.
+ *
+ * `target` is for the host, and may be any text of 1 to 4096 bytes. Calls are for what stands behind "scheme:" and
+ * "//.../" in it, such as "web:80" of "zone://ns/web:80", and for "localhost" if that is no host; with TLS that host is
+ * also whom each server must prove to be, unless the configuration has a server_name.
+ *
+ * trunkline_resolve_question says what is asked, trunkline_resolve_answer answers. A job that fails, or is not answered
+ * within `resolver.timeout`, changes nothing: trunkline_channel_inspect, the log and UNAVAILABLE say why, and there is
+ * another job after a while. A job is stale once the channel is closed or freed.
+ *
+ * Ownership: copies the struct; `user_data` is released once, after the last job or after an error; the channel is
+ * the caller's, to be freed once with trunkline_channel_free. Blocks: no. Threads: any. Errors: as
+ * trunkline_channel_new_with. Since 0.1.
+ *
+ * # Safety
+ *
+ * As for trunkline_channel_new_with; `host` points to a struct whose function may be called with its pointer until the
+ * release.
+ */
+trunkline_status_t trunkline_channel_new_resolved(struct trunkline_runtime_t rt,
+                                                  const char *target,
+                                                  size_t target_len,
+                                                  const char *json,
+                                                  size_t json_len,
+                                                  const struct trunkline_connect_options_t *opts,
+                                                  const struct trunkline_job_host_t *host,
+                                                  struct trunkline_channel_t *out,
+                                                  struct trunkline_error_t **err);
+
+/**
+ * Says where the target of a channel is that was made by trunkline_channel_new_resolved, without being asked: as if a
+ * job had been answered. `addresses` are texts such as "tcp://10.0.0.1:443", with a comma between each two. Addresses that
+ * stay keep their connections; calls on those that go finish. While the channel is idle it changes nothing: there is a
+ * job when it is next called.
+ *
+ * Ownership: none. Blocks: no. Threads: any, also inside callbacks. Errors: INVALID_ARGUMENT (no address, or a channel of
+ * another kind), CONNECTION_FAILED (addresses that no job may be answered with: those before stay), INVALID_HANDLE,
+ * CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `addresses` is good for `addresses_len` bytes.
+ */
+trunkline_status_t trunkline_channel_push_addresses(struct trunkline_channel_t channel,
+                                                    const char *addresses,
+                                                    size_t addresses_len,
+                                                    struct trunkline_error_t **err);
+
+/**
+ * What a job of kind TRUNKLINE_JOB_RESOLVE asks, as a JSON object: {"target", "number", "timeout_ns"}. `number` counts the
+ * questions of a channel from 1, `timeout_ns` is the time for the answer from when it was asked for.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any, also inside
+ * callbacks. Errors: INVALID_ARGUMENT (a job of another kind), INVALID_HANDLE (also when nobody waits for it any more),
+ * FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_resolve_question(struct trunkline_job_t job,
+                                              struct trunkline_buf_t **out,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Answers a job of kind TRUNKLINE_JOB_RESOLVE with `addresses`, as for trunkline_channel_push_addresses. Whether they can be
+ * used is for the channel to see: if not, it says why where trunkline_channel_new_resolved says.
+ *
+ * A job has one answer: a second one, and one that comes too late, are INVALID_HANDLE and harmless.
+ * trunkline_job_done answers as well, with the error that it failed with.
+ *
+ * Ownership: none. Blocks: no. Threads: any, also inside callbacks. Errors: INVALID_ARGUMENT (also a job of another
+ * kind; an answer is then still owed), INVALID_HANDLE, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `addresses` is good for `addresses_len` bytes.
+ */
+trunkline_status_t trunkline_resolve_answer(struct trunkline_job_t job,
+                                            const char *addresses,
+                                            size_t addresses_len);
 
 /**
  * Makes the configuration of a preset: "production", "development" or "high_throughput".

@@ -796,6 +796,37 @@ class RouteJob {
   Job job_;
 };
 
+/** A question where a channel's target is. Destroyed without an answer, it has failed, and is put again after a while. */
+class ResolveJob {
+ public:
+  /** Takes the job over. */
+  explicit ResolveJob(Job job) noexcept : job_(std::move(job)) {}
+
+  /** What is asked, as a JSON object: {"target", "number", "timeout_ns"}; INVALID_HANDLE if nobody waits for the answer any more. */
+  std::string question() const {
+    trunkline_buf_t *known = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_resolve_question(job_.get(), &known, &error), error);
+    Buffer held(known);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
+  /**
+   * Answers with addresses such as "tcp://10.0.0.1:443", a comma between each two; INVALID_HANDLE if it comes too late,
+   * INVALID_ARGUMENT for what is no address, and then it is still owed.
+   */
+  void answer(const std::string &addresses) {
+    check(trunkline_resolve_answer(job_.get(), addresses.data(), addresses.size()));
+    job_.release();
+  }
+
+  /** Answers that it could not be found out, for one of TRUNKLINE_E_*. */
+  void fail(trunkline_status_t status, const std::string &message) { job_.fail(status, message); }
+
+ private:
+  Job job_;
+};
+
 /** A connection that is lent; destroyed, it is put back. Its pool must be there for as long as it is used. */
 class Lease {
  public:
@@ -1526,6 +1557,22 @@ class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free
           error);
     reset(made);
   }
+  /**
+   * A channel whose addresses `resolver` says: it is called on a thread of the library, must not block, and answers at once or
+   * later from any thread. `target` is for it, and may be any text; see trunkline_channel_new_resolved.
+   */
+  Channel(const std::string &target, std::function<void(ResolveJob)> resolver, const std::string &json = std::string(),
+          trunkline_runtime_t runtime = trunkline_runtime_t(), trunkline_tls_t tls = trunkline_tls_t()) {
+    typedef std::function<void(ResolveJob)> Function;
+    trunkline_connect_options_t options = detail::secured_by(tls);
+    trunkline_job_host_t host = {trunkline_cq_t(), 0, call_resolver, new Function(std::move(resolver)), free_resolver};
+    trunkline_channel_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_new_resolved(runtime, target.data(), target.size(), json.data(), json.size(), &options, &host,
+                                         &made, &error),
+          error);
+    reset(made);
+  }
   /** Every connection is secured by `tls`. */
   Channel(const std::string &target, const Tls &tls) : Channel(target, std::string(), trunkline_runtime_t(), tls) {}
 
@@ -1646,11 +1693,29 @@ class Channel : public detail::Owned<trunkline_channel_t, trunkline_channel_free
     check(trunkline_channel_intercept(get(), &hooks, &error), error);
   }
 
+  /** Says where the target is without being asked, where the channel was made with a resolver: as an answer of it would. */
+  void push_addresses(const std::string &addresses) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_channel_push_addresses(get(), addresses.data(), addresses.size(), &error), error);
+  }
+
   /** Takes no new calls, lets those under way finish until `deadline`, and ends the rest. */
   void close(Deadline deadline = Deadline::now()) {
     trunkline_error_t *error = nullptr;
     check(trunkline_channel_close(get(), deadline.ns(), &error), error);
   }
+
+ private:
+  static void call_resolver(void *user_data, trunkline_job_t handle, uint32_t, uint32_t, uint64_t) noexcept {
+    // Destroyed by what is thrown, the job has failed.
+    Job job(handle);
+    try {
+      (*static_cast<std::function<void(ResolveJob)> *>(user_data))(ResolveJob(std::move(job)));
+    } catch (...) {
+    }
+  }
+
+  static void free_resolver(void *user_data) noexcept { delete static_cast<std::function<void(ResolveJob)> *>(user_data); }
 };
 
 /** Stands for a cluster at its hubs, and serves what they open. Destroying it ends its tunnels. */

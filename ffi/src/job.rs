@@ -1,4 +1,4 @@
-//! Jobs: what a pool or a manager asks of its host, answered exactly once.
+//! Jobs: what a pool, a manager or a channel asks of its host, answered exactly once.
 #![allow(unsafe_code, reason = "exported names are the ABI")]
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
-use trunkline_core::{Permit, RouteDecision};
+use trunkline_core::{Address, Permit, RouteDecision};
 
 /// A job: make a connection. The answer's value is its number. `about` says for which endpoint, where there are several.
 pub const TRUNKLINE_JOB_CONNECT: u32 = 1;
@@ -24,6 +24,8 @@ pub const TRUNKLINE_JOB_CLOSE: u32 = 4;
 pub const TRUNKLINE_JOB_MAKE: u32 = 5;
 /// A job: say where the connection `about` goes, with trunkline_route_decide.
 pub const TRUNKLINE_JOB_ROUTE: u32 = 6;
+/// A job: say where the target of a channel is, with trunkline_resolve_answer. `about` counts the questions from 1.
+pub const TRUNKLINE_JOB_RESOLVE: u32 = 7;
 
 /// The host's answer: a value, or why there is none.
 pub(crate) type Answer = Result<u64, Box<trunkline_error_t>>;
@@ -37,14 +39,36 @@ pub(crate) trait Asker: Send {
     /// The value stays the host's.
     fn answer(self: Box<Self>, answer: Answer) -> Result<Taken, Failure>;
 
-    /// What is known of what a decision is asked about; `None` where none is.
-    fn question(&self) -> Option<Arc<str>> {
+    /// What is asked, where it takes more than a number to answer.
+    fn question(&self) -> Option<Question> {
         None
     }
 
-    /// Takes the decision. Nobody else is given one.
-    fn decide(self: Box<Self>, decision: RouteDecision) {
-        drop(decision);
+    /// Takes a verdict of the kind that was asked for. Nobody else is given one.
+    fn take(self: Box<Self>, verdict: Verdict) {
+        drop(verdict);
+    }
+}
+
+/// What is asked, where it takes more than a number to answer: what is known, as JSON.
+pub(crate) enum Question {
+    Route(Arc<str>),
+    Resolve(Arc<str>),
+}
+
+/// An answer that is more than a number.
+pub(crate) enum Verdict {
+    Route(RouteDecision),
+    Resolve(Vec<Address>),
+}
+
+impl Verdict {
+    /// Whether it is one that the question asks for.
+    fn answers(&self, question: &Question) -> bool {
+        match question {
+            Question::Route(_) => matches!(self, Self::Route(_)),
+            Question::Resolve(_) => matches!(self, Self::Resolve(_)),
+        }
     }
 }
 
@@ -83,20 +107,27 @@ pub(crate) fn answer(job: trunkline_job_t, answer: Answer) -> Result<Taken, Fail
     Process::current().table().remove(job)?.answer(answer)
 }
 
-/// What a job asks a decision about.
-pub(crate) fn question(job: trunkline_job_t) -> Result<Arc<str>, Failure> {
+/// What a job asks.
+pub(crate) fn question(job: trunkline_job_t) -> Result<Question, Failure> {
     let job = Process::current().table().get(job)?;
     let asker = job.0.lock();
     let asker = asker.as_ref().ok_or_else(|| Failure::closed("the job"))?;
-    asker.question().ok_or_else(|| Failure::argument("job: asks for no decision"))
+    asker.question().ok_or_else(of_another_kind)
 }
 
-/// Answers a job with a decision.
-pub(crate) fn decide(job: trunkline_job_t, decision: RouteDecision) -> Result<(), Failure> {
-    question(job)?;
+/// What is wrong with an answer that another kind of job would take.
+pub(crate) fn of_another_kind() -> Failure {
+    Failure::argument("job: is of another kind")
+}
+
+/// Answers a job with what it asks for.
+pub(crate) fn give(job: trunkline_job_t, verdict: Verdict) -> Result<(), Failure> {
+    if !verdict.answers(&question(job)?) {
+        return Err(of_another_kind());
+    }
     let job = Process::current().table().remove(job)?;
     let asker = job.0.lock().take().ok_or_else(|| Failure::closed("the job"))?;
-    asker.decide(decision);
+    asker.take(verdict);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::{
     error::{Failure, trunkline_error_t},
     handle::{trunkline_job_t, trunkline_tcp_manager_t},
     input::text,
-    job::{decide, question},
+    job::{Question, Verdict, give, of_another_kind, question},
     job_host::{JobHost, Registration, trunkline_job_host_t},
     status::*,
 };
@@ -97,9 +97,11 @@ pub extern "C" fn trunkline_route_question(
     out: Option<&mut MaybeUninit<Option<Box<trunkline_buf_t>>>>,
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
-    enter(out, err, |_| {
-        let question = question(job)?;
-        Ok(Some(Box::new(trunkline_buf_t::owned(question.as_bytes().to_vec()))))
+    enter(out, err, |_| match question(job)? {
+        Question::Route(known) => {
+            Ok(Some(Box::new(trunkline_buf_t::owned(known.as_bytes().to_vec()))))
+        }
+        Question::Resolve(_) => Err(of_another_kind()),
     })
 }
 
@@ -126,7 +128,7 @@ pub unsafe extern "C" fn trunkline_route_decide(
     enter_plain(|| {
         // SAFETY: the caller's promise is the same.
         let to = unsafe { text(to, to_len, "to")? };
-        decide(job, decided(decision, to)?)
+        give(job, Verdict::Route(decided(decision, to)?))
     })
 }
 

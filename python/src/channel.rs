@@ -57,10 +57,17 @@ pub(crate) struct Channel {
 
 #[pymethods]
 impl Channel {
-    /// An empty document means the defaults.
+    /// An empty document means the defaults. With a queue and a tag, the questions where the target is come there.
     #[new]
-    fn new(py: Python<'_>, target: &str, json: &str, tls: Option<&Tls>) -> PyResult<Self> {
-        let handle = border::channel(target, json, tls::handle_of(tls))
+    fn new(
+        py: Python<'_>,
+        target: &str,
+        json: &str,
+        tls: Option<&Tls>,
+        resolver: Option<(PyRef<'_, Queue>, u64)>,
+    ) -> PyResult<Self> {
+        let to = resolver.map(|(queue, tag)| (queue.handle, tag));
+        let handle = border::channel(target, json, tls::handle_of(tls), to)
             .map_err(|failed| failed.raise(py))?;
         runtime::in_use();
         Ok(Self { handle })
@@ -104,6 +111,12 @@ impl Channel {
                 err,
             )
         })
+    }
+
+    /// Says where the target is, without being asked.
+    fn push_addresses(&self, py: Python<'_>, addresses: &str) -> PyResult<()> {
+        let pushed = border::push_addresses(self.handle, addresses);
+        pushed.map_err(|failed| failed.raise_while(py, doing(TRUNKLINE_STEP_RESOLVE)))
     }
 
     /// Tries at once what would have waited.

@@ -1,7 +1,7 @@
-//! What a pool or a manager asks of Python: taken once, answered once.
+//! What a pool, a manager or a channel asks of Python: taken once, answered once.
 
 use crate::{
-    buffer::{self, checkout, plain, route},
+    buffer::{self, channel, checkout, plain, route},
     failure::Doing,
 };
 use pyo3::prelude::*;
@@ -25,7 +25,8 @@ impl Job {
 
 #[pymethods]
 impl Job {
-    /// What is to be done: connect 1, check 2, reset 3, close 4, make 5, route 6.
+    /// What is to be done: connect 1, check 2, reset 3, close 4, make 5, route 6,
+    /// resolve 7.
     #[getter]
     fn what(&self) -> u32 {
         self.what
@@ -71,6 +72,21 @@ impl Job {
         match route::decide(self.handle, decision, to) {
             Err(failed) if failed.is(TRUNKLINE_E_INVALID_ARGUMENT) => {
                 Err(failed.raise_while(py, Doing { step: TRUNKLINE_STEP_ACCEPT, address: None }))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What is asked about a channel's target, as JSON; `None` if nobody waits for that any more.
+    fn resolve_question(&self) -> Option<String> {
+        channel::resolve_question(self.handle).ok()
+    }
+
+    /// Answers where a channel's target is. Raises for what is no address; an answer that is too late is none.
+    fn resolved(&self, py: Python<'_>, addresses: &str) -> PyResult<()> {
+        match channel::resolve_answer(self.handle, addresses) {
+            Err(failed) if failed.is(TRUNKLINE_E_INVALID_ARGUMENT) => {
+                Err(failed.raise_while(py, Doing { step: TRUNKLINE_STEP_RESOLVE, address: None }))
             }
             Ok(()) | Err(_) => Ok(()),
         }

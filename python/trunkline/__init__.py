@@ -56,6 +56,7 @@ from ._config import (
     InterceptorsConfig,
     KeepaliveParams,
     PoolingConfig,
+    ResolverConfig,
     RetryPolicy,
     ServiceConfig,
 )
@@ -161,6 +162,9 @@ from ._probe import (
     ProbeVerdict,
     probe_tcp,
     probe_udp,
+)
+from ._resolver import (
+    ResolveQuestion,
 )
 from ._route_callback import (
     REFUSE,
@@ -347,6 +351,8 @@ __all__ = [
     "Refuse",
     "ResetError",
     "ResolveConfig",
+    "ResolveQuestion",
+    "ResolverConfig",
     "Response",
     "RetryPolicy",
     "RouteCallbackConfig",

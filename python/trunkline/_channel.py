@@ -14,6 +14,7 @@ from ._call import AsyncCall, Call, Metadata, Response, check_done, response_of,
 from ._history import History, history_of
 from ._interceptor import AsyncInterceptor, Beginning, Interceptor, Row
 from ._live_channel import LiveChannel, told
+from ._resolver import Addresses, AsyncResolver, LoopResolving, Resolver, ThreadResolving, text_of
 from ._tls import native_of
 from ._together import Calling
 from ._types import Event, Terms
@@ -61,11 +62,24 @@ def _changed(event: Event) -> bool:
 class _ChannelBase:
     """What channels for threads and for asyncio share: nothing here waits."""
 
-    __slots__ = ("__weakref__", "_closed", "_native", "_target")
+    __slots__ = ("__weakref__", "_closed", "_native", "_resolving", "_target")
 
-    def __init__(self, target: str, config: ConnectionConfig | None, tls: Tls | None) -> None:
+    def __init__(
+        self,
+        target: str,
+        config: ConnectionConfig | None,
+        tls: Tls | None,
+        resolving: ThreadResolving | LoopResolving | None,
+    ) -> None:
         document = "" if config is None else config.to_json()
-        self._native = _native.Channel(target, document, native_of(tls))
+        to = None if resolving is None else (resolving.queue, resolving.tag)
+        try:
+            self._native = _native.Channel(target, document, native_of(tls), to)
+        except BaseException:
+            if resolving is not None:
+                resolving.stop()
+            raise
+        self._resolving = resolving
         self._target = target
         self._closed = False
 
@@ -93,6 +107,19 @@ class _ChannelBase:
         """
         return history_of(json.loads(self._native.history(after, max)), _NAMED)
 
+    def push_addresses(self, addresses: Addresses) -> None:
+        """Says where the target is without being asked: as if the ``resolver`` had answered.
+
+        Addresses that stay keep their connections; calls on those that go finish. While the channel is idle
+        it changes nothing: the resolver is asked when it is next called.
+
+        Raises:
+            ConfigError: one is no address, or the channel has no resolver.
+            ConnectError: these are no addresses that a resolver may answer; those before stay.
+            ClosedError: the channel is closed.
+        """
+        self._native.push_addresses(text_of(addresses))
+
     def reset_connect_backoff(self) -> None:
         """Tries at once what would have waited after a failure: the network is known to be back."""
         self._native.reset_connect_backoff()
@@ -107,7 +134,14 @@ class _ChannelBase:
     def __del__(self) -> None:
         if getattr(self, "_closed", True) or self._native.is_inherited():
             return
+        if self._resolving is not None:
+            self._resolving.abandon()
         warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+
+    def _ask_nobody(self) -> None:
+        """For one that is closed."""
+        if self._resolving is not None:
+            self._resolving.stop()
 
     def _changing(self, last: ChannelState, timeout: float | None) -> _Start:
         number, deadline = _STATES.index(last), deadline_after(timeout)
@@ -149,6 +183,10 @@ class Channel(_ChannelBase):
             the host that the target names (``localhost`` behind ``unix:`` and ``mem:``).
 
         interceptors: look at every call, one after the other.
+        resolver: says which addresses ``target`` has, which then may be any text. It is called in a thread of
+            its own when the channel leaves idle, and again when addresses do not work; what it raises, and no
+            answer within the configuration's ``resolver.timeout``, changes nothing. Calls are for what stands
+            behind ``scheme:`` and ``//…/`` in the target, ``localhost`` if that is no host.
 
     Raises:
         ConfigError: the target is none, or a figure is out of its range.
@@ -163,8 +201,9 @@ class Channel(_ChannelBase):
         config: ConnectionConfig | None = None,
         tls: Tls | None = None,
         interceptors: Sequence[Interceptor] = (),
+        resolver: Resolver | None = None,
     ) -> None:
-        super().__init__(target, config, tls)
+        super().__init__(target, config, tls, None if resolver is None else ThreadResolving(resolver))
         self._interceptors = tuple(interceptors)
 
     def wait_for_state_change(self, last: ChannelState, timeout: float | None = None) -> bool:
@@ -267,6 +306,7 @@ class Channel(_ChannelBase):
         self._closed = True
         if not self._native.is_inherited():
             check_done(until_done(self._closing(grace)))
+            self._ask_nobody()
 
     def __enter__(self) -> Self:
         return self
@@ -281,7 +321,10 @@ class Channel(_ChannelBase):
 
 
 class AsyncChannel(_ChannelBase):
-    """The twin of :class:`Channel` for asyncio. A cancelled await cancels what it waits for."""
+    """The twin of :class:`Channel` for asyncio. A cancelled await cancels what it waits for.
+
+    A ``resolver`` is a function or a coroutine function, called on the loop that the channel is made on.
+    """
 
     __slots__ = ("_interceptors",)
 
@@ -292,8 +335,9 @@ class AsyncChannel(_ChannelBase):
         config: ConnectionConfig | None = None,
         tls: Tls | None = None,
         interceptors: Sequence[AsyncInterceptor] = (),
+        resolver: AsyncResolver | None = None,
     ) -> None:
-        super().__init__(target, config, tls)
+        super().__init__(target, config, tls, None if resolver is None else LoopResolving(resolver))
         self._interceptors = tuple(interceptors)
 
     async def wait_for_state_change(self, last: ChannelState, timeout: float | None = None) -> bool:
@@ -365,6 +409,7 @@ class AsyncChannel(_ChannelBase):
         self._closed = True
         if not self._native.is_inherited():
             check_done(await _hub.current().result(self._closing(grace)))
+            self._ask_nobody()
 
     async def __aenter__(self) -> Self:
         return self

@@ -29,6 +29,7 @@ __all__ = [
     "InterceptorsConfig",
     "KeepaliveParams",
     "PoolingConfig",
+    "ResolverConfig",
     "RetryPolicy",
     "ServiceConfig",
 ]
@@ -103,6 +104,22 @@ class PoolingConfig:
 
     enabled: bool = _plain("pooling", "enabled")
     size: int = _plain("pooling", "size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolverConfig:
+    """How the ``resolver`` of a channel is asked: one question at a time, after a failure later each time.
+
+    Attributes:
+        timeout: for an answer. Default 30 s; 1 ms to 365 days.
+        min_interval: time from an answer until it is asked again, because addresses do not work. Default 1 s;
+            1 ms to 365 days.
+        max_addresses: of an answer; one with more is refused. Default 1000; 1 to 10,000.
+    """
+
+    timeout: timedelta = _duration("resolver", "timeout")
+    min_interval: timedelta = _duration("resolver", "min_interval")
+    max_addresses: int = _plain("resolver", "max_addresses")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +227,7 @@ class ConnectionConfig:
             1 GiB.
         lookup_interval: time after which a name is looked up again although its addresses work. Default
             ``NEVER``; 30 s to 365 days.
+        resolver: how the program's own resolver is asked, where a channel has one.
         state_history: changes of a channel's state that are kept, the latest. Default 64; 1 to 10,000.
         pooling: whether calls are spread over several connections.
         opentelemetry: whether calls and attempts are counted by method under the names that gRPC gives them
@@ -230,6 +248,7 @@ class ConnectionConfig:
     max_queued_calls: int = _plain("max_queued_calls")
     retry_buffer_size: int = _plain("retry_buffer_size")
     lookup_interval: timedelta | Never = _limit("lookup_interval")
+    resolver: ResolverConfig = field(default_factory=ResolverConfig)
     state_history: int = _plain("state_history")
     pooling: PoolingConfig = field(default_factory=PoolingConfig)
     opentelemetry: bool = False

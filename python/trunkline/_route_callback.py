@@ -1,11 +1,6 @@
 """The route callback: the program says where each connection of a started manager goes.
 
-```
- native queue ──▶ dispatcher ──▶ workers             for threads
-              └─▶ hub of the loop ──▶ tasks           for asyncio
-```
-
-The dispatcher and the workers are daemon threads of Python; no native thread ever calls the program.
+For threads the dispatcher hands questions to workers, daemon threads of Python, too.
 """
 
 from __future__ import annotations
@@ -14,19 +9,19 @@ import asyncio
 import inspect
 import json
 import logging
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from . import _hub, _native, _process
-from ._wait import NO_DEADLINE
+from ._jobs import LoopJobs, ThreadJobs
 from ._workers import Workers
 
 if TYPE_CHECKING:
-    from ._types import Event
+    import threading
+
+    from . import _native
 
 __all__ = ["REFUSE", "Arrival", "Refuse", "ToAddress"]
 
@@ -36,8 +31,6 @@ _log = logging.getLogger("trunkline")
 _WORKERS: Final = 16
 # Questions that wait for one of them, or for their tasks to end: more are left to the routes.
 _WAITING: Final = 1024
-# How long a close waits for the dispatcher's end, seconds.
-_STOP_LIMIT: Final = 1.0
 
 _DEFAULT, _BACKEND, _ADDRESS, _REFUSE = range(4)
 
@@ -92,45 +85,25 @@ RouteCallback: TypeAlias = Callable[[Arrival], Route]
 AsyncRouteCallback: TypeAlias = Callable[[Arrival], Route | Awaitable[Route]]
 
 
-class ThreadRoutes:
+class ThreadRoutes(ThreadJobs):
     """Runs a callback in threads of its own."""
 
-    tag: Final = 0
-
     def __init__(self, callback: RouteCallback) -> None:
-        self.queue = _process.new_queue()
         self._callback = callback
-        self._is_over = False
         self._workers = Workers("trunkline-route", _WORKERS, self._do)
-        self._dispatcher = threading.Thread(target=self._dispatch, name="trunkline-route", daemon=True)
-        self._dispatcher.start()
+        super().__init__("trunkline-route")
 
-    def stop(self) -> None:
-        """No more questions; those that are there are thrown away, and the routes decide."""
-        self.abandon()
-        if threading.current_thread() not in (self._dispatcher, *self._workers.threads):
-            self._dispatcher.join(_STOP_LIMIT)
+    def _others(self) -> list[threading.Thread]:
+        return self._workers.threads
 
-    def abandon(self) -> None:
-        """Does the same without waiting."""
-        self._is_over = True
-        self.queue.wake()
-
-    def _dispatch(self) -> None:
-        while not self._is_over:
-            for event in self.queue.wait(NO_DEADLINE, False):
-                self._take(event)
-        self.queue.drain()
-        self._workers.stop()
-
-    def _take(self, event: Event) -> None:
-        job = event[4]
-        if not isinstance(job, _native.Job):
-            return
+    def _take(self, job: _native.Job) -> None:
         if self._workers.waiting() < _WAITING:
             self._workers.submit(job)
         else:
             turn_away(job)
+
+    def _end(self) -> None:
+        self._workers.stop()
 
     def _do(self, job: _native.Job) -> None:
         arrival = None if self._is_over else arrival_of(job)
@@ -142,39 +115,15 @@ class ThreadRoutes:
             fail(job, error)
 
 
-class LoopRoutes:
+class LoopRoutes(LoopJobs):
     """Runs a callback in tasks of the loop that it was set on."""
 
     def __init__(self, callback: AsyncRouteCallback) -> None:
         self._callback = callback
-        self._loop = asyncio.get_running_loop()
-        self._hub = _hub.current()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.queue = self._hub.queue
-        self.tag = self._hub.next_tag()
-        self._hub.handle(self.tag, self._take)
+        super().__init__(_WAITING)
 
-    def stop(self) -> None:
-        """No more questions; what is under way is cancelled, and the routes decide."""
-        self._hub.unhandle(self.tag)
-        for task in self._tasks:
-            task.cancel()
-
-    def abandon(self) -> None:
-        """Does the same soon, from any thread."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.stop)
-
-    def _take(self, event: Event) -> None:
-        job = event[4]
-        if not isinstance(job, _native.Job):
-            return
-        if len(self._tasks) >= _WAITING:
-            turn_away(job)
-            return
-        task = self._loop.create_task(self._do(job))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _turn_away(self, job: _native.Job) -> None:
+        turn_away(job)
 
     async def _do(self, job: _native.Job) -> None:
         arrival = arrival_of(job)

@@ -302,6 +302,112 @@ static void a_file_has_the_addresses_and_a_bad_one_says_why(void) {
   CHECK(unlink(path) == 0, "it goes");
 }
 
+/* What is said of a target, by a function that answers at once. */
+typedef struct Resolver {
+  const char *addresses;
+  int asked;
+  int releases; /* by whoever lets go of the channel last: read through released() */
+} Resolver;
+
+static void resolve(void *user_data, trunkline_job_t job, uint32_t what, uint32_t reason, uint64_t about) {
+  Resolver *resolver = (Resolver *)user_data;
+  trunkline_buf_t *question;
+  const char *text;
+  size_t length;
+  resolver->asked++;
+  CHECK(what == TRUNKLINE_JOB_RESOLVE && reason == 0 && about == (uint64_t)resolver->asked, "it asks, and counts");
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_route_question(job, &question, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_route_decide(job, TRUNKLINE_ROUTE_DEFAULT, NULL, 0));
+  OK(trunkline_resolve_question(job, &question, NULL));
+  text = (const char *)trunkline_buf_data(question, &length);
+  CHECK(strstr(text, "\"target\":\"zone:web\"") && strstr(text, "\"timeout_ns\":30000000000"), "what is asked");
+  trunkline_buf_free(question);
+  if (resolver->addresses == NULL) {
+    OK(trunkline_job_done(job, 0, trunkline_error_new(TRUNKLINE_E_CONNECTION_FAILED, TEXT("no such zone"), NULL)));
+    return;
+  }
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_resolve_answer(job, TEXT("nonsense")));
+  OK(trunkline_resolve_answer(job, resolver->addresses, strlen(resolver->addresses)));
+  GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_resolve_answer(job, resolver->addresses, strlen(resolver->addresses)));
+}
+
+static void forget_resolver(void *user_data) { __atomic_add_fetch(&((Resolver *)user_data)->releases, 1, __ATOMIC_SEQ_CST); }
+
+static void released(Resolver *resolver, int times) {
+  while (__atomic_load_n(&resolver->releases, __ATOMIC_SEQ_CST) != times) sched_yield();
+}
+
+static trunkline_channel_t resolved(const trunkline_job_host_t *host) {
+  trunkline_channel_t channel;
+  OK(trunkline_channel_new_resolved(default_runtime(), TEXT("zone:web"), TEXT("{\"service_config\": {\"document\": {}}}"), NULL, host,
+                                    &channel, NULL));
+  return channel;
+}
+
+static void the_program_says_where_a_target_is_and_again_when_that_does_not_work(void) {
+  Resolver resolver = { NULL, 0, 0 };
+  trunkline_job_host_t host = { { 0 }, 0, resolve, NULL, forget_resolver };
+  trunkline_channel_t channel;
+  trunkline_reply_t *reply;
+  trunkline_error_t *err;
+  host.user_data = &resolver;
+  channel = resolved(&host);
+  GIVES(TRUNKLINE_E_RPC, trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, &err));
+  CHECK(strstr(trunkline_error_message(err, NULL), "no such zone") != NULL, "why there is no address");
+  trunkline_error_free(err);
+  OK(trunkline_channel_push_addresses(channel, server, strlen(server), NULL));
+  OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  trunkline_reply_free(reply);
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_push_addresses(channel, TEXT("nonsense"), NULL));
+  GIVES(TRUNKLINE_E_CONNECTION_FAILED, trunkline_channel_push_addresses(channel, NULL, 0, &err));
+  trunkline_error_free(err);
+  CHECK(shows(channel, "\"lookup_error\":null"), "and that changes nothing");
+  end(channel);
+  released(&resolver, 1);
+  CHECK(resolver.asked == 1, "asked once");
+
+  resolver.addresses = server, resolver.asked = 0;
+  channel = resolved(&host);
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, NULL, &reply, NULL));
+  trunkline_reply_free(reply);
+  end(channel);
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_new_resolved(default_runtime(), NULL, 0, NULL, 0, NULL, &host, &channel, NULL));
+  released(&resolver, 3);
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
+        trunkline_channel_new_resolved(default_runtime(), TEXT("web"), NULL, 0, NULL, NULL, &channel, NULL));
+  channel = new_channel(server, "");
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_channel_push_addresses(channel, server, strlen(server), NULL));
+  end(channel);
+}
+
+static void a_question_by_queue_is_stale_once_its_channel_is_closed(void) {
+  trunkline_job_host_t host = { { 0 }, 7, NULL, NULL, NULL };
+  trunkline_cq_t queue = new_queue();
+  trunkline_channel_t channel;
+  trunkline_event_t event;
+  trunkline_job_t job;
+  host.queue = queue;
+  channel = resolved(&host);
+  OK(trunkline_channel_connect(channel));
+  event = next_event(queue);
+  CHECK(event.kind == TRUNKLINE_EV_JOB && event.tag == 7 && event.value == TRUNKLINE_JOB_RESOLVE && event.about == 1, "a question");
+  job.h = event.handle;
+  OK(trunkline_resolve_answer(job, server, strlen(server)));
+  OK(trunkline_channel_wait_ready(channel, NEVER, NULL));
+  end(channel);
+
+  channel = resolved(&host);
+  OK(trunkline_channel_connect(channel));
+  event = next_event(queue);
+  job.h = event.handle;
+  OK(trunkline_channel_close(channel, 0, NULL));
+  GIVES(TRUNKLINE_E_INVALID_HANDLE, trunkline_resolve_answer(job, server, strlen(server)));
+  GIVES(TRUNKLINE_E_CLOSED, trunkline_channel_push_addresses(channel, server, strlen(server), NULL));
+  end(channel);
+  OK(trunkline_cq_free(queue));
+}
+
 static void who_waits_for_ready_is_told_why_at_each_address(void) {
   trunkline_channel_t channel = new_channel("mem:no-server-there,mem:nor-there", "");
   const trunkline_error_t *cause;
@@ -684,6 +790,8 @@ int main(void) {
   a_channel_shows_its_calls_its_addresses_and_their_connections();
   no_state_is_missed_unseen();
   a_file_has_the_addresses_and_a_bad_one_says_why();
+  the_program_says_where_a_target_is_and_again_when_that_does_not_work();
+  a_question_by_queue_is_stale_once_its_channel_is_closed();
   who_waits_for_ready_is_told_why_at_each_address();
   results_come_by_queue_too();
   calls_that_begin_together_end_in_one_event_each();

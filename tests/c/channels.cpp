@@ -132,6 +132,31 @@ void a_file_has_the_addresses(const char *server) {
   CHECK(unlink(path) == 0, "it goes");
 }
 
+void the_program_says_where_a_target_is(const std::string &server) {
+  int asked = 0;
+  Channel channel(
+      "zone:web",
+      [&](ResolveJob job) {
+        CHECK(job.question().find(R"("target":"zone:web")") != std::string::npos, "what is asked");
+        if (++asked == 1) job.fail(TRUNKLINE_E_CONNECTION_FAILED, "no such zone");
+        else if (asked == 2) throw asked;
+        else job.answer(server);
+      },
+      document(""));
+  std::string why;
+  CHECK(ended(channel, "Echo", &why) == 14 && why.find("no such zone") != std::string::npos, "UNAVAILABLE, and why");
+  channel.wait_ready();
+  CHECK(asked == 3 && ended(channel, "Echo") == 0, "asked until it says so");
+  channel.push_addresses(server + "," + server);
+  CHECK(ended(channel, "Echo") == 0, "it may say so again");
+  try {
+    channel.push_addresses("nonsense");
+    CHECK(false, "that is no address");
+  } catch (const Error &error) {
+    CHECK(error.status() == TRUNKLINE_E_INVALID_ARGUMENT, "and it is named");
+  }
+}
+
 // The value of a series of this process, 0 if there is none.
 double measured(const std::string &name, const std::string &labels) {
   Metrics metrics;
@@ -180,6 +205,7 @@ int main() {
   a_channel_shows_its_calls_its_addresses_and_their_connections(server);
   no_state_is_missed_unseen(server);
   a_file_has_the_addresses(server);
+  the_program_says_where_a_target_is(server);
   calls_say_who_makes_them_and_are_counted_by_method(server);
   attempts_are_counted_under_the_names_of_opentelemetry(server);
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));

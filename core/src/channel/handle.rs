@@ -2,9 +2,10 @@
 
 use super::{
     ConnectivityState, exchange::exchange, history::History, interceptor::Interceptor,
-    live::LiveChannel, response::ResponseBody, shared::Shared, wire::now,
+    live::LiveChannel, resolver::Resolver, response::ResponseBody, shared::Shared, wire::now,
 };
 use crate::{
+    address::Address,
     config::ConnectionConfig,
     error::{ConnectionError, Place, Step},
     identity::Tls,
@@ -61,7 +62,7 @@ impl Channel {
         target: &str,
         config: ConnectionConfig,
     ) -> Result<Self, ConnectionError> {
-        let shared = Shared::start(network.clone(), target, config, None)?;
+        let shared = Shared::start(network.clone(), target, config, None, None)?;
         Ok(Self { owner: Arc::new(Owner(shared)) })
     }
 
@@ -81,8 +82,41 @@ impl Channel {
         config: ConnectionConfig,
         tls: &Tls,
     ) -> Result<Self, ConnectionError> {
-        let shared = Shared::start(network.clone(), target, config, Some(tls.clone()))?;
+        let shared = Shared::start(network.clone(), target, config, Some(tls.clone()), None)?;
         Ok(Self { owner: Arc::new(Owner(shared)) })
+    }
+
+    /// A channel whose addresses the program says, by `resolver`: secured as with [`secured`](Self::secured) if there is a
+    /// `tls`, else not.
+    ///
+    /// `target` is for the resolver, and may be any text of 1 to 4096 bytes. Calls are for what stands behind `scheme:` and
+    /// `//…/` in it, such as `web:80` of `zone://…/web:80`, and for `localhost` if that is no host. With TLS that host is
+    /// also whom each server must prove to be, unless the configuration has a `server_name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`secured`](Self::secured).
+    pub fn resolved(
+        network: &Network,
+        target: &str,
+        config: ConnectionConfig,
+        tls: Option<&Tls>,
+        resolver: Arc<dyn Resolver>,
+    ) -> Result<Self, ConnectionError> {
+        let shared = Shared::start(network.clone(), target, config, tls.cloned(), Some(resolver))?;
+        Ok(Self { owner: Arc::new(Owner(shared)) })
+    }
+
+    /// Says where the target of a channel is that was made by [`resolved`](Self::resolved), without being asked: as if the
+    /// resolver had answered. Addresses that stay keep their connections; calls on those that go finish. While the channel
+    /// is idle it changes nothing: the resolver is asked when it is next called.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::ConnectionFailed`] for addresses that a resolver may not answer: those before stay.
+    /// [`ConnectionError::InvalidConfig`] if the channel has no resolver, [`ConnectionError::Closed`] if it is closed.
+    pub fn push_addresses(&self, addresses: Vec<Address>) -> Result<(), ConnectionError> {
+        self.shared().push_addresses(addresses)
     }
 
     /// Has `interceptor` look at every call that begins from now on, behind those that do already.

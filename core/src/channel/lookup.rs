@@ -1,6 +1,6 @@
-//! Finds the addresses of a channel: looks a name up, or reads a file. It holds no channel open.
+//! Finds the addresses of a channel: looks a name up, asks the program, or reads a file. It holds no channel open.
 
-use super::{listed, resolution::Wanted, shared::Shared};
+use super::{listed, resolution::Wanted, resolver, shared::Shared};
 use crate::{
     address::Address,
     endpoint::Lookup,
@@ -11,7 +11,7 @@ use std::{
     error::Error,
     fs::File,
     io::Read as _,
-    net::IpAddr,
+    net::SocketAddr,
     path::Path,
     sync::{Arc, Weak},
 };
@@ -25,7 +25,15 @@ pub(super) async fn look_up(shared: Weak<Shared>, wanted: Wanted) {
         Wanted::Name { lookup, host, port } => {
             let found = transport::look_up(&host, port, lookup.give_up_at()).await;
             if let Some(shared) = shared.upgrade() {
+                let address = |ip| Address::Tcp(SocketAddr::new(ip, port));
+                let found = found.map(|ips| ips.into_iter().map(address).collect());
                 shared.on_looked_up(lookup, found);
+            }
+        }
+        Wanted::Program { lookup, number } => {
+            let answer = resolver::ask(&shared, &lookup, number).await;
+            if let (Some(answer), Some(shared)) = (answer, shared.upgrade()) {
+                shared.on_looked_up(lookup, answer);
             }
         }
         Wanted::File(path) => {
@@ -75,29 +83,61 @@ struct UnusableFile {
 
 impl Shared {
     pub(super) fn on_read(self: &Arc<Self>, found: Result<Vec<Address>, ConnectionError>) {
-        self.with(|state, now, draw| {
+        let why = self.with(|state, now, draw| {
             let was_good = state.resolution.why().is_none();
-            let found = state.resolution.on_read(found, now);
-            if let Some(why) = state.resolution.why().filter(|_| was_good) {
-                let why = why as &dyn Error;
-                tracing::warn!(target = %self.target.text, error = why, "no addresses for the channel: earlier ones stay");
-            }
-            if let Some(endpoints) = found {
+            if let Some(endpoints) = state.resolution.on_read(found, now) {
                 state.on_endpoints(endpoints, now, draw);
             }
+            state.resolution.why().filter(|_| was_good).cloned()
         });
+        self.complain(why);
+    }
+
+    /// One warning for the whole time until addresses come again.
+    fn complain(&self, why: Option<ConnectionError>) {
+        if let Some(why) = &why {
+            let why = why as &dyn Error;
+            tracing::warn!(target = %self.target.text, error = why, "no addresses for the channel: earlier ones stay");
+        }
+    }
+
+    /// The program says where the target is, asked or not.
+    ///
+    /// # Errors
+    ///
+    /// `Closed`; `InvalidConfig` for a channel whose addresses are not the program's to say; else what is wrong with
+    /// the addresses, and then those before stay.
+    pub(super) fn push_addresses(
+        self: &Arc<Self>,
+        addresses: Vec<Address>,
+    ) -> Result<(), ConnectionError> {
+        if self.resolver.is_none() {
+            let reason = "has no resolver of the program: its addresses are not for it to say";
+            return Err(ConnectionError::invalid_config("target", reason));
+        }
+        let addresses = resolver::checked(addresses, self.config.resolver.max_addresses)?;
+        self.with(|state, now, draw| {
+            if state.is_closed() {
+                return Err(ConnectionError::closed(Step::Resolve));
+            }
+            let endpoints = state.resolution.on_pushed(&addresses, now);
+            state.on_endpoints(endpoints, now, draw);
+            Ok(())
+        })
     }
 
     pub(super) fn on_looked_up(
         self: &Arc<Self>,
         lookup: Lookup,
-        found: Result<Vec<IpAddr>, ConnectionError>,
+        found: Result<Vec<Address>, ConnectionError>,
     ) {
-        self.with(|state, now, draw| {
-            let unit = draw();
+        let why = self.with(|state, now, draw| {
+            let (unit, was_good) = (draw(), state.resolution.why().is_none());
             if let Some(endpoints) = state.resolution.on_looked_up(lookup, found, now, unit) {
                 state.on_endpoints(endpoints, now, draw);
             }
+            state.resolution.why().filter(|_| was_good).cloned()
         });
+        self.complain(why);
     }
 }

@@ -9,8 +9,8 @@
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
 //! `idle`, `health`, `report`, `frames`, `security`, `tally`, `live`,
-//! `history`, `listed`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `lookup`, `connection`, `asking`,
-//! `exchange`.
+//! `history`, `listed`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `lookup`, `resolver`, `connection`,
+//! `asking`, `exchange`.
 //!
 //! Absences: no name server of its own, no proxy. Names are looked up on a timer only where that is asked for.
 
@@ -44,6 +44,7 @@ mod record;
 mod replay;
 mod report;
 mod resolution;
+mod resolver;
 mod response;
 mod retry;
 mod security;
@@ -73,6 +74,7 @@ pub use history::{History, StateChange};
 pub use interceptor::{Beginning, Ending, Interceptor, OnCall};
 pub use live::{LiveAddress, LiveChannel, LiveConnection, LiveSecurity};
 pub use metadata::{Metadata, check_metadata};
+pub use resolver::{ResolveQuestion, Resolver, Resolving};
 pub use response::ResponseBody;
 pub use server::{
     ChannelServer, HealthReporter, Incoming, Messages, Methods, Outcome, RequestBody,

@@ -1,15 +1,13 @@
 //! Where a channel's addresses come from, and when they are looked up again.
 
 use super::{listed::ListFile, target::Kind};
-use crate::config::TimeLimit;
 use crate::{
     address::Address,
-    config::ResolveConfig,
+    config::{ConnectionConfig, ResolveConfig, ResolverConfig, TimeLimit},
     endpoint::{Endpoint, Lookup, ResolvedName},
     error::ConnectionError,
 };
 use std::{
-    net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,18 +18,33 @@ use std::{
 pub(super) enum Resolution {
     /// They are in the target.
     Fixed(Vec<Address>),
-    /// They are looked up when none is known or those that are do not work, at most every 30 s.
-    Name {
-        host: Box<str>,
-        port: u16,
-        name: Box<ResolvedName>,
-        need: Need,
-        /// When it is looked up although what is known works.
-        refresh: Refresh,
-        why: Option<ConnectionError>,
-    },
+    /// They are found out when none is known or those that are do not work, not again within a while.
+    Asked(Box<Asked>),
     /// They are in a file.
     File(ListFile),
+}
+
+/// Somebody who is asked for addresses.
+#[derive(Debug)]
+pub(super) struct Asked {
+    whom: Whom,
+    /// When to ask.
+    name: ResolvedName,
+    need: Need,
+    /// When it is asked although what is known works.
+    refresh: Refresh,
+    /// What the last answer said, for who comes back after a rest.
+    known: Vec<Address>,
+    why: Option<ConnectionError>,
+}
+
+/// Who knows the addresses.
+#[derive(Debug)]
+enum Whom {
+    /// Those who know this host.
+    Dns { host: Box<str>, port: u16 },
+    /// The program, which was asked so often.
+    Program { asked: u64 },
 }
 
 /// Whether a name is looked up on a timer, and since when what is known is known.
@@ -61,51 +74,97 @@ pub(super) enum Need {
 pub(super) enum Wanted {
     /// What this name stands for.
     Name { lookup: Lookup, host: Box<str>, port: u16 },
+    /// What the program says, asked for the time that `number` says.
+    Program { lookup: Lookup, number: u64 },
     /// What is in this file.
     File(Arc<Path>),
 }
 
+impl Asked {
+    fn new(whom: Whom, name: ResolveConfig, interval: TimeLimit) -> Self {
+        Self {
+            whom,
+            name: ResolvedName::new(name),
+            need: Need::None,
+            refresh: Refresh { interval, since: None },
+            known: Vec::new(),
+            why: None,
+        }
+    }
+
+    fn wanted(&mut self, now: Instant) -> Option<Wanted> {
+        if self.need == Need::None && self.refresh.due().is_some_and(|due| due <= now) {
+            self.need = Need::Soon;
+        }
+        if self.need != Need::Soon {
+            return None;
+        }
+        let lookup = self.name.ask(now).lookup?;
+        self.need = Need::UnderWay;
+        Some(match &mut self.whom {
+            Whom::Dns { host, port } => Wanted::Name { lookup, host: host.clone(), port: *port },
+            Whom::Program { asked } => {
+                *asked += 1;
+                Wanted::Program { lookup, number: *asked }
+            }
+        })
+    }
+
+    fn on_good(&mut self, found: &[Address], now: Instant) {
+        self.known = found.to_vec();
+        self.why = None;
+        self.refresh.since = Some(now);
+    }
+}
+
+/// How a program is asked, in the terms of a name.
+fn schedule(config: &ResolverConfig) -> ResolveConfig {
+    let (min_ttl, timeout) = (config.min_interval, config.timeout);
+    ResolveConfig { min_ttl, max_ttl: min_ttl, timeout, ..ResolveConfig::default() }
+}
+
 impl Resolution {
-    /// `interval` is the time after which a name is looked up although what is known works.
-    pub(super) fn new(kind: &Kind, interval: TimeLimit) -> Self {
+    pub(super) fn new(kind: &Kind, config: &ConnectionConfig) -> Self {
+        let asked =
+            |whom, name| Self::Asked(Box::new(Asked::new(whom, name, config.lookup_interval)));
         match kind {
             Kind::Fixed(addresses) => Self::Fixed(addresses.clone()),
-            Kind::Dns { host, port } => Self::Name {
-                host: host.clone(),
-                port: *port,
-                name: Box::new(ResolvedName::new(ResolveConfig::default())),
-                need: Need::None,
-                refresh: Refresh { interval, since: None },
-                why: None,
-            },
+            Kind::Dns { host, port } => {
+                asked(Whom::Dns { host: host.clone(), port: *port }, ResolveConfig::default())
+            }
+            Kind::Program { .. } => asked(Whom::Program { asked: 0 }, schedule(&config.resolver)),
             Kind::File(path) => Self::File(ListFile::new(Arc::clone(path))),
         }
     }
 
-    /// The addresses that are there without a look-up.
-    pub(super) fn fixed(&self) -> Option<Vec<Endpoint>> {
+    /// The addresses that are there without a look-up: always, or because the last was a moment ago.
+    pub(super) fn at_hand(&mut self, now: Instant) -> Option<Vec<Endpoint>> {
         match self {
-            Self::Fixed(addresses) => Some(addresses.iter().cloned().map(Endpoint::from).collect()),
-            Self::Name { .. } | Self::File(_) => None,
+            Self::Fixed(addresses) => Some(endpoints(addresses)),
+            Self::Asked(asked) if asked.name.is_fresh(now) => {
+                asked.refresh.since = Some(now);
+                Some(endpoints(&asked.known))
+            }
+            Self::Asked(_) | Self::File(_) => None,
         }
     }
 
     /// None is known, or those that are do not work.
     pub(super) fn need(&mut self) {
         match self {
-            Self::Name { need: need @ Need::None, .. } => *need = Need::Soon,
+            Self::Asked(asked) if asked.need == Need::None => asked.need = Need::Soon,
             Self::File(file) => file.need(),
-            Self::Name { .. } | Self::Fixed(_) => {}
+            Self::Asked(_) | Self::Fixed(_) => {}
         }
     }
 
     /// Nobody needs addresses any more.
     pub(super) fn rest(&mut self) {
         match self {
-            Self::Name { need, refresh, .. } => {
-                refresh.since = None;
-                if *need == Need::Soon {
-                    *need = Need::None;
+            Self::Asked(asked) => {
+                asked.refresh.since = None;
+                if asked.need == Need::Soon {
+                    asked.need = Need::None;
                 }
             }
             Self::File(file) => file.rest(),
@@ -118,27 +177,20 @@ impl Resolution {
         match self {
             Self::Fixed(_) => None,
             Self::File(file) => file.is_wanted(now).then(|| Wanted::File(Arc::clone(&file.path))),
-            Self::Name { host, port, name, need, refresh, .. } => {
-                if *need == Need::None && refresh.due().is_some_and(|due| due <= now) {
-                    *need = Need::Soon;
-                }
-                if *need != Need::Soon {
-                    return None;
-                }
-                let lookup = name.ask(now).lookup?;
-                *need = Need::UnderWay;
-                Some(Wanted::Name { lookup, host: host.clone(), port: *port })
-            }
+            Self::Asked(asked) => asked.wanted(now),
         }
     }
 
     /// When [`wanted`](Self::wanted) is to be asked again.
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
         match self {
-            Self::Name { name, need: Need::Soon, .. } => Some(name.next_event(now).unwrap_or(now)),
-            Self::Name { need: Need::None, refresh, .. } => refresh.due(),
+            Self::Asked(asked) => match asked.need {
+                Need::None => asked.refresh.due(),
+                Need::Soon => Some(asked.name.next_event(now).unwrap_or(now)),
+                Need::UnderWay => None,
+            },
             Self::File(file) => file.wake_at(now),
-            Self::Name { .. } | Self::Fixed(_) => None,
+            Self::Fixed(_) => None,
         }
     }
 
@@ -149,44 +201,57 @@ impl Resolution {
         now: Instant,
     ) -> Option<Vec<Endpoint>> {
         let Self::File(file) = self else { return None };
-        let addresses = file.on_read(found, now)?;
-        Some(addresses.into_iter().map(Endpoint::from).collect())
+        file.on_read(found, now).map(|addresses| endpoints(&addresses))
     }
 
     /// A look-up has ended. Returns the addresses it found.
     pub(super) fn on_looked_up(
         &mut self,
         lookup: Lookup,
-        found: Result<Vec<IpAddr>, ConnectionError>,
+        found: Result<Vec<Address>, ConnectionError>,
         now: Instant,
         unit: f64,
     ) -> Option<Vec<Endpoint>> {
-        let Self::Name { port, name, need, refresh, why, .. } = self else { return None };
+        let Self::Asked(asked) = self else { return None };
         match found {
-            Ok(ips) => {
-                let endpoint = |ip: &IpAddr| Address::Tcp(SocketAddr::new(*ip, *port)).into();
-                let endpoints = ips.iter().map(endpoint).collect();
-                name.on_answer(lookup, ips, Duration::ZERO, now);
-                (*need, *why) = (Need::None, None);
-                refresh.since = Some(now);
-                Some(endpoints)
+            Ok(addresses) => {
+                // It knows the time alone: not every address has an IP.
+                asked.name.on_answer(lookup, [], Duration::ZERO, now);
+                asked.need = Need::None;
+                asked.on_good(&addresses, now);
+                Some(endpoints(&addresses))
             }
             Err(error) => {
-                name.on_failure(lookup, now, unit);
-                (*need, *why) = (Need::Soon, Some(error));
+                asked.name.on_failure(lookup, now, unit);
+                (asked.need, asked.why) = (Need::Soon, Some(error));
                 None
             }
         }
     }
 
+    /// The program says these unasked. An answer that is owed still counts when it comes.
+    pub(super) fn on_pushed(&mut self, addresses: &[Address], now: Instant) -> Vec<Endpoint> {
+        if let Self::Asked(asked) = self {
+            if asked.need == Need::Soon {
+                asked.need = Need::None;
+            }
+            asked.on_good(addresses, now);
+        }
+        endpoints(addresses)
+    }
+
     /// Why the last look-up failed.
     pub(super) fn why(&self) -> Option<&ConnectionError> {
         match self {
-            Self::Name { why, .. } => why.as_ref(),
+            Self::Asked(asked) => asked.why.as_ref(),
             Self::File(file) => file.why(),
             Self::Fixed(_) => None,
         }
     }
+}
+
+fn endpoints(addresses: &[Address]) -> Vec<Endpoint> {
+    addresses.iter().cloned().map(Endpoint::from).collect()
 }
 
 #[cfg(test)]
@@ -206,12 +271,17 @@ mod tests {
     }
 
     fn looked_up_every(interval: TimeLimit) -> Resolution {
-        Resolution::new(&Kind::Dns { host: "db".into(), port: 7 }, interval)
+        let config = ConnectionConfig { lookup_interval: interval, ..ConnectionConfig::default() };
+        Resolution::new(&Kind::Dns { host: "db".into(), port: 7 }, &config)
+    }
+
+    fn good() -> Result<Vec<Address>, ConnectionError> {
+        Ok(vec!["tcp://10.0.0.1:7".parse().unwrap()])
     }
 
     fn lookup(wanted: Wanted) -> Lookup {
         match wanted {
-            Wanted::Name { lookup, .. } => lookup,
+            Wanted::Name { lookup, .. } | Wanted::Program { lookup, .. } => lookup,
             Wanted::File(path) => panic!("{path:?}"),
         }
     }
@@ -227,8 +297,7 @@ mod tests {
         name.need();
         let wanted = name.wanted(now).unwrap();
         assert!(name.wanted(now).is_none());
-        let found =
-            name.on_looked_up(lookup(wanted), Ok(vec!["10.0.0.1".parse().unwrap()]), now, 0.5);
+        let found = name.on_looked_up(lookup(wanted), good(), now, 0.5);
         assert_eq!(found.unwrap()[0].address.to_string(), "tcp://10.0.0.1:7");
 
         name.need();
@@ -256,20 +325,44 @@ mod tests {
         assert_eq!((name.wake_at(now), name.wanted(now).is_none()), (None, true));
         name.need();
         let wanted = name.wanted(now).unwrap();
-        assert!(
-            name.on_looked_up(lookup(wanted), Ok(vec!["10.0.0.1".parse().unwrap()]), now, 0.5)
-                .is_some()
-        );
+        assert!(name.on_looked_up(lookup(wanted), good(), now, 0.5).is_some());
         let due = now + 60 * SECOND;
         assert_eq!((name.wake_at(now), name.wanted(now).is_none()), (Some(due), true));
         let wanted = name.wanted(due).unwrap();
-        assert!(
-            name.on_looked_up(lookup(wanted), Ok(vec!["10.0.0.2".parse().unwrap()]), due, 0.5)
-                .is_some()
-        );
+        assert!(name.on_looked_up(lookup(wanted), good(), due, 0.5).is_some());
         name.rest();
         let much_later = due + 600 * SECOND;
         assert_eq!((name.wake_at(much_later), name.wanted(much_later).is_none()), (None, true));
+    }
+
+    #[test]
+    fn who_comes_back_soon_has_the_last_answer_at_hand() {
+        let (mut name, now) = (name(), start());
+        assert!(name.at_hand(now).is_none());
+        name.need();
+        let wanted = name.wanted(now).unwrap();
+        name.rest();
+        assert!(name.on_looked_up(lookup(wanted), good(), now, 0.5).is_some());
+        let known = name.at_hand(now + SECOND).unwrap();
+        assert_eq!(known[0].address.to_string(), "tcp://10.0.0.1:7");
+        assert!(name.at_hand(now + 30 * SECOND).is_none());
+    }
+
+    #[test]
+    fn what_a_program_says_unasked_counts_and_so_does_the_answer_that_it_owes() {
+        let kind = Kind::Program { host: "web".into() };
+        let mut program = Resolution::new(&kind, &ConnectionConfig::default());
+        let now = start();
+        program.need();
+        let Some(Wanted::Program { lookup, number: 1 }) = program.wanted(now) else { panic!() };
+        assert_eq!(program.on_pushed(&["mem:a".parse().unwrap()], now).len(), 1);
+        assert!(program.on_looked_up(lookup, Err(failed()), now, 0.5).is_none());
+        assert!(program.why().is_some());
+        assert_eq!(program.on_pushed(&["mem:b".parse().unwrap()], now).len(), 1);
+        assert!(program.why().is_none() && program.wake_at(now).is_none());
+        program.need();
+        let later = now + 60 * SECOND;
+        assert!(matches!(program.wanted(later), Some(Wanted::Program { number: 2, .. })));
     }
 
     #[test]

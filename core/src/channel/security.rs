@@ -53,7 +53,7 @@ impl Security {
         let security = Self::Tls(tls);
         if security.chosen_name().is_none() {
             match &target.kind {
-                Kind::Dns { host, .. } => check(host)?,
+                Kind::Dns { host, .. } | Kind::Program { host } => check(host)?,
                 // Its hosts are read later: one that is no name fails its attempts.
                 Kind::File(_) => {}
                 Kind::Fixed(addresses) => {
@@ -99,10 +99,11 @@ impl Security {
     }
 }
 
-/// Whom the server at `address` must prove to be: the name that was looked up, or the host that the target itself names.
+/// Whom the server at `address` must prove to be: the name that was looked up, here or by the program, or the host that the
+/// target itself names.
 fn host(target: &Target, address: &Address) -> Box<str> {
     match (&target.kind, address) {
-        (Kind::Dns { host, .. }, _) => host.clone(),
+        (Kind::Dns { host, .. } | Kind::Program { host }, _) => host.clone(),
         (Kind::Fixed(_) | Kind::File(_), Address::Tcp(literal) | Address::Tls(literal)) => {
             literal.ip().to_string().into()
         }

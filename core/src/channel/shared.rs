@@ -12,6 +12,7 @@ use super::{
     meters::Meters,
     place::{Asking, Place, closed},
     ready_made::ready_made,
+    resolver::Resolver,
     retry::Tokens,
     security::Security,
     standing::Standings,
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     /// Also held by the task of each connection.
     pub(super) telemetry: Option<Arc<Telemetry>>,
     pub(super) standing: Standings,
+    /// Who says where the target is, where the program does.
+    pub(super) resolver: Option<Arc<dyn Resolver>>,
     /// Replaced as a whole.
     interceptors: ArcSwap<Vec<Arc<dyn Interceptor>>>,
     /// Held for a few moves of plain data; nobody is woken and nothing is dropped under it.
@@ -97,9 +100,13 @@ impl Shared {
         target: &str,
         config: ConnectionConfig,
         tls: Option<Tls>,
+        resolver: Option<Arc<dyn Resolver>>,
     ) -> Result<Arc<Self>, ConnectionError> {
         config.validate()?;
-        let target = Target::parse(target)?;
+        let target = match &resolver {
+            None => Target::parse(target)?,
+            Some(_) => Target::of_program(target)?,
+        };
         let security = Security::new(&target, tls, &network)?;
         let authority = security.chosen_name().unwrap_or(&target.authority);
         let authority = authority.parse().map_err(|_| {
@@ -130,6 +137,7 @@ impl Shared {
             core,
             telemetry,
             standing: Standings::default(),
+            resolver,
             told: watch::Sender::new(ConnectivityState::Idle),
             changed: watch::Sender::new(0),
             upkeep: Arc::new(Notify::new()),

@@ -104,7 +104,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
     ) -> Self {
         Self {
             balance: Balance::new(terms.clone()),
-            resolution: Resolution::new(&target.kind, config.lookup_interval),
+            resolution: Resolution::new(&target.kind, config),
             idle: Idleness::new(config.idle_timeout, now),
             ping: PingTime::new(&config.keepalive),
             told: Told::default(),
@@ -177,7 +177,7 @@ impl<C: Clone, W: Waiter> State<C, W> {
         }
         self.life = Life::Awake;
         self.start_anew(ConnectivityState::Connecting, now);
-        match self.resolution.fixed() {
+        match self.resolution.at_hand(now) {
             Some(endpoints) => self.balance.on_endpoints(endpoints, now, draw),
             None => self.resolution.need(),
         }

@@ -1,6 +1,7 @@
 //! What a channel's target says: which addresses, or which name to look up.
 
 use crate::{address::Address, error::ConnectionError};
+use http::uri::Authority;
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -9,6 +10,8 @@ use std::{
 
 /// The port of a name that says none.
 const DEFAULT_PORT: u16 = 443;
+/// Bytes of a target of which only the program knows what it means.
+const LONGEST_TEXT: usize = 4096;
 
 /// A target, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(super) enum Kind {
     Dns { host: Box<str>, port: u16 },
     /// A file has them.
     File(Arc<Path>),
+    /// The program says which they are. `host` is whom they must prove to be.
+    Program { host: Box<str> },
 }
 
 impl Target {
@@ -56,9 +61,37 @@ impl Target {
         })?;
         let is_secured = match &kind {
             Kind::Fixed(addresses) => addresses.iter().any(is_of_tls),
-            Kind::Dns { .. } | Kind::File(_) => false,
+            Kind::Dns { .. } | Kind::File(_) | Kind::Program { .. } => false,
         };
         Ok(Self { text: text.into(), kind, authority, is_secured })
+    }
+
+    /// A target of which only the program knows what it means, such as `web`, `web:80`, `zone:web` or `zone://…/web`.
+    /// Calls are for what stands behind the scheme and `//…/`; for `localhost` if that is no host.
+    pub(super) fn of_program(text: &str) -> Result<Self, ConnectionError> {
+        if text.is_empty() || text.len() > LONGEST_TEXT {
+            let reason = format!("must have 1 to {LONGEST_TEXT} bytes, has {}", text.len());
+            return Err(ConnectionError::invalid_config("target", reason));
+        }
+        let name = named_part(text);
+        let is_host = |authority: &Authority| !authority.host().is_empty() && !name.contains('@');
+        let known: Option<Authority> = name.parse().ok().filter(is_host);
+        let authority: Box<str> = known.as_ref().map_or("localhost", Authority::as_str).into();
+        let host = known.as_ref().map_or("localhost", Authority::host);
+        let host = host.trim_matches(['[', ']']).into();
+        Ok(Self { text: text.into(), kind: Kind::Program { host }, authority, is_secured: false })
+    }
+}
+
+/// What stands behind `scheme:` and `//…/`. What is before a port is no scheme.
+fn named_part(text: &str) -> &str {
+    let rest = match text.split_once(':') {
+        Some((_, rest)) if rest.parse::<u16>().is_err() && !text.starts_with('[') => rest,
+        Some(_) | None => text,
+    };
+    match rest.strip_prefix("//") {
+        Some(rest) => rest.split_once('/').map_or(rest, |(_, name)| name),
+        None => rest,
     }
 }
 
@@ -204,6 +237,7 @@ mod tests {
             Kind::Fixed(addresses) => addresses.iter().map(Address::to_string).collect(),
             Kind::Dns { host, port } => vec![format!("dns {host} {port}")],
             Kind::File(path) => vec![format!("file {}", path.display())],
+            Kind::Program { host } => vec![format!("program {host}")],
         }
     }
 
@@ -257,7 +291,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_only_the_program_knows_is_called_by_its_name() {
+        for (text, authority, host) in [
+            ("web", "web", "web"),
+            ("web:80", "web:80", "web"),
+            ("zone:web", "web", "web"),
+            ("zone:web:80", "web:80", "web"),
+            ("zone:///web.internal", "web.internal", "web.internal"),
+            ("zone://ns.internal:53/web:80", "web:80", "web"),
+            ("zone://web", "web", "web"),
+            ("[::1]:80", "[::1]:80", "::1"),
+            ("zone:///a/b", "localhost", "localhost"),
+            ("zone:", "localhost", "localhost"),
+            ("user@web", "localhost", "localhost"),
+            ("two words", "localhost", "localhost"),
+        ] {
+            let target = Target::of_program(text).unwrap();
+            assert_eq!(
+                (&*target.authority, target.kind),
+                (authority, Kind::Program { host: host.into() }),
+                "{text}"
+            );
+        }
+        assert!(Target::of_program("").is_err() && Target::of_program(&"a".repeat(4097)).is_err());
+    }
+
     proptest! {
+        #[test]
+        fn what_only_the_program_knows_is_any_text(text in ".{1,60}") {
+            let target = Target::of_program(&text).unwrap();
+            prop_assert!(target.authority.parse::<Authority>().is_ok());
+        }
+
         #[test]
         fn parsing_is_total(text in "((dns|ipv4|ipv6|unix|mem|passthrough|file):)?.{0,60}") {
             let _ = Target::parse(&text);

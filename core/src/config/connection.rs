@@ -1,8 +1,8 @@
 //! How a logical connection to one gRPC-style peer behaves, with presets for three environments.
 
 use super::{
-    BackoffConfig, CircuitConfig, Config, InterceptorsConfig, RetryPolicy, ServiceConfig,
-    StatusCode, TimeLimit,
+    BackoffConfig, CircuitConfig, Config, InterceptorsConfig, ResolverConfig, RetryPolicy,
+    ServiceConfig, StatusCode, TimeLimit,
     check::{self, LONGEST, SHORTEST},
     json,
 };
@@ -40,9 +40,11 @@ pub struct ConnectionConfig {
     /// Bytes of a call's request that are kept, to be sent again. Default: 256 KiB. Limits: 0 (nothing is sent
     /// again) to 1 GiB. Cost: as much memory for each call under way; one that sends more is not retried.
     pub retry_buffer_size: u32,
-    /// Time after which a name is looked up again although its addresses work. Default: never. Limits: 30 s to
-    /// 365 days, or never. Cost: a look-up for each channel, this often, while somebody calls.
+    /// Time after which a name is looked up again although its addresses work, or the program's own resolver asked. Default:
+    /// never. Limits: 30 s to 365 days, or never. Cost: a look-up for each channel, this often, while somebody calls.
     pub lookup_interval: TimeLimit,
+    /// How the program's own resolver is asked, where a channel has one.
+    pub resolver: ResolverConfig,
     /// Changes of the state that are kept for who asks what happened, the latest. Default: 64. Limits: 1 to 10,000.
     /// Cost: at most 100 bytes each, and the error behind it where there is one.
     pub state_history: u32,
@@ -157,6 +159,7 @@ impl ConnectionConfig {
             max_queued_calls: 10_000,
             retry_buffer_size: 256 << 10,
             lookup_interval: TimeLimit::Never,
+            resolver: ResolverConfig::default(),
             state_history: 64,
             pooling: PoolingConfig::default(),
             opentelemetry: false,
@@ -244,6 +247,7 @@ impl Config for ConnectionConfig {
         check::number("max_queued_calls", self.max_queued_calls, 0..=1_000_000)?;
         check::number("retry_buffer_size", self.retry_buffer_size, 0..=1 << 30)?;
         check::limit("lookup_interval", self.lookup_interval, Duration::from_secs(30)..=LONGEST)?;
+        check::within("resolver", self.resolver.validate())?;
         check::number("state_history", self.state_history, 1..=10_000)?;
         check::within("pooling", self.pooling.validate())?;
         check::within("circuit", self.circuit.validate())?;

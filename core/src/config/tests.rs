@@ -99,6 +99,7 @@ fn production_has_the_documented_figures() {
         "max_queued_calls": 10_000,
         "retry_buffer_size": 262_144,
         "lookup_interval": "never",
+        "resolver": {"timeout": "30s", "min_interval": "1s", "max_addresses": 1000},
         "state_history": 64,
         "pooling": {"enabled": false, "size": 5},
         "opentelemetry": false,

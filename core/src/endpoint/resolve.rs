@@ -95,6 +95,11 @@ impl ResolvedName {
         Asked { answer: self.expired(now), lookup }
     }
 
+    /// Whether there is an answer at `now` whose time has not run out: then nobody is told to look the name up.
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.known.as_ref().is_some_and(|known| known.expires > now)
+    }
+
     /// The lookup found addresses, to be used for `ttl` within the limits of the configuration; a resolver
     /// that tells no time gives zero. Returns whether they are others than before.
     ///

@@ -7,6 +7,7 @@ mod inspect;
 mod interceptor;
 mod many;
 mod reply;
+mod resolver;
 
 pub use call::*;
 pub use history::*;
@@ -14,6 +15,7 @@ pub use inspect::*;
 pub use interceptor::*;
 pub use many::*;
 pub use reply::*;
+pub use resolver::*;
 
 use crate::{
     call::{Call, enter, enter_plain, enter_unit},

@@ -11,6 +11,8 @@ pub(crate) enum JobKind {
     Reset,
     /// Where a connection goes.
     Route,
+    /// Where a channel's target is.
+    Resolve,
     /// For one of TRUNKLINE_POOL_CLOSE_*.
     Close {
         reason: u32,
@@ -24,6 +26,7 @@ impl JobKind {
             Self::Check => TRUNKLINE_JOB_CHECK,
             Self::Reset => TRUNKLINE_JOB_RESET,
             Self::Route => TRUNKLINE_JOB_ROUTE,
+            Self::Resolve => TRUNKLINE_JOB_RESOLVE,
             Self::Close { .. } => TRUNKLINE_JOB_CLOSE,
         }
     }
@@ -31,7 +34,7 @@ impl JobKind {
     pub(super) fn reason(self) -> u32 {
         match self {
             Self::Close { reason } => reason,
-            Self::Connect | Self::Check | Self::Reset | Self::Route => 0,
+            Self::Connect | Self::Check | Self::Reset | Self::Route | Self::Resolve => 0,
         }
     }
 
@@ -45,6 +48,7 @@ impl JobKind {
             Self::Connect => Step::Connect,
             Self::Check | Self::Reset => Step::Acquire,
             Self::Route => Step::Accept,
+            Self::Resolve => Step::Resolve,
             Self::Close { .. } => Step::Shutdown,
         }
     }
@@ -64,7 +68,9 @@ impl JobKind {
                 at,
             },
             (TRUNKLINE_E_BROKEN, _) => ConnectionError::Broken { nothing_sent, at },
-            (_, Self::Connect | Self::Route) => ConnectionError::ConnectionFailed { at },
+            (_, Self::Connect | Self::Route | Self::Resolve) => {
+                ConnectionError::ConnectionFailed { at }
+            }
             (_, Self::Check | Self::Reset | Self::Close { .. }) => {
                 ConnectionError::Broken { nothing_sent, at }
             }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "a callback of the host is called through its pointer")]
 
 mod kind;
+mod resolve;
 pub(crate) mod resource;
 mod route;
 
@@ -48,7 +49,7 @@ pub type trunkline_job_fn = Option<
     ),
 >;
 
-/// Who does the jobs of a pool: a queue, where they are events of kind TRUNKLINE_EV_JOB, or a callback. Exactly one of
+/// Who does the jobs of a pool, a manager or a channel: a queue, where they are events of kind TRUNKLINE_EV_JOB, or a callback. Exactly one of
 /// `queue` and `fn` is set.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use super::{JobHost, JobKind, Listed, Withdraw, unanswered};
 use crate::{
     error::Failure,
-    job::{Answer, Asker, Taken},
+    job::{Answer, Asker, Question, Taken, Verdict},
 };
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -48,11 +48,13 @@ impl Asker for RouteReply {
         Ok(Taken::Kept(0))
     }
 
-    fn question(&self) -> Option<Arc<str>> {
-        Some(Arc::clone(&self.question))
+    fn question(&self) -> Option<Question> {
+        Some(Question::Route(Arc::clone(&self.question)))
     }
 
-    fn decide(self: Box<Self>, decision: RouteDecision) {
-        let _ = self.sender.send(Ok(decision));
+    fn take(self: Box<Self>, verdict: Verdict) {
+        if let Verdict::Route(decision) = verdict {
+            let _ = self.sender.send(Ok(decision));
+        }
     }
 }

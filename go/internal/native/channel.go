@@ -55,16 +55,43 @@ func call(handle uint64) C.trunkline_call_t {
 	return C.trunkline_call_t{h: C.uint64_t(handle)}
 }
 
-// ChannelNew makes a channel, secured by tls unless that is 0.
-func ChannelNew(runtime, tls uint64, target, json string) (uint64, *Failure) {
+// ChannelNew makes a channel, secured by tls unless that is 0. Questions where the target is go to queue, as [EventJob] events
+// with the tag, unless that is 0.
+func ChannelNew(runtime, tls uint64, target, json string, queue, tag uint64) (uint64, *Failure) {
 	text, length := chars(target)
 	document, documentLength := chars(json)
 	var out C.trunkline_channel_t
 	var object *C.trunkline_error_t
-	options := connectOptions(tls)
-	status := C.trunkline_channel_new_with(C.trunkline_runtime_t{h: C.uint64_t(runtime)}, text, length, document, documentLength,
-		&options, &out, &object)
+	options, rt := connectOptions(tls), C.trunkline_runtime_t{h: C.uint64_t(runtime)}
+	if queue == 0 {
+		status := C.trunkline_channel_new_with(rt, text, length, document, documentLength, &options, &out, &object)
+		return uint64(out.h), fail(status, object)
+	}
+	host := C.trunkline_job_host_t{queue: C.trunkline_cq_t{h: C.uint64_t(queue)}, tag: C.uint64_t(tag)}
+	status := C.trunkline_channel_new_resolved(rt, text, length, document, documentLength, &options, &host, &out, &object)
 	return uint64(out.h), fail(status, object)
+}
+
+// ChannelPushAddresses says where a target is.
+func ChannelPushAddresses(handle uint64, addresses string) *Failure {
+	var object *C.trunkline_error_t
+	text, length := chars(addresses)
+	return fail(C.trunkline_channel_push_addresses(channel(handle), text, length, &object), object)
+}
+
+// ResolveQuestion is what is asked about a target, as JSON; false if nobody waits for the answer.
+func ResolveQuestion(job uint64) ([]byte, bool) {
+	var out *C.trunkline_buf_t
+	if C.trunkline_resolve_question(C.trunkline_job_t{h: C.uint64_t(job)}, &out, nil) != C.TRUNKLINE_OK {
+		return nil, false
+	}
+	return taken(out), true
+}
+
+// ResolveAnswer answers a job. After [InvalidArgument] an answer is still owed.
+func ResolveAnswer(job uint64, addresses string) Status {
+	text, length := chars(addresses)
+	return Status(C.trunkline_resolve_answer(C.trunkline_job_t{h: C.uint64_t(job)}, text, length))
 }
 
 // ChannelConnect begins to connect.

@@ -1,6 +1,6 @@
 //! The pointers of channels: options, metadata and replies.
 
-use super::{Failed, call, connect_options};
+use super::{Failed, call, connect_options, plain, whole_text};
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use std::{borrow::Cow, marker::PhantomData};
 use trunkline::*;
@@ -14,23 +14,62 @@ pub(crate) fn channel(
     target: &str,
     json: &str,
     tls: trunkline_tls_t,
+    resolver: Option<(trunkline_cq_t, u64)>,
 ) -> Result<trunkline_channel_t, Failed> {
     let (text, length) = (target.as_ptr().cast(), target.len());
     let (document, document_length) = (json.as_ptr().cast(), json.len());
     let options = connect_options(tls);
-    // SAFETY: pointers and lengths are those of live texts and options.
-    call(trunkline_channel_t { h: 0 }, |out, err| unsafe {
-        trunkline_channel_new_with(
-            super::DEFAULT,
-            text,
-            length,
-            document,
-            document_length,
-            &raw const options,
-            out,
-            err,
-        )
+    let options = &raw const options;
+    let rt = super::DEFAULT;
+    let host = resolver.map(super::route::jobs_to);
+    call(trunkline_channel_t { h: 0 }, |out, err| {
+        // SAFETY: pointers and lengths are those of live texts and options; the host has no function.
+        unsafe {
+            match &host {
+                None => trunkline_channel_new_with(
+                    rt,
+                    text,
+                    length,
+                    document,
+                    document_length,
+                    options,
+                    out,
+                    err,
+                ),
+                Some(_) => trunkline_channel_new_resolved(
+                    rt,
+                    text,
+                    length,
+                    document,
+                    document_length,
+                    options,
+                    host.as_ref(),
+                    out,
+                    err,
+                ),
+            }
+        }
     })
+}
+
+/// Says where a target is.
+pub(crate) fn push_addresses(channel: trunkline_channel_t, addresses: &str) -> Result<(), Failed> {
+    let (text, length) = (addresses.as_ptr().cast(), addresses.len());
+    // SAFETY: pointer and length are those of a live text.
+    call((), |_, err| unsafe { trunkline_channel_push_addresses(channel, text, length, err) })
+}
+
+/// What is asked about a target, as JSON.
+pub(crate) fn resolve_question(job: trunkline_job_t) -> Result<String, Failed> {
+    let known = call(None, |out, err| trunkline_resolve_question(job, out, err))?;
+    Ok(whole_text(known.as_deref()))
+}
+
+/// Answers where a target is.
+pub(crate) fn resolve_answer(job: trunkline_job_t, addresses: &str) -> Result<(), Failed> {
+    let (text, length) = (addresses.as_ptr().cast(), addresses.len());
+    // SAFETY: pointer and length are those of a live text.
+    plain(unsafe { trunkline_resolve_answer(job, text, length) })
 }
 
 /// Options as C reads them, which point into the terms that they are of.

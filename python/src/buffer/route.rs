@@ -9,16 +9,14 @@ pub(crate) fn manager_on_route(
     manager: trunkline_tcp_manager_t,
     to: Option<(trunkline_cq_t, u64)>,
 ) -> Result<(), Failed> {
-    let user_data = ptr::null_mut();
-    let host = to.map(|(queue, tag)| trunkline_job_host_t {
-        queue,
-        tag,
-        r#fn: None,
-        user_data,
-        release: None,
-    });
+    let host = to.map(jobs_to);
     // SAFETY: the struct is alive, and has no function.
     call((), |_, err| unsafe { trunkline_tcp_manager_on_route(manager, host.as_ref(), err) })
+}
+
+/// A host that takes its jobs from a queue, where they have this tag.
+pub(super) fn jobs_to((queue, tag): (trunkline_cq_t, u64)) -> trunkline_job_host_t {
+    trunkline_job_host_t { queue, tag, r#fn: None, user_data: ptr::null_mut(), release: None }
 }
 
 /// What is known of the connection that a job is about, as JSON.

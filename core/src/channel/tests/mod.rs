@@ -10,6 +10,7 @@ mod live;
 mod peer;
 mod pings;
 mod repeats;
+mod resolved;
 mod secured;
 mod spread;
 mod telemetry;
