@@ -98,7 +98,7 @@ impl Shared {
     pub(super) fn start(
         network: Network,
         target: &str,
-        config: ConnectionConfig,
+        mut config: ConnectionConfig,
         tls: Option<Tls>,
         resolver: Option<Arc<dyn Resolver>>,
     ) -> Result<Arc<Self>, ConnectionError> {
@@ -112,8 +112,9 @@ impl Shared {
         let authority = authority.parse().map_err(|_| {
             ConnectionError::invalid_config("target", "names nothing that can be an authority")
         })?;
-        let service = match &config.service_config.document {
-            Some(document) => ServiceDocument::from_value(document)?,
+        // Not kept: what it says is in `service`, in a tenth of the room.
+        let service = match config.service_config.document.take() {
+            Some(document) => ServiceDocument::from_value(&document)?,
             None => ServiceDocument::retrying(&config.service_config.retry_policy),
         };
         let terms = Terms {
