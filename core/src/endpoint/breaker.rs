@@ -27,6 +27,8 @@ pub struct Breaker {
     /// Of the state: one higher with each change of it.
     generation: u64,
     state: State,
+    /// When it came into its state.
+    since: Instant,
     counts: BreakerCounts,
 }
 
@@ -115,7 +117,7 @@ impl Breaker {
     /// Starts closed. The window's buckets are counted from `now`.
     pub fn new(config: BreakerConfig, now: Instant) -> Self {
         let state = State::closed(&config, now);
-        Self { config, generation: 0, state, counts: BreakerCounts::default() }
+        Self { config, generation: 0, state, since: now, counts: BreakerCounts::default() }
     }
 
     /// Asks to let a call through at `now`.
@@ -127,7 +129,7 @@ impl Breaker {
         if let State::Open { until, trips } = self.state
             && until <= now
         {
-            self.enter(State::half_open(trips));
+            self.enter(State::half_open(trips), now);
         }
         let ticket = self.counts.admitted;
         match self.state.admit(&self.config, ticket, now) {
@@ -181,7 +183,7 @@ impl Breaker {
         if !matches!(self.state, State::Closed { .. }) {
             self.counts.closed += 1;
         }
-        self.enter(State::closed(&self.config, now));
+        self.enter(State::closed(&self.config, now), now);
     }
 
     /// Takes other figures from `now` on. The window starts empty; what is open stays open as long as it
@@ -202,6 +204,11 @@ impl Breaker {
         }
     }
 
+    /// Since when it stands there.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// What it counted.
     pub fn counts(&self) -> BreakerCounts {
         self.counts
@@ -210,18 +217,19 @@ impl Breaker {
     fn open(&mut self, trips: u32, now: Instant, unit: f64) -> BreakerChange {
         let until = now + self.config.open_time(trips, unit);
         self.counts.opened += 1;
-        self.enter(State::Open { until, trips });
+        self.enter(State::Open { until, trips }, now);
         BreakerChange::Opened { until }
     }
 
     fn close(&mut self, now: Instant) -> BreakerChange {
         self.counts.closed += 1;
-        self.enter(State::closed(&self.config, now));
+        self.enter(State::closed(&self.config, now), now);
         BreakerChange::Closed
     }
 
-    fn enter(&mut self, state: State) {
+    fn enter(&mut self, state: State, now: Instant) {
         self.generation += 1;
         self.state = state;
+        self.since = now;
     }
 }

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 pub struct HealthCheck {
     config: HealthConfig,
     verdict: Verdict,
+    /// When the verdict became what it is.
+    since: Instant,
     schedule: Schedule,
 }
 
@@ -89,7 +91,7 @@ impl HealthCheck {
         let spread = config.interval.as_secs_f64() * config.jitter * unit;
         let pause = Duration::try_from_secs_f64(spread.max(0.0)).unwrap_or_default();
         let at = now.checked_add(pause).unwrap_or(now);
-        Self { config, verdict: Verdict::Unchecked, schedule: Schedule::Waiting { at } }
+        Self { config, verdict: Verdict::Unchecked, since: now, schedule: Schedule::Waiting { at } }
     }
 
     /// The clock reached `now`. `unit` is a fresh draw from 0..1, used if a check begins. Early and late calls
@@ -110,12 +112,22 @@ impl HealthCheck {
     pub fn on_result(&mut self, passed: bool, now: Instant) -> HealthChange {
         let Schedule::Checking { next } = self.schedule else { return HealthChange::Nothing };
         self.schedule = Schedule::Waiting { at: next.max(now) };
-        let before = self.is_healthy();
+        let (before, state) = (self.is_healthy(), self.state());
         self.verdict = self.verdict.after(passed, &self.config);
+        if self.state() != state {
+            self.since = now;
+        }
         match (before, self.is_healthy()) {
             (false, true) => HealthChange::Up,
             (true, false) => HealthChange::Down,
             (true, true) | (false, false) => HealthChange::Nothing,
+        }
+    }
+
+    /// The check that runs ended at `now` and told nothing: it counts neither way.
+    pub fn on_nothing(&mut self, now: Instant) {
+        if let Schedule::Checking { next } = self.schedule {
+            self.schedule = Schedule::Waiting { at: next.max(now) };
         }
     }
 
@@ -135,6 +147,11 @@ impl HealthCheck {
             Verdict::Healthy { .. } => HealthState::Healthy,
             Verdict::Unhealthy { .. } => HealthState::Unhealthy,
         }
+    }
+
+    /// Since when they say that.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 }
 
@@ -230,6 +247,35 @@ mod tests {
     }
 
     #[test]
+    fn it_is_what_it_is_since_the_result_that_changed_it() {
+        let mut now = start();
+        let mut health = HealthCheck::new(HealthConfig::default(), now, 0.0);
+        assert_eq!((health.state(), health.since()), (HealthState::Unchecked, now));
+        check(&mut health, &mut now, false);
+        let down = now;
+        for passed in [false, true, false, true] {
+            check(&mut health, &mut now, passed);
+            assert_eq!((health.state(), health.since()), (HealthState::Unhealthy, down));
+        }
+        check(&mut health, &mut now, true);
+        assert_eq!((health.state(), health.since()), (HealthState::Healthy, now));
+        assert!(now > down);
+    }
+
+    #[test]
+    fn a_check_that_told_nothing_counts_neither_way_and_the_next_one_comes() {
+        let now = start();
+        let mut health = HealthCheck::new(HealthConfig::default(), now, 0.0);
+        for round in 0..10 {
+            let at = now + 10 * SECOND * round;
+            assert!(matches!(health.on_timeout(at, 0.5), HealthAction::Check { .. }));
+            health.on_nothing(at);
+            assert_eq!(health.on_result(false, at), HealthChange::Nothing, "it is over");
+        }
+        assert_eq!((health.state(), health.since()), (HealthState::Unchecked, now));
+    }
+
+    #[test]
     fn the_first_checks_of_many_endpoints_are_spread() {
         let now = start();
         let first =
@@ -264,7 +310,7 @@ mod tests {
             steps in prop::collection::vec((0u64..1 << 40, any::<f64>(), any::<bool>()), 0..30),
         ) {
             let (interval, timeout) = (Duration::from_secs(times.0), Duration::from_secs(times.1));
-            let config = HealthConfig { interval, timeout, jitter, rise: counts.0, fall: counts.1 };
+            let config = HealthConfig { interval, timeout, jitter, rise: counts.0, fall: counts.1, ..HealthConfig::default() };
             let origin = start();
             let mut health = HealthCheck::new(config, origin, 0.5);
             for (at, unit, passed) in steps {

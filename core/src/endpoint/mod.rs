@@ -33,7 +33,7 @@ pub use availability::Availability;
 pub use breaker::{Breaker, BreakerChange, BreakerCounts, BreakerState, OpenFor, Outcome, Pass};
 pub use health::{HealthAction, HealthChange, HealthCheck, HealthState};
 pub use load::{PeakEwma, cold_estimate};
-pub use outlier::{Ejection, OutlierDetector, OutlierRule, Sweep};
+pub use outlier::{Ejection, LeftOut, OutlierDetector, OutlierRule, Sweep};
 pub use pick::{Draw, Peers, Picker};
 pub use resolve::{Answer, Asked, Lookup, ResolvedName};
 pub use set::{Endpoint, EndpointId, EndpointSet, Member, SetChange};

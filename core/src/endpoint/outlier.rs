@@ -38,7 +38,7 @@ struct Peer {
 #[derive(Clone, Copy, Debug)]
 enum Standing {
     In { multiplier: u32 },
-    Out { multiplier: u32, since: Instant },
+    Out { multiplier: u32, since: Instant, why: Ejection },
 }
 
 /// What a sweep did.
@@ -63,6 +63,17 @@ pub struct Ejection {
     pub successes: u64,
     /// Its calls that failed.
     pub failures: u64,
+}
+
+/// An endpoint that is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Since when.
+    pub since: Instant,
+    /// From when on a sweep lets it back in.
+    pub until: Instant,
+    /// What it was found out for.
+    pub why: Ejection,
 }
 
 /// What an endpoint is left out for.
@@ -119,6 +130,17 @@ impl OutlierDetector {
         self.peers.get(&id).is_some_and(Peer::is_out)
     }
 
+    /// Since when and why an endpoint is left out; `None` if it is not.
+    pub fn ejection(&self, id: EndpointId) -> Option<LeftOut> {
+        match self.peers.get(&id)?.standing {
+            Standing::In { .. } => None,
+            Standing::Out { multiplier, since, why } => {
+                let until = since + self.config.ejection_time(multiplier);
+                Some(LeftOut { since, until, why })
+            }
+        }
+    }
+
     /// Judges all endpoints by their calls since the last sweep, if one is due at `now`; else does nothing.
     /// `draw` gives fresh draws from 0..1, one for each endpoint that is found out.
     pub fn on_sweep(&mut self, now: Instant, draw: impl FnMut() -> f64) -> Sweep {
@@ -142,7 +164,7 @@ impl OutlierDetector {
         let mut returned = Vec::new();
         for (id, peer) in &mut self.peers {
             match peer.standing {
-                Standing::Out { multiplier, since }
+                Standing::Out { multiplier, since, .. }
                     if since + self.config.ejection_time(multiplier) <= now =>
                 {
                     returned.push(*id);
@@ -189,7 +211,7 @@ impl OutlierDetector {
             }
             out += 1;
             let multiplier = multiplier.saturating_add(1);
-            peer.standing = Standing::Out { multiplier, since: now };
+            peer.standing = Standing::Out { multiplier, since: now, why: ejection };
             sweep.ejected.push(ejection);
         }
     }
