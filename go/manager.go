@@ -227,16 +227,17 @@ func (m *TcpConnectionManager) Close() error { return m.managed.close() }
 
 // managed is what a [TcpConnectionManager] names.
 type managed struct {
-	rt     *Runtime
-	id     uint64
-	handle uint64
-	closed atomic.Bool
-	router atomic.Pointer[router]
-	// routing is held while the router is replaced.
-	routing sync.Mutex
-	mu      sync.Mutex // guards last, and that it is set once
-	last    native.TCPManagerStats
-	kept    bool
+	rt      *Runtime
+	id      uint64
+	handle  uint64
+	closed  atomic.Bool
+	router  atomic.Pointer[router]
+	checker atomic.Pointer[checker]
+	// asking is held while the router or the checker is replaced.
+	asking sync.Mutex
+	mu     sync.Mutex // guards last, and that it is set once
+	last   native.TCPManagerStats
+	kept   bool
 }
 
 func (g *managed) connect(address string, deadline int64, queue, tag uint64) (uint64, *native.Failure) {
@@ -268,7 +269,7 @@ func (g *managed) close() error {
 	g.mu.Unlock()
 	native.TCPManagerFree(g.handle)
 	g.rt.sinks.remove(g.id)
-	g.endRouter()
+	g.askNobody()
 	return nil
 }
 
@@ -281,6 +282,6 @@ func (g *managed) abandon() bool {
 	}
 	native.TCPManagerFree(g.handle)
 	g.rt.sinks.remove(g.id)
-	g.endRouter()
+	g.askNobody()
 	return true
 }

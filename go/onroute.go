@@ -70,8 +70,8 @@ func newRouter(choose func(context.Context, Arrival) (Route, error)) *router {
 }
 
 func (g *managed) onRoute(choose func(context.Context, Arrival) (Route, error)) error {
-	g.routing.Lock()
-	defer g.routing.Unlock()
+	g.asking.Lock()
+	defer g.asking.Unlock()
 	var next *router
 	queue := uint64(0)
 	if choose != nil {
@@ -96,18 +96,31 @@ func (g *managed) endRouter() {
 	}
 }
 
+// askNobody ends what the program is asked: for a manager that is closed.
+func (g *managed) askNobody() {
+	g.endRouter()
+	g.endChecker()
+}
+
 // event takes a question, on the wake goroutine. Other events of a manager go to operations of their own.
 func (g *managed) event(e native.Event) {
-	r := g.router.Load()
-	if e.Kind != native.EventJob || r == nil {
+	r, c := g.router.Load(), g.checker.Load()
+	switch what := uint32(e.Value); {
+	case e.Kind == native.EventJob && what == native.JobRoute && r != nil:
+		r.take(e.Handle)
+	case e.Kind == native.EventJob && what == native.JobCheckEndpoint && c != nil:
+		c.take(e.Handle)
+	default:
 		e.Dispose()
-		return
 	}
+}
+
+func (r *router) take(job uint64) {
 	select {
 	case r.running <- struct{}{}:
-		go r.answer(e.Handle)
+		go r.answer(job)
 	default:
-		native.JobFailed(e.Handle, native.Callback, "too many route functions run")
+		native.JobFailed(job, native.Callback, "too many route functions run")
 	}
 }
 

@@ -89,7 +89,7 @@ type BackendConfig struct {
 	Breaker BreakerConfig `json:"breaker,omitzero"`
 	// Outlier says when one that fails more than the others is left out.
 	Outlier OutlierConfig `json:"outlier,omitzero"`
-	// Health says how often each is connected to, to see that it is there. Default: it is not.
+	// Health says how and how often each is checked, to see that it is there. Default: it is not.
 	Health *HealthConfig `json:"health,omitzero"`
 	// MaxAttempts are the endpoints that are tried for one connection. Default: 3. Limits: 1 to 100.
 	MaxAttempts uint32 `json:"max_attempts,omitzero"`
@@ -233,8 +233,10 @@ type FailurePercentageConfig struct {
 	RequestVolume uint32 `json:"request_volume,omitzero"`
 }
 
-// HealthConfig says how often an endpoint is connected to, to see that it is there.
+// HealthConfig says how an endpoint is checked, and how often.
 type HealthConfig struct {
+	// Check is what a check is. Default: it takes a connection, by TLS where its address says so.
+	Check *EndpointCheck `json:"check,omitzero"`
 	// Interval from the start of one check to the next. Default: 10 s. Limits: 1 ms to 365 days.
 	Interval TimeLimit `json:"interval,omitzero"`
 	// Jitter is the part of it that chance adds or takes away. Default: 0.2. Limits: 0 to 1.
@@ -246,3 +248,58 @@ type HealthConfig struct {
 	// Timeout after which a check has failed. Default: 2 s.
 	Timeout TimeLimit `json:"timeout,omitzero"`
 }
+
+// EndpointCheck is what a check of an endpoint is: exactly one of these.
+type EndpointCheck struct {
+	// TLS is a handshake, by the manager's TLS, also where its address does not say so.
+	TLS *TlsCheckConfig `json:"tls,omitzero"`
+	// HTTP is a request of HTTP/1.1.
+	HTTP *HttpCheckConfig `json:"http,omitzero"`
+	// Callback is a question to the function of [TcpConnectionManager.OnCheck].
+	Callback *CallbackCheckConfig `json:"callback,omitzero"`
+}
+
+// TlsCheckConfig is a handshake of TLS with an endpoint.
+type TlsCheckConfig struct {
+	// ServerName is asked for, and its certificate must be for it, unless the TLS configuration has one. Default: the host of
+	// its address. Must be set for a Unix socket or a pipe.
+	ServerName string `json:"server_name,omitzero"`
+}
+
+// HttpCheckConfig is a request to an endpoint, and the answer that is a good one.
+type HttpCheckConfig struct {
+	// Method of the request. Default: GET.
+	Method string `json:"method,omitzero"`
+	// Path on the server, with a query if one is needed. Default: /.
+	Path string `json:"path,omitzero"`
+	// Host of the request. Default: that of its address, and localhost on a Unix socket or a pipe.
+	Host string `json:"host,omitzero"`
+	// Headers are further fields of the request. Default: none. Limits: at most 32.
+	Headers map[string]string `json:"headers,omitzero"`
+	// TLS is the handshake before it, where its address does not say TLS. Default: none.
+	TLS *TlsCheckConfig `json:"tls,omitzero"`
+	// Expect are the statuses that are good, such as "200" or "200-299". Default: "200-399". Limits: 1 to 16.
+	Expect []string `json:"expect,omitzero"`
+	// Contains is text that the body must contain. Default: the body is not read. Limits: at most 1024 bytes.
+	Contains string `json:"contains,omitzero"`
+	// MaxHead is the bytes of the head of the answer; a longer one fails. Default: 8 KiB. Limits: 8 KiB to 1 MiB.
+	MaxHead uint32 `json:"max_head,omitzero"`
+	// MaxBody is the bytes of the body that are looked through. Default: 64 KiB. Limits: 1 to 1 MiB.
+	MaxBody uint32 `json:"max_body,omitzero"`
+}
+
+// CallbackCheckConfig is a question to the program.
+type CallbackCheckConfig struct {
+	// NoAnswer says what it means that there is no answer. Default: [NoAnswerFail].
+	NoAnswer NoAnswer `json:"no_answer,omitzero"`
+}
+
+// NoAnswer says what it means that the program does not say how an endpoint is.
+type NoAnswer string
+
+// What it means.
+const (
+	NoAnswerFail NoAnswer = "fail" // the check has failed
+	NoAnswerPass NoAnswer = "pass" // it has passed
+	NoAnswerKeep NoAnswer = "keep" // neither: the endpoint stays what it is
+)

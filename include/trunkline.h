@@ -153,6 +153,11 @@
 #define TRUNKLINE_JOB_RESOLVE 7
 
 /**
+ * A job: say how the endpoint is that trunkline_check_question names. The value is not looked at.
+ */
+#define TRUNKLINE_JOB_CHECK_ENDPOINT 8
+
+/**
  * It was not used for the idle timeout.
  */
 #define TRUNKLINE_POOL_CLOSE_IDLE_TIMEOUT 1
@@ -1301,6 +1306,16 @@ typedef struct trunkline_job_host_t {
 } trunkline_job_host_t;
 
 /**
+ * A TCP manager: a limit, its connections and its relays. Any thread may use it at any time.
+ */
+typedef struct trunkline_tcp_manager_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_tcp_manager_t;
+
+/**
  * A datagram socket. Any thread may use it at any time.
  */
 typedef struct trunkline_datagram_t {
@@ -1938,16 +1953,6 @@ typedef struct trunkline_pool_stats_t {
    */
   uint64_t closed_detached;
 } trunkline_pool_stats_t;
-
-/**
- * A TCP manager: a limit, its connections and its relays. Any thread may use it at any time.
- */
-typedef struct trunkline_tcp_manager_t {
-  /**
-   * Opaque; 0 is never valid.
-   */
-  uint64_t h;
-} trunkline_tcp_manager_t;
 
 /**
  * How a runtime is made. Start from TRUNKLINE_RUNTIME_OPTIONS_INIT.
@@ -3081,6 +3086,39 @@ trunkline_status_t trunkline_resolve_answer(struct trunkline_job_t job,
                                             size_t addresses_len);
 
 /**
+ * Has the host say how each endpoint is of the backends whose `health.check` is `callback`, from now on: by a job of kind
+ * TRUNKLINE_JOB_CHECK_ENDPOINT for each check, once at a time for each endpoint. `host` of NULL ends that.
+ *
+ * trunkline_check_question says which endpoint, trunkline_job_done answers: without an error the endpoint passes, with one
+ * it fails for that reason. An error of CALLBACK, CANCELLED or LIMIT_EXCEEDED says that it could not be told; then, and where there is
+ * no answer within the document's `health.timeout`, or nobody to be asked, `no_answer` says what that means. The metric
+ * trunkline_check_callback_total counts what came of each.
+ *
+ * Ownership: copies the struct; `user_data` is released once, also after an error. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (also once it drains), FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `host` is NULL or points to a struct whose function may be called with its pointer until the release.
+ */
+trunkline_status_t trunkline_tcp_manager_on_check(struct trunkline_tcp_manager_t manager,
+                                                  const struct trunkline_job_host_t *host,
+                                                  struct trunkline_error_t **err);
+
+/**
+ * What is known of the endpoint that a job of kind TRUNKLINE_JOB_CHECK_ENDPOINT is about, as a JSON object: {"backend",
+ * "address", "host", "timeout_ns"}. `host` is the name that led to the address, null where that was given; `timeout_ns` the
+ * time for the answer from when it was asked for.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any, also inside
+ * callbacks. Errors: INVALID_ARGUMENT (a job of another kind), INVALID_HANDLE (also when nobody waits for it any more),
+ * FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_check_question(struct trunkline_job_t job,
+                                            struct trunkline_buf_t **out,
+                                            struct trunkline_error_t **err);
+
+/**
  * Makes the configuration of a preset: "production", "development" or "high_throughput".
  *
  * Ownership: the configuration is the caller's, to be freed with trunkline_config_free. Blocks: no. Threads: any.
@@ -3332,6 +3370,26 @@ trunkline_status_t trunkline_debug_counts(struct trunkline_debug_counts_t *count
  * INVALID_ARGUMENT for a number that is no status. Since 0.1.
  */
 trunkline_status_t trunkline_debug_fail(trunkline_status_t status, struct trunkline_error_t **err);
+
+/**
+ * The endpoints of every backend at one moment, as a JSON array: by the names of the backends, and in the order in which
+ * they are configured; those of a name are its addresses. For each {"backend", "address", "host", "state", "state_age_ns",
+ * "reason", "remaining_ns", "active", "weight", "effective_weight"}.
+ *
+ * `state` is the first of these that holds: "unhealthy" (it fails its checks), "ejected" (it failed more than the others),
+ * "breaker_open" and "breaker_half_open" (it kept failing), "drained" (weight 0), "slow_start" (it has a part of its weight),
+ * "healthy" (it passes its checks), "unchecked" (no check has said anything). `state_age_ns` is since when. `reason` of the
+ * first four is {"kind", "step", "text"}: "check", "connect" or "ejection"; the step that failed, such as "tls" or "status",
+ * or the rule; and words. `remaining_ns` is the time until it may be in use again, or has its whole weight. `active` are
+ * connections and attempts to connect. `effective_weight` is what the policy goes by now, 0 where it gets nothing. `host` is
+ * the name that led to the address. What is not known, or does not apply, is null.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any. Errors:
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_tcp_manager_endpoints(struct trunkline_tcp_manager_t manager,
+                                                   struct trunkline_buf_t **out,
+                                                   struct trunkline_error_t **err);
 
 /**
  * The status; OK for NULL.

@@ -827,6 +827,34 @@ class ResolveJob {
   Job job_;
 };
 
+/** The question how an endpoint is, to be answered once. Destroyed without an answer, it could not be told. */
+class CheckJob {
+ public:
+  /** Takes the job over. */
+  explicit CheckJob(Job job) noexcept : job_(std::move(job)) {}
+
+  /**
+   * What is known of the endpoint, as a JSON object: {"backend", "address", "host", "timeout_ns"}; INVALID_HANDLE if nobody
+   * waits for the answer any more.
+   */
+  std::string endpoint() const {
+    trunkline_buf_t *known = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_check_question(job_.get(), &known, &error), error);
+    Buffer held(known);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
+  /** Answers that it passes. An answer that comes too late is none. */
+  void pass() { trunkline_job_done(job_.release(), 0, nullptr); }
+
+  /** Answers that it fails, and why in words. */
+  void fail(const std::string &reason) { job_.fail(TRUNKLINE_E_CONNECTION_FAILED, reason); }
+
+ private:
+  Job job_;
+};
+
 /** A connection that is lent; destroyed, it is put back. Its pool must be there for as long as it is used. */
 class Lease {
  public:
@@ -1162,6 +1190,34 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
     check(trunkline_tcp_manager_on_route(get(), &host, &error), error);
   }
 
+  /**
+   * Has `function` say how each endpoint is of the backends whose `health.check` is `callback`, from now on. It is called on
+   * a thread of the library, any number of times at once: it must not block, and answers now or later, from any thread. What
+   * it throws could not be told, as where there is no answer within `health.timeout`. An empty function ends that.
+   */
+  void on_check(std::function<void(CheckJob)> function) {
+    trunkline_error_t *error = nullptr;
+    if (!function) {
+      check(trunkline_tcp_manager_on_check(get(), nullptr, &error), error);
+      return;
+    }
+    typedef std::function<void(CheckJob)> Function;
+    trunkline_job_host_t host = {trunkline_cq_t(), 0, call_checker, new Function(std::move(function)), free_checker};
+    check(trunkline_tcp_manager_on_check(get(), &host, &error), error);
+  }
+
+  /**
+   * The endpoints of every backend at one moment, as a JSON array of {"backend", "address", "host", "state", "state_age_ns",
+   * "reason", "remaining_ns", "active", "weight", "effective_weight"}.
+   */
+  std::string endpoints() const {
+    trunkline_buf_t *list = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_tcp_manager_endpoints(get(), &list, &error), error);
+    Buffer held(list);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
   /** The address of a listener of the document, once it is started. */
   std::string listener_address(const std::string &name) const {
     trunkline_tcp_manager_t handle = get();
@@ -1252,6 +1308,17 @@ class TcpConnectionManager : public detail::Owned<trunkline_tcp_manager_t, trunk
   }
 
   static void free_router(void *user_data) noexcept { delete static_cast<std::function<void(RouteJob)> *>(user_data); }
+
+  static void call_checker(void *user_data, trunkline_job_t handle, uint32_t, uint32_t, uint64_t) noexcept {
+    // Destroyed by what is thrown, the job could not be done.
+    Job job(handle);
+    try {
+      (*static_cast<std::function<void(CheckJob)> *>(user_data))(CheckJob(std::move(job)));
+    } catch (...) {
+    }
+  }
+
+  static void free_checker(void *user_data) noexcept { delete static_cast<std::function<void(CheckJob)> *>(user_data); }
 };
 
 /** Relays datagrams by session under its limits, counts, lists, kills, and drains. Destroying it ends its relays. */

@@ -69,13 +69,13 @@ pub use budget::{Budget, Permit};
 pub use channel::{Call, CallOptions, Channel, ChannelServer, ConnectivityState};
 pub use config::{
     AcceptProxy, AcceptProxyConfig, AgentConfig, AgentPolicy, BackendConfig, BalanceConfig,
-    BandwidthConfig, BreakerConfig, CallerConfig, CheckoutPoolConfig, CircuitConfig,
-    ConnectionConfig, EndpointConfig, HealthConfig, HttpConfig, HttpRoute, HubConfig,
-    InterceptorsConfig, LinkConfig, ListenerConfig, MemoryCommConfig, OutlierConfig,
-    PerSourceConfig, PipeConfig, PoolConfig, ProbeConfig, QueueConfig, ResolveConfig,
-    RouteCallbackConfig, RouteConfig, SendProxy, SourcePrefix, SourcesFull, SpliceConfig,
-    TargetRule, TcpConfig, TcpManagerConfig, TlsConfig, TunerConfig, TunnelCarrier,
-    UdpManagerConfig, UserConfig,
+    BandwidthConfig, BreakerConfig, CallbackCheckConfig, CallerConfig, CheckoutPoolConfig,
+    CircuitConfig, ConnectionConfig, EndpointCheck, EndpointConfig, HealthConfig, HttpCheckConfig,
+    HttpConfig, HttpRoute, HubConfig, InterceptorsConfig, LinkConfig, ListenerConfig,
+    MemoryCommConfig, NoAnswer, OutlierConfig, PerSourceConfig, PipeConfig, PoolConfig,
+    ProbeConfig, QueueConfig, ResolveConfig, RouteCallbackConfig, RouteConfig, SendProxy,
+    SourcePrefix, SourcesFull, SpliceConfig, StatusRange, TargetRule, TcpConfig, TcpManagerConfig,
+    TlsCheckConfig, TlsConfig, TunerConfig, TunnelCarrier, UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -88,10 +88,11 @@ pub use events::{Event, Events};
 pub use give_way::GiveWay;
 pub use identity::Tls;
 pub use manager::{
-    Arrival, ConnectionManager, DrainReport, LiveState, LiveTcpConnection, LiveUdpConnection,
-    RouteCallback, RouteDecision, Routing, TcpConnection, TcpConnectionInfo, TcpConnectionManager,
-    TcpManagerStats, UdpConnection, UdpConnectionInfo, UdpConnectionManager, UdpManagerStats,
-    UdpRelayOptions,
+    Arrival, CheckAnswer, CheckCallback, CheckQuestion, Checking, ConnectionManager, DrainReport,
+    EndpointReason, EndpointState, LiveEndpoint, LiveState, LiveTcpConnection, LiveUdpConnection,
+    ReasonKind, RouteCallback, RouteDecision, Routing, TcpConnection, TcpConnectionInfo,
+    TcpConnectionManager, TcpManagerStats, UdpConnection, UdpConnectionInfo, UdpConnectionManager,
+    UdpManagerStats, UdpRelayOptions,
 };
 pub use metrics::{ConnectionMetrics, DropReason, Metrics};
 pub use pool::{

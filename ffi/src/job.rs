@@ -26,6 +26,8 @@ pub const TRUNKLINE_JOB_MAKE: u32 = 5;
 pub const TRUNKLINE_JOB_ROUTE: u32 = 6;
 /// A job: say where the target of a channel is, with trunkline_resolve_answer. `about` counts the questions from 1.
 pub const TRUNKLINE_JOB_RESOLVE: u32 = 7;
+/// A job: say how the endpoint is that trunkline_check_question names. The value is not looked at.
+pub const TRUNKLINE_JOB_CHECK_ENDPOINT: u32 = 8;
 
 /// The host's answer: a value, or why there is none.
 pub(crate) type Answer = Result<u64, Box<trunkline_error_t>>;
@@ -54,6 +56,8 @@ pub(crate) trait Asker: Send {
 pub(crate) enum Question {
     Route(Arc<str>),
     Resolve(Arc<str>),
+    /// Doing the job answers it, or failing at it.
+    Check(Arc<str>),
 }
 
 /// An answer that is more than a number.
@@ -68,6 +72,7 @@ impl Verdict {
         match question {
             Question::Route(_) => matches!(self, Self::Route(_)),
             Question::Resolve(_) => matches!(self, Self::Resolve(_)),
+            Question::Check(_) => false,
         }
     }
 }

@@ -18,6 +18,7 @@ use std::{
 use trunkline::*;
 
 pub(crate) mod channel;
+pub(crate) mod check;
 pub(crate) mod checkout;
 pub(crate) mod datagram;
 pub(crate) mod route;

@@ -1,7 +1,7 @@
 //! What a pool, a manager or a channel asks of Python: taken once, answered once.
 
 use crate::{
-    buffer::{self, channel, checkout, plain, route},
+    buffer::{self, channel, check, checkout, plain, route},
     failure::Doing,
 };
 use pyo3::prelude::*;
@@ -26,7 +26,7 @@ impl Job {
 #[pymethods]
 impl Job {
     /// What is to be done: connect 1, check 2, reset 3, close 4, make 5, route 6,
-    /// resolve 7.
+    /// resolve 7, check of an endpoint 8.
     #[getter]
     fn what(&self) -> u32 {
         self.what
@@ -65,6 +65,11 @@ impl Job {
     /// What is known of the connection that is to be routed, as JSON; `None` if nobody waits for that any more.
     fn question(&self) -> Option<String> {
         route::question(self.handle).ok()
+    }
+
+    /// What is known of the endpoint that is to be checked, as JSON; `None` if nobody waits for that any more.
+    fn check_question(&self) -> Option<String> {
+        check::question(self.handle).ok()
     }
 
     /// Answers where a connection goes. Raises for what cannot be the answer; one that is too late is none.

@@ -79,6 +79,17 @@ impl TcpManager {
         buffer::route::manager_on_route(self.handle, to).map_err(|failed| failed.raise(py))
     }
 
+    /// Has the questions how endpoints are come to a queue as jobs, with `tag`; without one, no longer.
+    fn on_check(&self, py: Python<'_>, queue: Option<&Queue>, tag: u64) -> PyResult<()> {
+        let to = queue.map(|queue| (queue.handle, tag));
+        buffer::check::manager_on_check(self.handle, to).map_err(|failed| failed.raise(py))
+    }
+
+    /// The endpoints of every backend, as JSON.
+    fn endpoints(&self, py: Python<'_>) -> PyResult<String> {
+        buffer::check::manager_endpoints(self.handle).map_err(|failed| failed.raise(py))
+    }
+
     /// Active, limit, opened, closed; accepted, dialled, waiting; bytes received, sent and spliced; pauses of
     /// accepting; and closed by reason.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {

@@ -34,6 +34,9 @@ from ._channel import (
     Channel,
     ChannelState,
 )
+from ._check_callback import (
+    CheckQuestion,
+)
 from ._checkout_async_pool import (
     AsyncPool,
 )
@@ -67,6 +70,10 @@ from ._datagram import (
     ReceivedDatagram,
     async_bind,
     bind,
+)
+from ._endpoints import (
+    EndpointReason,
+    LiveEndpoint,
 )
 from ._errors import (
     BindError,
@@ -176,10 +183,13 @@ from ._route_config import (
     AcceptProxyConfig,
     BackendConfig,
     BalanceConfig,
+    CallbackCheckConfig,
+    EndpointCheck,
     EndpointConfig,
     EwmaConfig,
     FailurePercentageConfig,
     HealthConfig,
+    HttpCheckConfig,
     ListenerConfig,
     OutlierConfig,
     PerSourceConfig,
@@ -190,6 +200,7 @@ from ._route_config import (
     RouteConfig,
     SlowStartConfig,
     SuccessRateConfig,
+    TlsCheckConfig,
 )
 from ._runtime import (
     Runtime,
@@ -271,11 +282,13 @@ __all__ = [
     "BindError",
     "BreakerConfig",
     "Call",
+    "CallbackCheckConfig",
     "CallerConfig",
     "Channel",
     "ChannelError",
     "ChannelPoolStats",
     "ChannelState",
+    "CheckQuestion",
     "CheckoutPoolStats",
     "CircuitConfig",
     "CircuitOpen",
@@ -290,7 +303,9 @@ __all__ = [
     "DatagramStats",
     "DropReason",
     "Ending",
+    "EndpointCheck",
     "EndpointConfig",
+    "EndpointReason",
     "Error",
     "EwmaConfig",
     "FailurePercentageConfig",
@@ -299,6 +314,7 @@ __all__ = [
     "HealthConfig",
     "HeldLease",
     "History",
+    "HttpCheckConfig",
     "HttpConfig",
     "HttpRoute",
     "Hub",
@@ -316,6 +332,7 @@ __all__ = [
     "LiveAddress",
     "LiveChannel",
     "LiveConnection",
+    "LiveEndpoint",
     "LiveSecurity",
     "LiveTcpConnection",
     "LiveUdpConnection",
@@ -371,6 +388,7 @@ __all__ = [
     "TcpManagerConfig",
     "Tls",
     "TlsCertificate",
+    "TlsCheckConfig",
     "TlsClientConfig",
     "TlsConfig",
     "TlsError",

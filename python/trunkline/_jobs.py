@@ -1,11 +1,11 @@
-"""Who takes the questions that native code asks of the program: a thread, or an event loop.
+"""Who takes the questions that native code asks of the program: a thread, several, or an event loop.
 
 ```
- native queue ──▶ dispatcher                for threads
+ native queue ──▶ dispatcher ──▶ workers     for threads; some are answered by the dispatcher itself
               └─▶ hub of the loop ──▶ tasks  for asyncio
 ```
 
-The dispatcher is a daemon thread of Python; no native thread ever calls the program.
+The dispatcher and the workers are daemon threads of Python; no native thread ever calls the program.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING, Final
 
 from . import _hub, _native, _process
 from ._wait import NO_DEADLINE
+from ._workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ._types import Event
 
+# Threads that answer for a manager.
+_WORKERS: Final = 16
+# Questions that wait for one of them, or for their tasks to end: more are turned away.
+WAITING: Final = 1024
 # How long a close waits for the dispatcher's end, seconds.
 _STOP_LIMIT: Final = 1.0
 
@@ -66,6 +71,36 @@ class ThreadJobs:
 
     def _end(self) -> None:
         """In the dispatcher, behind the last question."""
+
+
+class WorkerJobs(ThreadJobs):
+    """Has questions answered by workers, so many at a time."""
+
+    def __init__(self, name: str) -> None:
+        self._workers = Workers(name, _WORKERS, self._do_in_time)
+        super().__init__(name)
+
+    def _others(self) -> list[threading.Thread]:
+        return self._workers.threads
+
+    def _take(self, job: _native.Job) -> None:
+        if self._workers.waiting() < WAITING:
+            self._workers.submit(job)
+        else:
+            self._turn_away(job)
+
+    def _end(self) -> None:
+        self._workers.stop()
+
+    def _do_in_time(self, job: _native.Job) -> None:
+        if not self._is_over:
+            self._do(job)
+
+    def _do(self, job: _native.Job) -> None:
+        raise NotImplementedError
+
+    def _turn_away(self, job: _native.Job) -> None:
+        """For one too many: thrown away, it has failed."""
 
 
 class LoopJobs:

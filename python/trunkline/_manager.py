@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import _hub, _native
 from ._async_stream import AsyncStream
+from ._check_callback import AsyncCheckCallback, CheckCallback, LoopChecks, ThreadChecks
 from ._document import text_of
+from ._endpoints import endpoints_of
 from ._listener import AsyncListener, Listener
 from ._open import stream_of
 from ._route_callback import AsyncRouteCallback, LoopRoutes, RouteCallback, ThreadRoutes
@@ -27,6 +29,8 @@ from ._wait import deadline_after, until_done
 if TYPE_CHECKING:
     from typing import Self
 
+    from ._endpoints import LiveEndpoint
+    from ._jobs import LoopJobs, ThreadJobs
     from ._tls import Tls
 
 __all__ = ["AsyncTcpConnectionManager", "LiveTcpConnection", "ManagerStats", "TcpConnectionManager"]
@@ -91,7 +95,7 @@ class LiveTcpConnection:
 class _ManagerBase:
     """What managers for threads and for asyncio share: nothing here waits."""
 
-    __slots__ = ("__weakref__", "_closed", "_native", "_routes")
+    __slots__ = ("__weakref__", "_checks", "_closed", "_native", "_routes")
 
     def __init__(
         self,
@@ -99,7 +103,8 @@ class _ManagerBase:
         *,
         tls: Tls | None = None,
     ) -> None:
-        self._routes: ThreadRoutes | LoopRoutes | None = None
+        self._routes: ThreadJobs | LoopJobs | None = None
+        self._checks: ThreadJobs | LoopJobs | None = None
         self._native = _native.TcpManager(text_of(config, TcpManagerConfig), native_of(tls))
         self._closed = False
 
@@ -156,6 +161,12 @@ class _ManagerBase:
         """
         return _live(json.loads(self._native.inspect(id)))
 
+    def endpoints(self) -> list[LiveEndpoint]:
+        """The endpoints of every backend, as they are now: by the names of the backends, and in the order in
+        which they are configured; those of a name are its addresses.
+        """
+        return endpoints_of(self._native.endpoints())
+
     def kill(self, id: int) -> None:
         """Ends the connection with this number, on both sides where it is relayed: then soon after the call.
 
@@ -174,30 +185,32 @@ class _ManagerBase:
     def __del__(self) -> None:
         if getattr(self, "_closed", True) or self._native.is_inherited():
             return
-        if self._routes is not None:
-            self._routes.abandon()
+        for asked in (self._routes, self._checks):
+            if asked is not None:
+                asked.abandon()
         warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
 
-    def _ask(self, routes: ThreadRoutes | LoopRoutes | None) -> None:
-        """Has these be asked from now on."""
-        try:
-            if routes is None:
-                self._native.on_route(None, 0)
-            else:
-                self._native.on_route(routes.queue, routes.tag)
-        except BaseException:
-            if routes is not None:
-                routes.stop()
-            raise
+    def _ask_routes(self, routes: ThreadJobs | LoopJobs | None) -> None:
+        """Has these be asked where connections go, from now on."""
+        _register(self._native.on_route, routes)
         last, self._routes = self._routes, routes
+        if last is not None:
+            last.stop()
+
+    def _ask_checks(self, checks: ThreadJobs | LoopJobs | None) -> None:
+        """Has these be asked how endpoints are, from now on."""
+        _register(self._native.on_check, checks)
+        last, self._checks = self._checks, checks
         if last is not None:
             last.stop()
 
     def _ask_nobody(self) -> None:
         """For one that is closed."""
-        last, self._routes = self._routes, None
-        if last is not None and not self._native.is_inherited():
-            last.stop()
+        last = (self._routes, self._checks)
+        self._routes = self._checks = None
+        for asked in last:
+            if asked is not None and not self._native.is_inherited():
+                asked.stop()
 
     def _connecting(
         self, address: str, timeout: float | None
@@ -273,7 +286,20 @@ class TcpConnectionManager(_ManagerBase):
         Raises:
             ClosedError: it drains or is closed.
         """
-        self._ask(None if callback is None else ThreadRoutes(callback))
+        self._ask_routes(None if callback is None else ThreadRoutes(callback))
+
+    def on_check(self, callback: CheckCallback | None) -> None:
+        """Has ``callback`` say how each endpoint is of the backends whose ``health.check`` is a callback,
+        from now on; ``None`` ends that.
+
+        It gets a :class:`CheckQuestion`, once at a time for each endpoint. The endpoint passes, unless it
+        returns ``False`` or raises; what it raises is the reason. At most 16 of them run at once, in threads
+        of their own. Where there is no answer within ``health.timeout``, ``no_answer`` says what that means.
+
+        Raises:
+            ClosedError: it drains or is closed.
+        """
+        self._ask_checks(None if callback is None else ThreadChecks(callback))
 
     def drain(self, timeout: float | None = None) -> int:
         """Lets no new connection in and waits for those that stand; by the timeout cuts the rest.
@@ -361,7 +387,21 @@ class AsyncTcpConnectionManager(_ManagerBase):
         Raises:
             ClosedError: it drains or is closed.
         """
-        self._ask(None if callback is None else LoopRoutes(callback))
+        self._ask_routes(None if callback is None else LoopRoutes(callback))
+
+    def on_check(self, callback: AsyncCheckCallback | None) -> None:
+        """Has ``callback`` say how each endpoint is of the backends whose ``health.check`` is a callback,
+        from now on; ``None`` ends that.
+
+        It gets a :class:`CheckQuestion`, once at a time for each endpoint. The endpoint passes, unless it
+        returns ``False`` or raises; what it raises is the reason. It runs in this loop, each call in a task,
+        and may be a coroutine function, which ``health.timeout`` cancels. Where there is no answer in time,
+        ``no_answer`` says what that means.
+
+        Raises:
+            ClosedError: it drains or is closed.
+        """
+        self._ask_checks(None if callback is None else LoopChecks(callback))
 
     async def drain(self, timeout: float | None = None) -> int:
         """Lets no new connection in and waits for those that stand; by the timeout cuts the rest.
@@ -394,6 +434,20 @@ class AsyncTcpConnectionManager(_ManagerBase):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _register(
+    register: Callable[[_native.Queue | None, int], None], asked: ThreadJobs | LoopJobs | None
+) -> None:
+    try:
+        if asked is None:
+            register(None, 0)
+        else:
+            register(asked.queue, asked.tag)
+    except BaseException:
+        if asked is not None:
+            asked.stop()
+        raise
 
 
 def _live(one: dict[str, Any]) -> LiveTcpConnection:

@@ -1,7 +1,4 @@
-"""The route callback: the program says where each connection of a started manager goes.
-
-For threads the dispatcher hands questions to workers, daemon threads of Python, too.
-"""
+"""The route callback: the program says where each connection of a started manager goes."""
 
 from __future__ import annotations
 
@@ -15,22 +12,14 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ._jobs import LoopJobs, ThreadJobs
-from ._workers import Workers
+from ._jobs import WAITING, LoopJobs, WorkerJobs
 
 if TYPE_CHECKING:
-    import threading
-
     from . import _native
 
 __all__ = ["REFUSE", "Arrival", "Refuse", "ToAddress"]
 
 _log = logging.getLogger("trunkline")
-
-# Threads that run callbacks.
-_WORKERS: Final = 16
-# Questions that wait for one of them, or for their tasks to end: more are left to the routes.
-_WAITING: Final = 1024
 
 _DEFAULT, _BACKEND, _ADDRESS, _REFUSE = range(4)
 
@@ -85,28 +74,18 @@ RouteCallback: TypeAlias = Callable[[Arrival], Route]
 AsyncRouteCallback: TypeAlias = Callable[[Arrival], Route | Awaitable[Route]]
 
 
-class ThreadRoutes(ThreadJobs):
+class ThreadRoutes(WorkerJobs):
     """Runs a callback in threads of its own."""
 
     def __init__(self, callback: RouteCallback) -> None:
         self._callback = callback
-        self._workers = Workers("trunkline-route", _WORKERS, self._do)
         super().__init__("trunkline-route")
 
-    def _others(self) -> list[threading.Thread]:
-        return self._workers.threads
-
-    def _take(self, job: _native.Job) -> None:
-        if self._workers.waiting() < _WAITING:
-            self._workers.submit(job)
-        else:
-            turn_away(job)
-
-    def _end(self) -> None:
-        self._workers.stop()
+    def _turn_away(self, job: _native.Job) -> None:
+        turn_away(job)
 
     def _do(self, job: _native.Job) -> None:
-        arrival = None if self._is_over else arrival_of(job)
+        arrival = arrival_of(job)
         if arrival is None:
             return
         try:
@@ -120,7 +99,7 @@ class LoopRoutes(LoopJobs):
 
     def __init__(self, callback: AsyncRouteCallback) -> None:
         self._callback = callback
-        super().__init__(_WAITING)
+        super().__init__(WAITING)
 
     def _turn_away(self, job: _native.Job) -> None:
         turn_away(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -15,10 +15,13 @@ __all__ = [
     "AcceptProxyConfig",
     "BackendConfig",
     "BalanceConfig",
+    "CallbackCheckConfig",
+    "EndpointCheck",
     "EndpointConfig",
     "EwmaConfig",
     "FailurePercentageConfig",
     "HealthConfig",
+    "HttpCheckConfig",
     "ListenerConfig",
     "OutlierConfig",
     "PerSourceConfig",
@@ -29,6 +32,7 @@ __all__ = [
     "RouteConfig",
     "SlowStartConfig",
     "SuccessRateConfig",
+    "TlsCheckConfig",
 ]
 
 
@@ -291,10 +295,78 @@ class OutlierConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HealthConfig:
-    """How often an endpoint is connected to, to see that it is there; ``None`` is unset.
+class TlsCheckConfig:
+    """A handshake of TLS with an endpoint; ``None`` is unset.
 
     Attributes:
+        server_name: the name that is asked for, and that its certificate must be for, unless the TLS
+            configuration has one. Unset the host of its address; must be set for a Unix socket or a pipe.
+    """
+
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpCheckConfig:
+    """A request to an endpoint, and the answer that is a good one; ``None`` is unset.
+
+    Attributes:
+        method: unset ``"GET"``.
+        path: where on the server, with a query if one is needed. Unset ``"/"``.
+        host: the ``Host`` of the request. Unset that of its address; ``localhost`` on a Unix socket or a
+            pipe.
+        headers: further fields of the request, values by their names. Unset none; at most 32.
+        tls: the handshake before it, where its address does not say TLS. Unset none.
+        expect: statuses that are good, such as ``200`` or ``"200-299"``. Unset ``["200-399"]``; 1 to 16.
+        contains: text that the body must contain, 1 to 1024 bytes. Unset the body is not read.
+        max_head: bytes of the head of the answer; a longer one fails. Unset 8 KiB; 8 KiB to 1 MiB.
+        max_body: bytes of the body that are looked through. Unset 64 KiB; 1 to 1 MiB.
+    """
+
+    method: str | None = None
+    path: str | None = None
+    host: str | None = None
+    headers: Mapping[str, str] | None = None
+    tls: TlsCheckConfig | None = None
+    expect: Sequence[int | str] | None = None
+    contains: str | None = None
+    max_head: int | None = None
+    max_body: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallbackCheckConfig:
+    """A question to the program, where it has said ``on_check``; ``None`` is unset.
+
+    Attributes:
+        no_answer: what it means that there is no answer: ``"fail"`` (unset), ``"pass"``, or ``"keep"``, so
+            that the endpoint stays what it is.
+    """
+
+    no_answer: Literal["fail", "pass", "keep"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointCheck:
+    """What a check of an endpoint is: exactly one of these.
+
+    Attributes:
+        tls: it takes a handshake of TLS, by the manager's, also where its address does not say so.
+        http: it answers a request of HTTP/1.1.
+        callback: the program says.
+    """
+
+    tls: TlsCheckConfig | None = None
+    http: HttpCheckConfig | None = None
+    callback: CallbackCheckConfig | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthConfig:
+    """How an endpoint is checked, and how often; ``None`` is unset.
+
+    Attributes:
+        check: what a check is. Unset ``"connect"``: it takes a connection, by TLS where its address says so.
         interval: from the start of one check to the next. Unset 10 s; 1 ms to 365 days.
         jitter: part of it that chance adds or takes away. Unset 0.2; 0 to 1.
         rise: checks in a row that must pass before it is healthy. Unset 2.
@@ -302,6 +374,7 @@ class HealthConfig:
         timeout: after which a check has failed. Unset 2 s.
     """
 
+    check: EndpointCheck | Literal["connect"] | None = None
     interval: timedelta | None = None
     jitter: float | None = None
     rise: int | None = None
@@ -344,7 +417,7 @@ class BackendConfig:
         balance: which of them gets the next connection.
         breaker: when one that fails is not tried for a while.
         outlier: when one that fails more than the others is left out.
-        health: whether and how often each is checked. Unset it is not.
+        health: whether, how and how often each is checked. Unset it is not.
         max_attempts: endpoints that are tried for one connection. Unset 3; 1 to 100.
         attempt_timeout: after which one that does not answer is given up for the next. Unset 2 s.
         send_proxy_protocol: whether they are told for whom the manager speaks: ``"off"`` (unset), ``"v1"``

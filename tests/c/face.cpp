@@ -370,6 +370,34 @@ void a_function_says_where_connections_go() {
   goes_to(a);
 }
 
+void a_function_says_how_endpoints_are_and_it_is_seen() {
+  TcpConnectionManager manager(
+      "{\"listeners\": {\"in\": {\"address\": \"mem:cpp-checked\"}}, \"default_backend\": \"a\", \"backends\": {\"a\": {"
+      " \"endpoints\": [{\"address\": \"mem:cpp-a\"}], \"health\": {\"interval\": \"1ms\", \"fall\": 1, \"rise\": 1,"
+      " \"check\": {\"callback\": {\"no_answer\": \"keep\"}}}}}}");
+  manager.start();
+  auto until = [&](const char *text) {
+    while (manager.endpoints().find(text) == std::string::npos) sched_yield();
+  };
+  until("\"state\":\"unchecked\"");
+  manager.on_check([](CheckJob job) {
+    CHECK(job.endpoint().find("\"address\":\"mem:cpp-a\"") != std::string::npos, "it is told which");
+    job.fail("it lags");
+  });
+  until("\"reason\":{\"kind\":\"check\",\"step\":\"callback\",\"text\":\"it lags\"}");
+  manager.on_check([](CheckJob job) { job.pass(); });
+  until("\"state\":\"healthy\"");
+  std::atomic<int> thrown_by(0);
+  manager.on_check([&](CheckJob) {
+    thrown_by++;
+    throw 1;
+  });
+  while (thrown_by < 3) sched_yield();
+  CHECK(manager.endpoints().find("\"state\":\"healthy\"") != std::string::npos, "it stays what it was");
+  manager.on_check(nullptr);
+  manager.close();
+}
+
 void a_pool_gives_each_value_up_exactly_once() {
   std::atomic<int> closed(0), sum(0);
   {
@@ -433,6 +461,7 @@ int main() {
   an_interceptor_sees_every_call();
   a_manager_starts_what_its_document_says();
   a_function_says_where_connections_go();
+  a_function_says_how_endpoints_are_and_it_is_seen();
   a_tunnel_reaches_what_its_agent_serves();
   a_host_is_reached_by_memory_or_over_a_socket();
   packets_carry_what_streams_do();

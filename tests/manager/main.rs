@@ -5,6 +5,11 @@
     reason = "a test stops at the first surprise and drives itself"
 )]
 
+#[path = "../certificates/mod.rs"]
+mod certificates;
+mod checks;
+#[path = "../certificates/configured.rs"]
+mod configured;
 mod counts;
 mod drain;
 mod exhaustion;

@@ -26,7 +26,7 @@ pub struct BackendConfig {
     pub breaker: BreakerConfig,
     /// When one that fails more than the others is left out.
     pub outlier: OutlierConfig,
-    /// Whether and how often each is connected to, to see that it is there. Default: it is not.
+    /// Whether, how and how often each is checked, to see that it is there. Default: it is not.
     pub health: Option<HealthConfig>,
     /// Endpoints that are tried for one connection, one after the other, all of them within the manager's
     /// `tcp.connect_timeout`. Default: 3. Limits: 1 to 100. Cost: while all fail, each client costs as many
@@ -111,7 +111,14 @@ impl Config for BackendConfig {
         check::within("breaker", self.breaker.validate())?;
         check::within("outlier", self.outlier.validate())?;
         if let Some(health) = &self.health {
-            check::within("health", health.validate())?;
+            let is_nameless = |endpoint: &EndpointConfig| {
+                matches!(
+                    endpoint.address,
+                    Address::Unix(_) | Address::Abstract(_) | Address::Mem(_)
+                )
+            };
+            let is_nameless = self.endpoints.iter().any(is_nameless);
+            check::within("health", health.validate_for(is_nameless))?;
         }
         check::number("max_attempts", self.max_attempts, 1..=100)?;
         check::duration("attempt_timeout", self.attempt_timeout, SHORTEST..=LONGEST)?;
@@ -152,6 +159,6 @@ impl EndpointConfig {
 }
 
 /// Whether the bytes of an address are secured.
-pub(super) fn is_tls(address: &Address) -> bool {
+pub(crate) fn is_tls(address: &Address) -> bool {
     matches!(address, Address::Tls(_) | Address::TlsName { .. })
 }

@@ -1,17 +1,19 @@
-//! How often an endpoint is checked, and how many results in a row are believed.
+//! How an endpoint is checked, how often, and how many results in a row are believed.
 
 use super::{
-    Config,
+    Config, EndpointCheck,
     check::{self, LONGEST, SHORTEST},
 };
 use crate::error::ConnectionError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How often an endpoint is checked, and how many results in a row are believed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// How an endpoint is checked, how often, and how many results in a row are believed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthConfig {
+    /// What a check is. Default: `connect`.
+    pub check: EndpointCheck,
     /// Time from the start of one check to the start of the next, before jitter. Default: 10 s. Limits:
     /// 1 ms to 365 days. Cost: shorter loads the endpoints.
     #[serde(with = "crate::duration::text")]
@@ -40,6 +42,7 @@ impl HealthConfig {
 impl Default for HealthConfig {
     fn default() -> Self {
         Self {
+            check: EndpointCheck::Connect,
             interval: Duration::from_secs(10),
             jitter: 0.2,
             rise: 2,
@@ -49,12 +52,20 @@ impl Default for HealthConfig {
     }
 }
 
-impl Config for HealthConfig {
-    fn validate(&self) -> Result<(), ConnectionError> {
+impl HealthConfig {
+    /// Checks it for endpoints of which one `is_nameless`, without a host of its own.
+    pub(super) fn validate_for(&self, is_nameless: bool) -> Result<(), ConnectionError> {
+        check::within("check", self.check.validate(is_nameless))?;
         check::duration("interval", self.interval, SHORTEST..=LONGEST)?;
         check::number("jitter", self.jitter, 0.0..=1.0)?;
         check::number("rise", self.rise, 1..=1000)?;
         check::number("fall", self.fall, 1..=1000)?;
         check::duration("timeout", self.timeout, SHORTEST..=LONGEST)
+    }
+}
+
+impl Config for HealthConfig {
+    fn validate(&self) -> Result<(), ConnectionError> {
+        self.validate_for(false)
     }
 }

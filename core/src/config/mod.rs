@@ -20,6 +20,7 @@ mod check;
 mod checkout;
 mod circuit;
 mod connection;
+mod endpoint_check;
 mod health;
 mod http;
 mod interceptors;
@@ -51,6 +52,7 @@ pub use self::http::{ClusterFrom, HeaderRule, HttpConfig, HttpRoute};
 pub use crate::{
     backoff::BackoffConfig, duration::TimeLimit, status::StatusCode, volume::ByteLimit,
 };
+pub(crate) use backend::is_tls;
 pub use backend::{BackendConfig, EndpointConfig, SendProxy};
 pub use balance::{BalanceConfig, EwmaConfig, PickPolicy, SlowStartConfig};
 pub use bandwidth::BandwidthConfig;
@@ -59,6 +61,10 @@ pub use channel_server::ChannelServerConfig;
 pub use checkout::{CheckoutPoolConfig, IdleOrder};
 pub use circuit::CircuitConfig;
 pub use connection::{ConnectionConfig, KeepaliveParams, PoolingConfig, Preset};
+pub use endpoint_check::{
+    CallbackCheckConfig, EndpointCheck, HttpCheckConfig, NoAnswer, StatusRange, StatusRangeError,
+    TlsCheckConfig,
+};
 pub use health::HealthConfig;
 pub use interceptors::{CallerConfig, InterceptorsConfig};
 pub use listener::{AcceptProxy, AcceptProxyConfig, ListenerConfig, ProbeConfig};

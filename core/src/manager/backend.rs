@@ -1,9 +1,12 @@
 //! Decides which endpoint of a backend gets a connection, from how those before it went.
 
-use super::names::{NameAction, NameTask, Names};
+use super::{
+    endpoints::EndpointReason,
+    names::{NameAction, NameTask, Names},
+};
 use crate::{
     address::Address,
-    config::{BackendConfig, PickPolicy},
+    config::{BackendConfig, EndpointCheck, PickPolicy, is_tls},
     endpoint::{
         Availability, Breaker, Draw, Endpoint, EndpointId, EndpointSet, HealthAction, HealthChange,
         HealthCheck, Lookup, Member, Outcome, OutlierDetector, Pass, PeakEwma, Peers, Picker,
@@ -20,6 +23,7 @@ use std::{
 
 #[cfg(test)]
 mod tests;
+mod view;
 
 /// How often weights that grow, and the median of all latencies, are looked at.
 const REWEIGH: Duration = Duration::from_secs(1);
@@ -50,10 +54,18 @@ struct Peer {
     /// How long it takes to connect.
     latency: PeakEwma,
     health: Option<Checked>,
-    /// Whom its certificate must be for, where its address does not say that.
+    /// The name that led to its address.
     host: Option<Box<str>>,
     /// Since when it is in use: in the set, or healthy again.
     since: Instant,
+    /// When a sweep let it back in, at the latest.
+    back: Instant,
+    /// Its weight, and since when that is its weight.
+    weighed: (u32, Instant),
+    /// Its last check that failed.
+    failed_check: Option<EndpointReason>,
+    /// The last attempt that did.
+    failed_connect: Option<EndpointReason>,
 }
 
 /// The checks of one endpoint by one configuration, whoever makes them.
@@ -63,11 +75,21 @@ struct Checked {
     round: u64,
 }
 
+/// What a check of an endpoint came to.
+#[derive(Debug)]
+pub(super) enum CheckOutcome {
+    Passed,
+    Failed(EndpointReason),
+    /// It told nothing.
+    Nothing,
+}
+
 /// An attempt to connect that may begin now, to be given back with how it ended.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) endpoint: EndpointId,
     pub(super) address: Address,
+    /// Whom its certificate must be for, where its address does not say that.
     pub(super) host: Option<Box<str>>,
     began: Instant,
     pass: Pass,
@@ -243,9 +265,16 @@ impl Backend {
                 host: hosts.remove(&member.address),
                 health: None,
                 since: member.since,
+                back: member.since,
+                weighed: (member.weight, member.since),
+                failed_check: None,
+                failed_connect: None,
             });
-            if let (None, Some(health)) = (&peer.health, self.config.health) {
-                let check = HealthCheck::new(health, now, unit());
+            if peer.weighed.0 != member.weight {
+                peer.weighed = (member.weight, now);
+            }
+            if let (None, Some(health)) = (&peer.health, &self.config.health) {
+                let check = HealthCheck::new(health.clone(), now, unit());
                 peer.health = Some(Checked { check, round: self.next_round });
                 self.next_round += 1;
             }
@@ -255,9 +284,16 @@ impl Backend {
         self.judge();
     }
 
-    /// Whom the certificate of an endpoint must be for, where its address does not say that.
-    pub(super) fn host(&self, endpoint: EndpointId) -> Option<Box<str>> {
-        self.peers.get(&endpoint)?.host.clone()
+    /// How an endpoint is checked in this round, and the name that led to its address; `None` once the round is over.
+    pub(super) fn check(
+        &self,
+        endpoint: EndpointId,
+        round: u64,
+    ) -> Option<(EndpointCheck, Option<Box<str>>)> {
+        let peer = self.peers.get(&endpoint)?;
+        let is_newest = peer.health.as_ref().is_some_and(|checked| checked.round == round);
+        let health = self.config.health.as_ref().filter(|_| is_newest)?;
+        Some((health.check.clone(), peer.host.clone()))
     }
 
     pub(super) fn config(&self) -> &BackendConfig {
@@ -286,7 +322,8 @@ impl Backend {
         let pass = peer.breaker.on_admit(now).ok()?;
         // Counted from the start, so that many who come at once do not all take the same one.
         peer.active += 1;
-        let (address, host) = (member.address.clone(), peer.host.clone());
+        let address = member.address.clone();
+        let host = peer.host.clone().filter(|_| is_tls(&address));
         Some(Attempt { endpoint: member.id, address, host, began: now, pass })
     }
 
@@ -301,11 +338,18 @@ impl Backend {
     }
 
     /// The endpoint refused, or did not answer in time.
-    pub(super) fn on_failed(&mut self, attempt: Attempt, now: Instant, unit: f64) {
+    pub(super) fn on_failed(
+        &mut self,
+        attempt: Attempt,
+        error: &ConnectionError,
+        now: Instant,
+        unit: f64,
+    ) {
         let endpoint = self.end(attempt, Outcome::Failure, now, unit);
         self.outliers.on_outcome(endpoint, false);
-        if let Some(peer) = self.peers.get(&endpoint) {
+        if let Some(peer) = self.peers.get_mut(&endpoint) {
             peer.latency.on_failure(now);
+            peer.failed_connect = Some(EndpointReason::of_connect(error));
         }
         self.on_closed(endpoint);
     }
@@ -349,16 +393,28 @@ impl Backend {
         (checked.round == round).then(|| checked.check.on_timeout(now, unit))
     }
 
-    /// The check of an endpoint ended; says what that changed.
+    /// A check of an endpoint ended; says what that changed. One of an older round changes nothing.
     pub(super) fn on_checked(
         &mut self,
         endpoint: EndpointId,
-        passed: bool,
+        round: u64,
+        outcome: CheckOutcome,
         now: Instant,
     ) -> HealthChange {
         let Some(peer) = self.peers.get_mut(&endpoint) else { return HealthChange::Nothing };
-        let Some(checked) = &mut peer.health else { return HealthChange::Nothing };
-        let change = checked.check.on_result(passed, now);
+        let checked = peer.health.as_mut().filter(|checked| checked.round == round);
+        let Some(checked) = checked else { return HealthChange::Nothing };
+        let change = match outcome {
+            CheckOutcome::Passed => checked.check.on_result(true, now),
+            CheckOutcome::Failed(reason) => {
+                peer.failed_check = Some(reason);
+                checked.check.on_result(false, now)
+            }
+            CheckOutcome::Nothing => {
+                checked.check.on_nothing(now);
+                HealthChange::Nothing
+            }
+        };
         match change {
             HealthChange::Nothing => {}
             HealthChange::Up | HealthChange::Down => {
@@ -371,7 +427,11 @@ impl Backend {
 
     fn sweep(&mut self, now: Instant, unit: &mut impl FnMut() -> f64) {
         if now >= self.outliers.next_sweep() {
-            self.outliers.on_sweep(now, unit);
+            for back in self.outliers.on_sweep(now, unit).returned {
+                if let Some(peer) = self.peers.get_mut(&back) {
+                    peer.back = now;
+                }
+            }
             self.judge();
         }
     }

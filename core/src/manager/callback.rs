@@ -1,6 +1,10 @@
 //! Asks the program where a connection goes, within a time, and counts what came of it.
 
-use super::{shared::Shared, table::Facts};
+use super::{
+    asked::{Unanswered, ask},
+    shared::Shared,
+    table::Facts,
+};
 use crate::{
     address::Address,
     budget::Budget,
@@ -19,8 +23,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
 
 /// Says where connections go that a manager has accepted for its listeners.
 ///
@@ -93,23 +95,6 @@ impl Arrival {
     }
 }
 
-/// Why the program has not said where a connection goes.
-#[derive(Debug, thiserror::Error)]
-enum NoDecision {
-    #[error("as many connections are asked about as may be")]
-    NotAsked,
-    #[error("no answer in time")]
-    TimedOut,
-    #[error("it failed")]
-    Failed(#[source] ConnectionError),
-    #[error("it panicked")]
-    Panicked,
-    #[error("the runtime ends")]
-    Ended,
-    #[error("it cannot go there")]
-    Unusable(#[source] ConnectionError),
-}
-
 /// A callback in use.
 #[derive(Debug)]
 pub(super) struct Asking {
@@ -146,7 +131,7 @@ impl Asking {
         check: impl Fn(&RouteDecision) -> Result<(), ConnectionError>,
     ) -> RouteDecision {
         let answer = self.answer(shared, arrival).await.and_then(|decision| {
-            check(&decision).map_err(NoDecision::Unusable)?;
+            check(&decision).map_err(Unanswered::Unusable)?;
             Ok(decision)
         });
         match answer {
@@ -163,23 +148,15 @@ impl Asking {
         }
     }
 
-    async fn answer(&self, shared: &Shared, arrival: Arrival) -> Result<RouteDecision, NoDecision> {
-        let _pending = self.pending.try_acquire().ok_or(NoDecision::NotAsked)?;
+    async fn answer(&self, shared: &Shared, arrival: Arrival) -> Result<RouteDecision, Unanswered> {
+        let _pending = self.pending.try_acquire().ok_or(Unanswered::NotAsked)?;
         let (callback, limit) = (Arc::clone(&self.callback), arrival.timeout);
         let arrival = Arc::new(arrival);
-        // In a task, so that a panic in it, or in the call that makes it, is an answer like any other.
-        let task = async move { callback.route(arrival).await };
-        let task = AbortOnDropHandle::new(shared.tasks.spawn_on(task, shared.network.runtime()));
-        let answer = timeout(limit, task).await.map_err(|_| NoDecision::TimedOut)?;
-        let answer = answer.map_err(|error| match error.is_panic() {
-            true => NoDecision::Panicked,
-            false => NoDecision::Ended,
-        })?;
-        answer.map_err(NoDecision::Failed)
+        ask(shared, limit, async move { callback.route(arrival).await }).await
     }
 
     /// One warning for the whole time until an answer comes again.
-    fn complain(&self, error: &NoDecision) {
+    fn complain(&self, error: &Unanswered) {
         let error = error as &dyn std::error::Error;
         if self.fails.swap(true, Ordering::Relaxed) {
             tracing::debug!(error, "the route callback did not answer, the routes decide");
@@ -234,13 +211,13 @@ impl Outcomes {
         }
     }
 
-    fn of_none(&self, why: &NoDecision) -> &Counter {
+    fn of_none(&self, why: &Unanswered) -> &Counter {
         match why {
-            NoDecision::NotAsked => &self.not_asked,
-            NoDecision::TimedOut => &self.timeout,
-            NoDecision::Failed(_) | NoDecision::Ended => &self.failed,
-            NoDecision::Panicked => &self.panicked,
-            NoDecision::Unusable(_) => &self.unusable,
+            Unanswered::NotAsked => &self.not_asked,
+            Unanswered::TimedOut => &self.timeout,
+            Unanswered::Failed(_) | Unanswered::Ended => &self.failed,
+            Unanswered::Panicked => &self.panicked,
+            Unanswered::Unusable(_) => &self.unusable,
         }
     }
 }

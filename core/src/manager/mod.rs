@@ -15,10 +15,13 @@
 
 mod accept;
 mod ahead;
+mod asked;
 mod backend;
 mod callback;
+mod check;
 mod connection;
 mod drain;
+mod endpoints;
 mod live;
 mod names;
 mod pacing;
@@ -43,7 +46,9 @@ pub(crate) use pacing::{Next, Pacing};
 pub(crate) use shared::Cut;
 
 pub use callback::{Arrival, RouteCallback, RouteDecision, Routing};
+pub use check::{CheckAnswer, CheckCallback, CheckQuestion, Checking};
 pub use connection::{TcpConnection, TcpConnectionInfo};
+pub use endpoints::{EndpointReason, EndpointState, LiveEndpoint, ReasonKind};
 pub use stats::{DrainReport, LiveState, LiveTcpConnection, TcpManagerStats};
 pub use tcp::TcpConnectionManager;
 pub use udp::{

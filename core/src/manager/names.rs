@@ -2,7 +2,7 @@
 
 use crate::{
     address::Address,
-    config::{BackendConfig, ResolveConfig},
+    config::{BackendConfig, ResolveConfig, is_tls},
     endpoint::{Answer, Lookup, ResolvedName},
     error::ConnectionError,
 };
@@ -159,15 +159,14 @@ impl Names {
         }
     }
 
-    /// Where an endpoint is: as it is given, or at each address of its name, with the name that secures it.
+    /// Where an endpoint is: as it is given, or at each address of its name, with that name.
     pub(super) fn places(&self, given: &Address) -> Vec<(Address, Option<Box<str>>)> {
         let Some((host, port)) = named(given) else { return vec![(given.clone(), None)] };
         let ips = self.by_host.get(host).map(|named| Arc::clone(&named.ips)).unwrap_or_default();
-        let place = |ip: &IpAddr| match given {
-            Address::TlsName { .. } => {
-                (Address::Tls(SocketAddr::new(*ip, port)), Some(host.into()))
-            }
-            _ => (Address::Tcp(SocketAddr::new(*ip, port)), None),
+        let place = |ip: &IpAddr| {
+            let plain = Address::Tcp(SocketAddr::new(*ip, port));
+            let address = if is_tls(given) { plain.with_tls() } else { plain };
+            (address, Some(host.into()))
         };
         ips.iter().map(place).collect()
     }
@@ -226,7 +225,10 @@ mod tests {
         };
         assert_eq!(
             places("tcp://db:1"),
-            [("tcp://10.0.0.1:1".into(), None), ("tcp://10.0.0.2:1".into(), None)]
+            [
+                ("tcp://10.0.0.1:1".into(), Some("db".into())),
+                ("tcp://10.0.0.2:1".into(), Some("db".into()))
+            ]
         );
         assert_eq!(places("tls://db:2")[0], ("tls://10.0.0.1:2".into(), Some("db".into())));
         assert_eq!(places("tcp://10.9.9.9:3"), [("tcp://10.9.9.9:3".into(), None)]);

@@ -1,6 +1,9 @@
 //! What a manager and its tasks have in common. The tasks hold this, and never the manager itself.
 
-use super::{callback::Asking, live::Live, routes::Routes, settings::Settings, sources::Sources};
+use super::{
+    callback::Asking, check::AskingHealth, live::Live, routes::Routes, settings::Settings,
+    sources::Sources,
+};
 use crate::{
     address::Address,
     budget::{Budget, Permit},
@@ -36,6 +39,8 @@ pub(super) struct Shared {
     settings: ArcSwap<Settings>,
     /// What says where connections go before the routes do.
     pub(super) asking: ArcSwapOption<Asking>,
+    /// What says how the endpoints are whose check is a callback.
+    pub(super) asking_health: ArcSwapOption<AskingHealth>,
     pub(super) live: Arc<Live>,
     /// No new connections, but those that stand may finish.
     pub(super) stopping: CancellationToken,
@@ -116,6 +121,7 @@ impl Shared {
             network,
             live: Live::new(),
             asking: ArcSwapOption::empty(),
+            asking_health: ArcSwapOption::empty(),
             stopping: CancellationToken::new(),
             cut: Cut::default(),
             loops: TaskTracker::new(),
@@ -259,10 +265,10 @@ impl Shared {
         self.network.events().record(event);
     }
 
-    /// Lets go of what says where connections go. There is none any more.
+    /// Lets go of what says where connections go, and how endpoints are. There is none any more.
     pub(super) fn ask_nobody(&self) {
         let listening = self.listening.lock();
-        let last = self.asking.swap(None);
+        let last = (self.asking.swap(None), self.asking_health.swap(None));
         drop(listening);
         // A destructor of the program's runs here.
         drop(last);

@@ -5,7 +5,9 @@ use super::{
     accept::{Target, accept_loop},
     backend::Change,
     callback::Asking,
+    check::{AskingHealth, CheckCallback},
     connection,
+    endpoints::LiveEndpoint,
     serve::Entrance,
     shared::{Listening, Shared, Started, clock, limit_of},
     stats::{LiveTcpConnection, TcpManagerStats},
@@ -248,6 +250,36 @@ impl TcpConnectionManager {
         drop(listening);
         drop(last);
         Ok(())
+    }
+
+    /// Has `callback` say how the endpoints are of backends whose check is a callback, from now on; `None` ends that, and
+    /// then the config's `no_answer` says what that means.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Closed`] once the manager drains or is closed.
+    pub fn on_check(
+        &self,
+        callback: Option<Arc<dyn CheckCallback>>,
+    ) -> Result<(), ConnectionError> {
+        let shared = self.shared();
+        // None may come after the last was dropped.
+        let listening = shared.listening.lock();
+        shared.check_open(Step::Configure)?;
+        let asking = callback.map(|callback| AskingHealth::new(callback, shared.network.metrics()));
+        let last = shared.asking_health.swap(asking);
+        drop(listening);
+        drop(last);
+        Ok(())
+    }
+
+    /// The endpoints of every backend, as they are now: by the names of the backends, and in the order in which they are
+    /// configured.
+    ///
+    /// Costs a look at every endpoint, under the lock under which connections of its backend are given theirs.
+    pub fn endpoints(&self) -> Vec<LiveEndpoint> {
+        let settings = self.shared().settings();
+        settings.upstreams.values().flat_map(|upstream| upstream.endpoints()).collect()
     }
 
     /// The address of a listener of the configuration, once it is started.

@@ -2,18 +2,20 @@
 
 use super::{
     backend::{Attempt, Backend, Change},
+    check::Checks,
+    endpoints::LiveEndpoint,
     names::{NameAction, NameTask},
     places::{NoPlace, Places},
     relayed::Relayed,
-    shared::{Shared, clock, reach},
+    shared::{Shared, clock},
 };
 use crate::{
     budget::Permit,
     config::{BackendConfig, SendProxy},
-    endpoint::{EndpointId, HealthAction, HealthChange, Lookup, Member},
+    endpoint::{EndpointId, Lookup, Member},
     error::{ConnectionError, Place, Step},
     metrics::Metrics,
-    transport::{ConnectOptions, Stream, look_up},
+    transport::{Stream, look_up},
 };
 use parking_lot::Mutex;
 use std::{mem, net::IpAddr, pin::pin, sync::Arc, time::Instant};
@@ -27,8 +29,9 @@ use tokio::{
 pub(super) struct Upstream {
     pub(super) name: Arc<str>,
     pub(super) places: Places,
+    pub(super) checks: Checks,
     /// Held for a pick or the count of an outcome, never across a wait.
-    state: Mutex<Backend>,
+    pub(super) state: Mutex<Backend>,
     /// Names lead elsewhere, or are no longer looked up.
     renamed: Notify,
 }
@@ -50,8 +53,9 @@ struct Trying<'a> {
 impl Upstream {
     pub(super) fn new(name: Arc<str>, config: BackendConfig, metrics: &Metrics) -> Arc<Self> {
         let places = Places::new(metrics, &name, config.max_connections);
+        let checks = Checks::new(metrics, &name);
         let state = Mutex::new(Backend::new(config, clock(), fastrand::f64));
-        Arc::new(Self { name, places, state, renamed: Notify::new() })
+        Arc::new(Self { name, places, checks, state, renamed: Notify::new() })
     }
 
     pub(super) fn send_proxy(&self) -> SendProxy {
@@ -160,6 +164,11 @@ impl Upstream {
         self.state.lock().members()
     }
 
+    /// Its endpoints, as they are now.
+    pub(super) fn endpoints(&self) -> Vec<LiveEndpoint> {
+        self.state.lock().endpoints(&self.name, clock(), fastrand::f64)
+    }
+
     /// The right to one connection more, waited for in line where all places are taken.
     pub(super) async fn place(
         &self,
@@ -205,7 +214,7 @@ impl Upstream {
                 Ok(stream) => return Ok((stream, trying.stands(self, place))),
                 Err(error) if is_ours(&error) => return Err(error),
                 Err(error) => {
-                    trying.failed();
+                    trying.failed(&error);
                     tracing::debug!(
                         backend = &*self.name,
                         error = &error as &dyn std::error::Error,
@@ -256,43 +265,6 @@ impl Upstream {
             None => ConnectionError::ConnectionFailed { at },
         }
     }
-
-    /// Checks one endpoint for as long as the manager lets connections in and the round is the newest.
-    pub(super) async fn check(self: Arc<Self>, shared: Arc<Shared>, member: Member, round: u64) {
-        while let Some(action) =
-            { self.state.lock().on_health_timeout(member.id, round, clock(), fastrand::f64()) }
-        {
-            let step = async {
-                match action {
-                    HealthAction::Check { give_up_at } => {
-                        self.check_once(&shared, &member, give_up_at).await
-                    }
-                    HealthAction::WakeAt(at) => sleep_until(at.into()).await,
-                    HealthAction::Nothing => {}
-                }
-            };
-            tokio::select! {
-                biased;
-                () = shared.stopping.cancelled() => return,
-                () = step => {}
-            }
-        }
-    }
-
-    async fn check_once(&self, shared: &Shared, member: &Member, give_up_at: Instant) {
-        let tcp = shared.settings().config.tcp;
-        let options = ConnectOptions { tcp, ..Default::default() };
-        let host = self.state.lock().host(member.id);
-        let (to, until) = (&member.address, Some(give_up_at));
-        let answer = reach(&shared.network, to, host, until, &options).await;
-        let change = self.state.lock().on_checked(member.id, answer.is_ok(), clock());
-        let (backend, endpoint) = (&*self.name, &member.address);
-        match change {
-            HealthChange::Nothing => {}
-            HealthChange::Up => tracing::info!(backend, %endpoint, "endpoint is healthy"),
-            HealthChange::Down => tracing::warn!(backend, %endpoint, "endpoint is not healthy"),
-        }
-    }
 }
 
 impl Trying<'_> {
@@ -317,9 +289,9 @@ impl Trying<'_> {
         InUse { upstream: Arc::clone(upstream), endpoint, _place: place }
     }
 
-    fn failed(mut self) {
+    fn failed(mut self, error: &ConnectionError) {
         if let Some(attempt) = self.attempt.take() {
-            self.upstream.state.lock().on_failed(attempt, clock(), fastrand::f64());
+            self.upstream.state.lock().on_failed(attempt, error, clock(), fastrand::f64());
         }
     }
 }

@@ -13,6 +13,8 @@ pub(crate) enum JobKind {
     Route,
     /// Where a channel's target is.
     Resolve,
+    /// How an endpoint is.
+    CheckEndpoint,
     /// For one of TRUNKLINE_POOL_CLOSE_*.
     Close {
         reason: u32,
@@ -27,6 +29,7 @@ impl JobKind {
             Self::Reset => TRUNKLINE_JOB_RESET,
             Self::Route => TRUNKLINE_JOB_ROUTE,
             Self::Resolve => TRUNKLINE_JOB_RESOLVE,
+            Self::CheckEndpoint => TRUNKLINE_JOB_CHECK_ENDPOINT,
             Self::Close { .. } => TRUNKLINE_JOB_CLOSE,
         }
     }
@@ -34,7 +37,12 @@ impl JobKind {
     pub(super) fn reason(self) -> u32 {
         match self {
             Self::Close { reason } => reason,
-            Self::Connect | Self::Check | Self::Reset | Self::Route | Self::Resolve => 0,
+            Self::Connect
+            | Self::Check
+            | Self::Reset
+            | Self::Route
+            | Self::Resolve
+            | Self::CheckEndpoint => 0,
         }
     }
 
@@ -45,7 +53,7 @@ impl JobKind {
 
     pub(super) fn step(self) -> Step {
         match self {
-            Self::Connect => Step::Connect,
+            Self::Connect | Self::CheckEndpoint => Step::Connect,
             Self::Check | Self::Reset => Step::Acquire,
             Self::Route => Step::Accept,
             Self::Resolve => Step::Resolve,
@@ -68,7 +76,7 @@ impl JobKind {
                 at,
             },
             (TRUNKLINE_E_BROKEN, _) => ConnectionError::Broken { nothing_sent, at },
-            (_, Self::Connect | Self::Route | Self::Resolve) => {
+            (_, Self::Connect | Self::Route | Self::Resolve | Self::CheckEndpoint) => {
                 ConnectionError::ConnectionFailed { at }
             }
             (_, Self::Check | Self::Reset | Self::Close { .. }) => {

@@ -1,6 +1,7 @@
-//! Who does the jobs of a pool: they go to its queue or its callback, and the answers come back to those who ask.
+//! Who does the jobs of a pool or a manager: they go to its queue or its callback, and the answers come back to those who ask.
 #![allow(unsafe_code, reason = "a callback of the host is called through its pointer")]
 
+mod check;
 mod kind;
 mod resolve;
 pub(crate) mod resource;

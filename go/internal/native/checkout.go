@@ -36,8 +36,11 @@ const (
 const (
 	JobConnect uint32 = C.TRUNKLINE_JOB_CONNECT
 	JobCheck   uint32 = C.TRUNKLINE_JOB_CHECK
-	JobReset   uint32 = C.TRUNKLINE_JOB_RESET
-	JobClose   uint32 = C.TRUNKLINE_JOB_CLOSE
+	JobRoute   uint32 = C.TRUNKLINE_JOB_ROUTE
+	// JobCheckEndpoint asks how an endpoint is.
+	JobCheckEndpoint uint32 = C.TRUNKLINE_JOB_CHECK_ENDPOINT
+	JobReset         uint32 = C.TRUNKLINE_JOB_RESET
+	JobClose         uint32 = C.TRUNKLINE_JOB_CLOSE
 )
 
 // DefaultDeadline is the pool's own acquire timeout, counted from the call.

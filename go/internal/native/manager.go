@@ -87,6 +87,16 @@ func TCPManagerLive(handle, after uint64, max int) ([]byte, *Failure) {
 	return taken(list), nil
 }
 
+// TCPManagerEndpoints are the endpoints of every backend, as JSON.
+func TCPManagerEndpoints(handle uint64) ([]byte, *Failure) {
+	var list *C.trunkline_buf_t
+	var object *C.trunkline_error_t
+	if failure := fail(C.trunkline_tcp_manager_endpoints(tcpManager(handle), &list, &object), object); failure != nil {
+		return nil, failure
+	}
+	return taken(list), nil
+}
+
 // TCPManagerInspect is a connection that stands, as JSON.
 func TCPManagerInspect(handle, id uint64) ([]byte, *Failure) {
 	var one *C.trunkline_buf_t

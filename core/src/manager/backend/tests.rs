@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::config::{BalanceConfig, EndpointConfig, HealthConfig, SlowStartConfig};
+use crate::error::{Place, Step};
+use crate::manager::endpoints::{EndpointState, LiveEndpoint, ReasonKind};
 use proptest::prelude::*;
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]
@@ -25,6 +27,10 @@ fn backend(config: BackendConfig, now: Instant) -> Backend {
     Backend::new(config, now, || 0.5)
 }
 
+fn refusal() -> ConnectionError {
+    ConnectionError::ConnectionFailed { at: Place::at(Step::Connect) }
+}
+
 fn begin(backend: &mut Backend, tried: &[EndpointId], now: Instant) -> Option<Attempt> {
     backend.begin(None, tried, now, || 0.5)
 }
@@ -38,7 +44,7 @@ fn each_attempt_for_a_connection_goes_to_another_endpoint() {
         let attempt = begin(&mut backend, &tried, now).unwrap();
         assert!(!tried.contains(&attempt.endpoint));
         tried.push(attempt.endpoint);
-        backend.on_failed(attempt, now, 0.5);
+        backend.on_failed(attempt, &refusal(), now, 0.5);
     }
     assert!(begin(&mut backend, &tried, now).is_none());
 }
@@ -49,7 +55,7 @@ fn an_endpoint_that_keeps_failing_is_not_tried_until_its_breaker_lets_it() {
     let mut backend = backend(config(PickPolicy::RoundRobin, &[("a", 1)]), now);
     for _ in 0..7 {
         let attempt = begin(&mut backend, &[], now).unwrap();
-        backend.on_failed(attempt, now, 0.5);
+        backend.on_failed(attempt, &refusal(), now, 0.5);
     }
     assert!(begin(&mut backend, &[], now).is_none());
     assert_eq!(backend.open_for(now), Some(Duration::from_secs(5)));
@@ -101,13 +107,14 @@ fn an_endpoint_that_fails_its_checks_gets_nothing_until_it_passes_again() {
         backend.on_health_timeout(first, 0, later, 0.5),
         Some(HealthAction::Check { .. })
     ));
-    assert_eq!(backend.on_checked(first, false, later), HealthChange::Down);
+    let failed = CheckOutcome::Failed(EndpointReason::of_check("connect", "refused"));
+    assert_eq!(backend.on_checked(first, 0, failed, later), HealthChange::Down);
     for _ in 0..4 {
         assert_ne!(begin(&mut backend, &[], later).unwrap().endpoint, first);
     }
     let again = later + Duration::from_secs(60);
     backend.on_health_timeout(first, 0, again, 0.5);
-    assert_eq!(backend.on_checked(first, true, again), HealthChange::Up);
+    assert_eq!(backend.on_checked(first, 0, CheckOutcome::Passed, again), HealthChange::Up);
     assert!((0..4).any(|_| begin(&mut backend, &[], again).unwrap().endpoint == first));
 }
 
@@ -124,7 +131,7 @@ fn an_endpoint_that_fails_more_than_the_others_is_left_out_for_a_while() {
     for _ in 0..600 {
         let attempt = begin(&mut backend, &[], now).unwrap();
         if attempt.endpoint == bad {
-            backend.on_failed(attempt, now, 0.5);
+            backend.on_failed(attempt, &refusal(), now, 0.5);
         } else {
             backend.on_connected(attempt, now, 0.5);
         }
@@ -227,7 +234,7 @@ fn a_refusal_keeps_clients_away_for_a_while_and_not_for_long() {
     let attempt = begin(&mut backend, &[], now).unwrap();
     let refused = attempt.endpoint;
     let index = backend.members().iter().position(|member| member.id == refused).unwrap();
-    backend.on_failed(attempt, now, 0.5);
+    backend.on_failed(attempt, &refusal(), now, 0.5);
     let soon = shares(&mut backend, &mut now, &[2, 2], 500);
     assert_eq!(soon[index], 0, "{soon:?}");
     now += EWMA_DECAY;
@@ -321,6 +328,135 @@ fn a_name_that_is_secured_stays_the_name_that_is_proved() {
     );
 }
 
+fn only(backend: &mut Backend, now: Instant) -> LiveEndpoint {
+    let mut seen = backend.endpoints(&"b".into(), now, || 0.5);
+    assert_eq!(seen.len(), 1);
+    seen.remove(0)
+}
+
+/// The state of the only endpoint, since how many seconds, until in how many, and why.
+fn told(backend: &mut Backend, now: Instant) -> (EndpointState, u64, Option<u64>, Option<String>) {
+    let seen = only(backend, now);
+    let reason = seen.reason.map(|why| format!("{} {}: {}", why.kind.name(), why.step, why.text));
+    (seen.state, seen.state_age.as_secs(), seen.remaining.map(|left| left.as_secs()), reason)
+}
+
+fn is_checked(backend: &mut Backend, passed: bool, now: Instant) {
+    let id = backend.members()[0].id;
+    backend.on_health_timeout(id, 0, now, 0.5);
+    let failed = || CheckOutcome::Failed(EndpointReason::of_check("status", "it answered 503"));
+    backend.on_checked(id, 0, if passed { CheckOutcome::Passed } else { failed() }, now);
+}
+
+#[test]
+fn an_endpoint_is_seen_to_fail_its_checks_to_come_back_slowly_and_to_be_whole_again() {
+    use EndpointState::{Healthy, SlowStart, Unchecked, Unhealthy};
+    let now = start();
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let mut checked = config(PickPolicy::RoundRobin, &[("a", 10)]);
+    checked.health = Some(HealthConfig { fall: 1, rise: 1, jitter: 0.0, ..Default::default() });
+    checked.balance.panic_threshold = 0.0;
+    checked.balance.slow_start = SlowStartConfig::gradual();
+    let mut backend = backend(checked, now);
+    assert_eq!(told(&mut backend, at(0)), (SlowStart, 0, Some(30), None));
+    assert_eq!(told(&mut backend, at(32)), (Unchecked, 2, None, None));
+    is_checked(&mut backend, false, at(40));
+    let why = Some("check status: it answered 503".to_owned());
+    assert_eq!(told(&mut backend, at(43)), (Unhealthy, 3, None, why.clone()));
+    assert_eq!(only(&mut backend, at(43)).effective_weight, 0.0);
+    is_checked(&mut backend, false, at(50));
+    assert_eq!(told(&mut backend, at(53)), (Unhealthy, 13, None, why));
+    is_checked(&mut backend, true, at(60));
+    assert_eq!(told(&mut backend, at(75)), (SlowStart, 15, Some(15), None));
+    assert_eq!(only(&mut backend, at(75)).effective_weight, 5.0);
+    is_checked(&mut backend, true, at(80));
+    assert_eq!(told(&mut backend, at(94)), (Healthy, 4, None, None));
+    assert_eq!(only(&mut backend, at(94)).effective_weight, 10.0);
+}
+
+#[test]
+fn a_breaker_is_seen_with_the_failure_that_opened_it_and_until_when() {
+    use EndpointState::{BreakerHalfOpen, BreakerOpen, Unchecked};
+    let now = start();
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let mut backend = backend(config(PickPolicy::RoundRobin, &[("a", 1)]), now);
+    for _ in 0..7 {
+        let attempt = begin(&mut backend, &[], at(10)).unwrap();
+        assert_eq!(only(&mut backend, at(10)).active, 1);
+        backend.on_failed(attempt, &refusal(), at(10), 0.5);
+    }
+    let why = Some(format!("connect connect: {}", refusal()));
+    assert_eq!(told(&mut backend, at(12)), (BreakerOpen, 2, Some(3), why.clone()));
+    assert_eq!(told(&mut backend, at(16)), (BreakerHalfOpen, 1, None, why.clone()));
+    for _ in 0..3 {
+        let attempt = begin(&mut backend, &[], at(20)).unwrap();
+        assert_eq!(told(&mut backend, at(21)), (BreakerHalfOpen, 1, None, why.clone()));
+        backend.on_connected(attempt, at(20), 0.5);
+    }
+    assert_eq!(told(&mut backend, at(25)), (Unchecked, 5, None, None));
+}
+
+#[test]
+fn an_endpoint_that_was_left_out_is_seen_with_the_rule_and_is_back_after_a_sweep() {
+    let now = start();
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let names: Vec<_> = (0..6).map(|name| name.to_string()).collect();
+    let weights: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut unruly = config(PickPolicy::RoundRobin, &weights);
+    unruly.breaker.consecutive_failures = 1_000_000;
+    unruly.breaker.min_calls = 1_000_000;
+    let mut backend = backend(unruly, now);
+    let bad = backend.members()[2].id;
+    for _ in 0..600 {
+        let attempt = begin(&mut backend, &[], now).unwrap();
+        if attempt.endpoint == bad {
+            backend.on_failed(attempt, &refusal(), now, 0.5);
+        } else {
+            backend.on_connected(attempt, now, 0.5);
+        }
+    }
+    // Nobody connects any more: looking is enough for the sweep.
+    let mut third = |at| backend.endpoints(&"b".into(), at, || 0.5).remove(2);
+    assert_eq!(third(at(11)).state, EndpointState::Ejected);
+    let out = third(at(14));
+    let why = out.reason.unwrap();
+    assert_eq!((out.state_age.as_secs(), out.remaining.unwrap().as_secs()), (3, 27));
+    assert_eq!((why.kind, why.step), (ReasonKind::Ejection, "success_rate"));
+    assert_eq!(&*why.text, "100 of 100 connections failed");
+    third(at(42));
+    let back = third(at(45));
+    assert_eq!((back.state, back.state_age.as_secs()), (EndpointState::Unchecked, 3));
+}
+
+#[test]
+fn weight_0_is_seen_since_it_was_given() {
+    let now = start();
+    let later = now + Duration::from_secs(60);
+    let mut backend = backend(config(PickPolicy::RoundRobin, &[("a", 1)]), now);
+    backend.reconfigure(config(PickPolicy::RoundRobin, &[("a", 0)]), later, || 0.5);
+    let then = later + Duration::from_secs(5);
+    assert_eq!(told(&mut backend, then), (EndpointState::Drained, 5, None, None));
+}
+
+#[test]
+fn what_a_check_of_an_older_round_finds_changes_nothing() {
+    let now = start();
+    let mut checked = config(PickPolicy::RoundRobin, &[("a", 1)]);
+    checked.health = Some(HealthConfig::default());
+    let mut backend = backend(checked.clone(), now);
+    let id = backend.members()[0].id;
+    let later = now + Duration::from_secs(60);
+    backend.on_health_timeout(id, 0, later, 0.5);
+    checked.health = Some(HealthConfig { fall: 1, ..HealthConfig::default() });
+    let change = backend.reconfigure(checked, later, || 0.0);
+    assert_eq!((change.checked.len(), change.checked[0].1), (1, 1));
+    assert!(backend.check(id, 0).is_none() && backend.check(id, 1).is_some());
+    backend.on_health_timeout(id, 1, later, 0.5);
+    let failed = CheckOutcome::Failed(EndpointReason::of_check("connect", "refused"));
+    assert_eq!(backend.on_checked(id, 0, failed, later), HealthChange::Nothing);
+    assert_eq!(only(&mut backend, later).state, EndpointState::Unchecked);
+}
+
 proptest! {
     #[test]
     fn any_script_leaves_every_load_a_number_and_every_count_right(
@@ -338,7 +474,7 @@ proptest! {
                     standing.push(attempt.endpoint);
                     backend.on_connected(attempt, now, unit);
                 },
-                3 => if let Some(attempt) = open.pop() { backend.on_failed(attempt, now, unit) },
+                3 => if let Some(attempt) = open.pop() { backend.on_failed(attempt, &refusal(), now, unit) },
                 _ => if let Some(endpoint) = standing.pop() { backend.on_closed(endpoint) },
             }
             let view = View { backend: &backend, tried: &[], now };
