@@ -110,20 +110,7 @@ impl Config for HttpConfig {
 
 impl Config for HttpRoute {
     fn validate(&self) -> Result<(), ConnectionError> {
-        if let Some(host) = &self.host {
-            check_host(host)?;
-        }
-        if let Some(path) = &self.path
-            && !is_path(path)
-        {
-            return check::refuse("path", format!("must be a plain path from / on, is {path:?}"));
-        }
-        if let Some(header) = &self.header
-            && !is_field_name(&header.name)
-        {
-            let reason = format!("must be a field's name, is {:?}", header.name);
-            return check::refuse("header.name", reason);
-        }
+        check_rule(self.host.as_deref(), self.path.as_deref(), self.header.as_ref())?;
         if let Some(Address::Tunnel(_) | Address::Udp(_) | Address::UdpName { .. }) = self.target {
             return check::refuse("target", "must be a stream that is reached by an agent".into());
         }
@@ -159,6 +146,29 @@ impl HttpRoute {
             "needs a host that begins with *., a path that ends in /, or a header without a value";
         check::refuse("cluster_from", reason.into())
     }
+}
+
+/// Whether a request can be one that this is for.
+pub(super) fn check_rule(
+    host: Option<&str>,
+    path: Option<&str>,
+    header: Option<&HeaderRule>,
+) -> Result<(), ConnectionError> {
+    if let Some(host) = host {
+        check_host(host)?;
+    }
+    if let Some(path) = path
+        && !is_path(path)
+    {
+        return check::refuse("path", format!("must be a plain path from / on, is {path:?}"));
+    }
+    if let Some(header) = header
+        && !is_field_name(&header.name)
+    {
+        let reason = format!("must be a field's name, is {:?}", header.name);
+        return check::refuse("header.name", reason);
+    }
+    Ok(())
 }
 
 fn check_host(host: &str) -> Result<(), ConnectionError> {

@@ -1,7 +1,7 @@
 //! What the fuzzers call: parsers of this module that no host may use by itself.
 
 use super::{
-    hub::fuzz_requests,
+    http::fuzz_requests,
     packet::{Packet, Reader},
 };
 use bytes::Bytes;

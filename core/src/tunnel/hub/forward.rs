@@ -1,7 +1,6 @@
 //! Raw forwards: what connects to an address of the hub comes out at a cluster.
 
 use super::{
-    accept::Incoming,
     dial::{Holder, Wanted, dial},
     shared::Shared,
 };
@@ -14,7 +13,7 @@ use std::{error::Error, sync::Arc};
 
 /// Accepts clients until the hub stops. The listener takes a place under the hub's limit before each of them.
 pub(super) async fn accept_clients(shared: Arc<Shared>, listener: Listener, to: Wanted) {
-    let mut incoming = Incoming::new(&shared, listener);
+    let mut incoming = shared.incoming(listener);
     while let Some(client) = incoming.next().await {
         let wanted = Wanted { source: client.context().source.clone(), ..to.clone() };
         let task = serve(Arc::clone(&shared), client, wanted);

@@ -1,7 +1,6 @@
 //! One agent's link at the hub: the hello, its place in the registry, and its end.
 
 use super::{
-    accept::Incoming,
     registry::LinkId,
     shared::{Member, Shared, clock},
     welcome::OnItsWay,
@@ -39,7 +38,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Lets agents in on `listener` until the hub stops. No more than `max_hellos` are heard at one time; the next wait
 /// in the backlog. At an open door agents of packets may claim what nothing is bound to.
 pub(super) async fn accept_agents(shared: Arc<Shared>, listener: Listener, is_open_door: bool) {
-    let mut incoming = Incoming::new(&shared, listener);
+    let mut incoming = shared.incoming(listener);
     loop {
         let hello = tokio::select! {
             biased;

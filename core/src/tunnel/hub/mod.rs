@@ -1,6 +1,5 @@
 //! The hub: lets agents in, and opens connections through them.
 
-mod accept;
 mod dial;
 mod forward;
 mod http;
@@ -10,8 +9,6 @@ mod shared;
 mod stats;
 mod welcome;
 
-#[cfg(fuzzing)]
-pub(super) use http::fuzz_requests;
 pub use stats::HubStats;
 
 use crate::{
@@ -26,6 +23,7 @@ use crate::{
         auth::{Authenticator, Configured},
         ending::finish_by,
         greet,
+        http::alpn,
     },
 };
 use dial::{Holder, Wanted, dial};
@@ -208,7 +206,7 @@ impl Hub {
         shared.config.check_listen_http(address)?;
         shared.check_open(Step::Bind)?;
         let budget = Some(shared.users_connections.clone());
-        let options = ListenOptions { tcp: shared.config.tcp, budget, alpn: Some(http::alpn()) };
+        let options = ListenOptions { tcp: shared.config.tcp, budget, alpn: Some(alpn()) };
         let listener = shared.network.listen_with(address, &options).await?;
         let bound = listener.address().clone();
         tracing::debug!(address = %bound, "users may come");

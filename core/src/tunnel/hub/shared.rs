@@ -1,10 +1,6 @@
 //! What a hub and its tasks have in common. The tasks hold this, and never the hub itself.
 
-use super::{
-    http::{Requests, Users},
-    registry::Registry,
-    welcome::Welcomed,
-};
+use super::{http::Users, registry::Registry, welcome::Welcomed};
 use crate::{
     address::Address,
     budget::Budget,
@@ -13,8 +9,11 @@ use crate::{
     events::{Event, EventKind},
     manager::{Cut, Live},
     relay::RelayLimits,
-    transport::Network,
-    tunnel::{auth::Authenticator, carrier::Carrier, counts::Counts, native, packet},
+    transport::{Listener, Network},
+    tunnel::{
+        auth::Authenticator, carrier::Carrier, counts::Counts, http::Requests, incoming::Incoming,
+        native, packet,
+    },
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Instant};
@@ -100,7 +99,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             users: Users::new(&config),
             users_connections: Budget::new(u64::from(config.http.max_connections)),
-            requests: Requests::new(network.metrics()),
+            requests: Requests::new(network.metrics(), "trunkline_tunnel_requests_total"),
             fronts: TaskTracker::new(),
             network,
             config,
@@ -158,6 +157,11 @@ impl Shared {
             return Err(ConnectionError::closed(step));
         }
         Ok(())
+    }
+
+    /// What comes to `listener`.
+    pub(super) fn incoming(&self, listener: Listener) -> Incoming {
+        Incoming::new(&self.network, &self.stopping, listener, self.config.accept_pause)
     }
 
     pub(super) fn record(&self, kind: EventKind, address: &Address) {

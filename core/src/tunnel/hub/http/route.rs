@@ -2,9 +2,9 @@
 
 use crate::{
     address::{Address, is_cluster_name},
-    config::{ClusterFrom, HeaderRule, HttpRoute},
+    config::{ClusterFrom, HttpRoute},
+    tunnel::http::{Asked, Matched, Rule},
 };
-use http::HeaderMap;
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,34 +15,18 @@ pub(super) struct Destination {
     pub(super) path: String,
 }
 
-/// What is known of a request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
-    /// In lower case, without a port.
-    pub(super) host: Option<&'a str>,
-    pub(super) path: &'a str,
-    pub(super) query: Option<&'a str>,
-    pub(super) fields: &'a HeaderMap,
-}
-
 /// The first route that holds for the request.
 pub(super) fn route(routes: &[HttpRoute], asked: Asked<'_>) -> Option<Destination> {
     routes.iter().find_map(|route| follow(route, asked))
 }
 
 fn follow(route: &HttpRoute, asked: Asked<'_>) -> Option<Destination> {
-    let label = match &route.host {
-        Some(pattern) => below(pattern, asked.host?)?,
-        None => "",
+    let rule = Rule {
+        host: route.host.as_deref(),
+        path: route.path.as_deref(),
+        header: route.header.as_ref(),
     };
-    let mut rest = match &route.path {
-        Some(prefix) => after(prefix, asked.path)?,
-        None => asked.path,
-    };
-    let value = match &route.header {
-        Some(rule) => field(rule, asked.fields)?,
-        None => "",
-    };
+    let Matched { label, mut rest, value } = rule.matched(asked)?;
     let cluster = match (&route.cluster, route.cluster_from) {
         (Some(cluster), _) => cluster.as_str(),
         (None, Some(ClusterFrom::Host)) => label,
@@ -58,41 +42,18 @@ fn follow(route: &HttpRoute, asked: Asked<'_>) -> Option<Destination> {
         return None;
     }
     let path = if route.strip_path { rest } else { asked.path };
-    let slash = if path.starts_with('/') || path == "*" { "" } else { "/" };
-    let query = asked.query.map(|query| format!("?{query}")).unwrap_or_default();
     Some(Destination {
         cluster: cluster.into(),
         target: route.target.clone(),
-        path: format!("{slash}{path}{query}"),
+        path: asked.leading_to(path),
     })
-}
-
-/// What stands for the `*` of a pattern; nothing where it has none.
-fn below<'a>(pattern: &str, host: &'a str) -> Option<&'a str> {
-    match pattern.strip_prefix('*') {
-        None => (pattern == host).then_some(""),
-        Some(suffix) => host.strip_suffix(suffix).filter(|label| !label.is_empty()),
-    }
-}
-
-/// What comes after the prefix, which ends where a segment does.
-fn after<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
-    let rest = path.strip_prefix(prefix)?;
-    let is_border = prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/');
-    is_border.then_some(rest)
-}
-
-/// The value of the one field that the rule is for; several are none.
-fn field<'a>(rule: &HeaderRule, fields: &'a HeaderMap) -> Option<&'a str> {
-    let mut all = fields.get_all(&rule.name).iter();
-    let (value, None) = (all.next()?.to_str().ok()?, all.next()) else { return None };
-    rule.value.as_ref().is_none_or(|wanted| wanted == value).then_some(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Config, HttpConfig};
+    use ::http::HeaderMap;
     use proptest::prelude::*;
 
     fn routes(json: &str) -> Vec<HttpRoute> {

@@ -1,16 +1,11 @@
-//! The connections to services that one user's connection has: opened through the tunnel, kept for the next request.
+//! The connections to services that one user's connection has: opened for a request, kept for the next.
 
 use super::{
-    super::{
-        dial::{Holder, Wanted, dial},
-        shared::Shared,
-    },
     body::Passing,
-    fault::{Denied, with_causes},
-    route::Destination,
+    fault::Broken,
+    site::{Limits, Site},
 };
 use crate::{
-    address::Address,
     context::CloseReason,
     transport::{CloseHandle, Stream},
 };
@@ -24,7 +19,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 /// Idle connections to services that one user's connection keeps.
 const KEPT: usize = 8;
@@ -33,9 +28,8 @@ const SETTLING: Duration = Duration::from_secs(1);
 
 /// One that is idle, or soon will be.
 #[derive(Debug)]
-struct Kept {
-    cluster: Box<str>,
-    target: Option<Address>,
+struct Kept<K> {
+    to: K,
     requests: SendRequest<Passing>,
     stream: CloseHandle,
 }
@@ -51,7 +45,7 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-impl Kept {
+impl<K> Kept<K> {
     /// Waits for the head of the response. Dropping the future ends the connection.
     async fn ask(
         &mut self,
@@ -67,23 +61,29 @@ impl Kept {
 }
 
 /// The idle ones of one user's connection; they are closed with it.
-#[derive(Debug, Default)]
-pub(super) struct Services {
-    kept: Mutex<Vec<Kept>>,
+#[derive(Debug)]
+pub(in crate::tunnel) struct Services<K> {
+    kept: Mutex<Vec<Kept<K>>>,
 }
 
-impl Services {
+impl<K> Default for Services<K> {
+    fn default() -> Self {
+        Self { kept: Mutex::default() }
+    }
+}
+
+impl<K: PartialEq> Services<K> {
     /// Sends a request where it goes, and waits for the head of the response.
     ///
     /// A kept connection that has closed meanwhile is no failure: as long as nothing was sent, a new one is opened.
-    pub(super) async fn send(
+    pub(in crate::tunnel) async fn send<E: From<Broken>>(
         &self,
-        shared: &Arc<Shared>,
-        source: Option<&Address>,
-        to: &Destination,
+        site: &impl Site,
+        to: K,
+        open: impl Future<Output = Result<Stream, E>>,
         mut request: Request<Passing>,
-    ) -> Result<Response<Incoming>, Denied> {
-        while let Some(mut kept) = self.take(to).await {
+    ) -> Result<Response<Incoming>, E> {
+        while let Some(mut kept) = self.take(&to).await {
             match kept.ask(request).await {
                 Ok(response) => {
                     self.keep(kept);
@@ -91,23 +91,23 @@ impl Services {
                 }
                 Err(mut refused) => match refused.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Err(Denied::Broken(with_causes(refused.error()).into())),
+                    None => return Err(Broken::of(refused.error()).into()),
                 },
             }
         }
-        let mut opened = open(shared, source, to).await?;
-        let broken = |refused: TrySendError<_>| Denied::Broken(with_causes(refused.error()).into());
-        let response = opened.ask(request).await.map_err(broken)?;
+        let stream = open.await?;
+        let mut opened = begin(site, to, stream).await?;
+        let answer = opened.ask(request).await;
+        let response = answer.map_err(|refused| Broken::of(refused.error()))?;
         self.keep(opened);
         Ok(response)
     }
 
-    async fn take(&self, to: &Destination) -> Option<Kept> {
+    async fn take(&self, to: &K) -> Option<Kept<K>> {
         loop {
             let mut found = {
                 let mut kept = self.kept.lock();
-                let is_it = |one: &Kept| one.cluster == to.cluster && one.target == to.target;
-                let at = kept.iter().position(is_it)?;
+                let at = kept.iter().position(|one| one.to == *to)?;
                 kept.swap_remove(at)
             };
             if found.requests.is_ready() {
@@ -121,7 +121,7 @@ impl Services {
         }
     }
 
-    fn keep(&self, one: Kept) {
+    fn keep(&self, one: Kept<K>) {
         let refused = {
             let mut kept = self.kept.lock();
             if kept.len() < KEPT {
@@ -135,33 +135,19 @@ impl Services {
     }
 }
 
-async fn open(
-    shared: &Arc<Shared>,
-    source: Option<&Address>,
-    to: &Destination,
-) -> Result<Kept, Denied> {
-    let wanted =
-        Wanted { cluster: to.cluster.clone(), target: to.target.clone(), source: source.cloned() };
-    let stream = dial(shared, wanted, Holder::Dialled, None).await.map_err(Denied::NotReached)?;
+async fn begin<K>(site: &impl Site, to: K, stream: Stream) -> Result<Kept<K>, Broken> {
     let handle = stream.close_handle();
-    let requests = begin(shared, stream).await?;
-    let (cluster, target) = (to.cluster.clone(), to.target.clone());
-    Ok(Kept { cluster, target, requests, stream: handle })
-}
-
-async fn begin(shared: &Arc<Shared>, stream: Stream) -> Result<SendRequest<Passing>, Denied> {
-    let http = &shared.config.http;
+    let Limits { max_fields, max_head, .. } = site.limits();
     let handshake = Builder::new()
-        .max_headers(http.max_fields as usize)
-        .max_header_size(http.max_head as usize)
+        .max_headers(max_fields as usize)
+        .max_header_size(max_head as usize)
         .handshake(TokioIo::new(stream));
-    let (requests, connection) =
-        handshake.await.map_err(|error| Denied::Broken(with_causes(&error).into()))?;
+    let (requests, connection) = handshake.await.map_err(|error| Broken::of(&error))?;
     let driver = async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::trace!(%error, "a connection to a service broke");
         }
     };
-    shared.fronts.spawn_on(driver, shared.network.runtime());
-    Ok(requests)
+    site.fronts().spawn_on(driver, site.runtime());
+    Ok(Kept { to, requests, stream: handle })
 }

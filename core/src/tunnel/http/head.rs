@@ -1,6 +1,6 @@
 //! What of a head goes on and what does not, in either direction. No I/O.
 
-use super::{fault::Fault, route::Asked};
+use super::fault::Fault;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
     header::{
@@ -19,8 +19,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 const VIA_US: &str = "trunkline";
 
-/// Names, or what names begin with, that say who somebody is: nobody but this hub may say so. Services that know no
-/// difference between `-` and `_` are thought of.
+/// Names, or what names begin with, that say who somebody is: nobody but who sets them here may say so. Services that
+/// know no difference between `-` and `_` are thought of.
 const IDENTITY: [&str; 8] = [
     "forwarded",
     "impersonate-",
@@ -31,18 +31,22 @@ const IDENTITY: [&str; 8] = [
     "ssl-client-",
     "x-ssl-client-",
 ];
+/// Those of them by which a proxy says what it knows of its client.
+const FORWARDED: [&str; 2] = ["forwarded", "x-forwarded-"];
 
-/// What the hub knows of whom a request is for.
+/// What is known of whom a request is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known<'a> {
+pub(in crate::tunnel) struct Known<'a> {
     /// Its address, without a port.
-    pub(super) source: Option<&'a str>,
-    pub(super) is_secured: bool,
-    pub(super) user: Option<&'a str>,
+    pub(in crate::tunnel) source: Option<&'a str>,
+    pub(in crate::tunnel) is_secured: bool,
+    pub(in crate::tunnel) user: Option<&'a str>,
+    /// What the client says of whom it speaks for is true: it stays, and nothing is said instead.
+    pub(in crate::tunnel) is_trusted: bool,
 }
 
 /// The host of a request, checked: in lower case, without a port.
-pub(super) fn host(head: &request::Parts) -> Result<Option<Box<str>>, Fault> {
+pub(in crate::tunnel) fn host(head: &request::Parts) -> Result<Option<Box<str>>, Fault> {
     let mut fields = head.headers.get_all(HOST).iter();
     let field = match (fields.next(), fields.next()) {
         (Some(value), None) => Some(value.to_str().map_err(|_| Fault::Host)?),
@@ -79,7 +83,7 @@ fn plain_host(named: &str) -> Result<Box<str>, Fault> {
 }
 
 /// The path of a request, which means the same to whoever reads it.
-pub(super) fn path<'a>(method: &Method, uri: &'a Uri) -> Result<&'a str, Fault> {
+pub(in crate::tunnel) fn path<'a>(method: &Method, uri: &'a Uri) -> Result<&'a str, Fault> {
     if *method == Method::CONNECT {
         return Err(Fault::Connect);
     }
@@ -99,17 +103,8 @@ fn has_dots(path: &str) -> bool {
     plain.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
 
-/// What routes are asked with.
-pub(super) fn asked<'a>(
-    head: &'a request::Parts,
-    host: Option<&'a str>,
-    path: &'a str,
-) -> Asked<'a> {
-    Asked { host, path, query: head.uri.query(), fields: &head.headers }
-}
-
 /// The protocol that a request asks for, where it may be given another.
-pub(super) fn upgrade(head: &request::Parts) -> Option<HeaderValue> {
+pub(in crate::tunnel) fn upgrade(head: &request::Parts) -> Option<HeaderValue> {
     if head.version != Version::HTTP_11 || !names(&head.headers, "upgrade") {
         return None;
     }
@@ -121,7 +116,7 @@ pub(super) fn upgrade(head: &request::Parts) -> Option<HeaderValue> {
 }
 
 /// Makes a user's head into that for the service.
-pub(super) fn to_service(
+pub(in crate::tunnel) fn to_service(
     head: &mut request::Parts,
     host: Option<&str>,
     upgrade: Option<&HeaderValue>,
@@ -133,7 +128,10 @@ pub(super) fn to_service(
     for name in [EXPECT, PROXY_AUTHORIZATION, HTTP2_SETTINGS] {
         fields.remove(name);
     }
-    let claims: Vec<_> = fields.keys().filter(|name| claims_identity(name)).cloned().collect();
+    let is_claim = |name: &&HeaderName| {
+        is_any(name, &IDENTITY) && !(known.is_trusted && is_any(name, &FORWARDED))
+    };
+    let claims: Vec<_> = fields.keys().filter(is_claim).cloned().collect();
     claims.iter().for_each(|name| drop(fields.remove(name)));
     // A field that names nothing is none; what is set here is well-formed.
     let mut set = |name: HeaderName, value: Option<&str>| {
@@ -144,10 +142,12 @@ pub(super) fn to_service(
     if let Some(authority) = &authority {
         set(HOST, Some(authority));
     }
-    set(X_FORWARDED_FOR, known.source);
-    set(X_FORWARDED_HOST, host);
-    set(X_FORWARDED_PROTO, Some(if known.is_secured { "https" } else { "http" }));
-    set(X_FORWARDED_USER, known.user);
+    if !known.is_trusted {
+        set(X_FORWARDED_FOR, known.source);
+        set(X_FORWARDED_HOST, host);
+        set(X_FORWARDED_PROTO, Some(if known.is_secured { "https" } else { "http" }));
+        set(X_FORWARDED_USER, known.user);
+    }
     let version = match head.version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",
@@ -164,7 +164,10 @@ pub(super) fn to_service(
 }
 
 /// Makes a service's head into that for the user. A response with both a length and an encoding is none.
-pub(super) fn to_user(fields: &mut HeaderMap, upgrade: Option<&HeaderValue>) -> Result<(), ()> {
+pub(in crate::tunnel) fn to_user(
+    fields: &mut HeaderMap,
+    upgrade: Option<&HeaderValue>,
+) -> Result<(), ()> {
     let has_both = fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH);
     if has_both {
         return Err(());
@@ -221,9 +224,9 @@ fn tokens(fields: &HeaderMap) -> impl Iterator<Item = &str> {
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|name| !name.is_empty())
 }
 
-fn claims_identity(name: &HeaderName) -> bool {
+fn is_any(name: &HeaderName, names: &[&str]) -> bool {
     let plain = name.as_str().replace('_', "-");
-    IDENTITY.iter().any(|known| match known.strip_suffix('-') {
+    names.iter().any(|known| match known.strip_suffix('-') {
         Some(_) => plain.starts_with(known),
         None => plain == *known,
     })
@@ -242,7 +245,8 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    const NOBODY: Known<'static> = Known { source: None, is_secured: false, user: None };
+    const NOBODY: Known<'static> =
+        Known { source: None, is_secured: false, user: None, is_trusted: false };
 
     #[test]
     fn a_host_is_one_and_well_formed_and_the_same_wherever_it_is_named() {
@@ -322,7 +326,12 @@ mod tests {
                 ("x-kept", "1"),
             ],
         );
-        let known = Known { source: Some("192.0.2.1"), is_secured: true, user: Some("alice") };
+        let known = Known {
+            source: Some("192.0.2.1"),
+            is_secured: true,
+            user: Some("alice"),
+            is_trusted: false,
+        };
         to_service(&mut head, Some("a"), None, known);
         let mut left: Vec<_> = head
             .headers
@@ -343,6 +352,27 @@ mod tests {
                 "x-kept: 1",
             ]
         );
+    }
+
+    #[test]
+    fn a_proxy_that_is_trusted_says_whom_it_speaks_for_and_nothing_else_of_that() {
+        let mut head = head(
+            "GET",
+            "/",
+            &[
+                ("host", "a"),
+                ("x-forwarded-user", "alice"),
+                ("forwarded", "for=1.2.3.4"),
+                ("impersonate-user", "system:admin"),
+                ("x-remote-user", "root"),
+            ],
+        );
+        let known = Known { source: Some("192.0.2.1"), is_trusted: true, ..NOBODY };
+        to_service(&mut head, Some("a"), None, known);
+        let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["forwarded", "host", "via", "x-forwarded-user"]);
+        assert_eq!(head.headers["x-forwarded-user"], "alice");
     }
 
     #[test]

@@ -5,16 +5,17 @@ use http::StatusCode;
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The counts of all hubs of the network.
+/// The counts of all hubs, or of all memory proxies, of the network.
 #[derive(Debug)]
-pub(in super::super) struct Requests(Ledger);
+pub(in crate::tunnel) struct Requests(Ledger);
 
 impl Requests {
-    pub(in super::super) fn new(metrics: &Metrics) -> Self {
+    /// Under `name`.
+    pub(in crate::tunnel) fn new(metrics: &Metrics, name: &'static str) -> Self {
         let labels = CLASSES.map(|class| [("class", class)]);
         let specs = labels.each_ref().map(|labels| {
             CellSpec::counter(
-                "trunkline_tunnel_requests_total",
+                name,
                 "Requests of HTTP that were answered, by the class of the status.",
                 labels,
             )
@@ -22,7 +23,7 @@ impl Requests {
         Self(metrics.ledger(&specs))
     }
 
-    pub(super) fn add(&self, status: StatusCode) {
+    pub(in crate::tunnel) fn add(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len());
         self.0.apply(&[(class - 1, 1)]);
     }

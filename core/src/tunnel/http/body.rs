@@ -1,6 +1,6 @@
 //! Bodies on their way: passed on as they come, given up after silence, and what is held until they end.
 
-use super::fault::Denied;
+use super::fault::Denial;
 use crate::{budget::Permit, config::TimeLimit};
 use bytes::Bytes;
 use http::{
@@ -24,10 +24,10 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-pub(super) type AnyError = Box<dyn Error + Send + Sync>;
+pub(in crate::tunnel) type AnyError = Box<dyn Error + Send + Sync>;
 
 /// A body of the other side, of which the next piece must come in time.
-pub(super) struct Passing {
+pub(in crate::tunnel) struct Passing {
     body: Source,
     patience: TimeLimit,
     silence: Option<Pin<Box<Sleep>>>,
@@ -44,19 +44,19 @@ enum Source {
 }
 
 /// Why a body was not waited for to its end.
-pub(super) enum Ungathered {
+pub(in crate::tunnel) enum Ungathered {
     TooLong,
     Broken,
 }
 
 impl Passing {
-    pub(super) fn new(body: Incoming, patience: TimeLimit) -> Self {
+    pub(in crate::tunnel) fn new(body: Incoming, patience: TimeLimit) -> Self {
         let body = Source::Coming(body);
         Self { body, patience, silence: None, broken: Arc::default(), _held: None }
     }
 
     /// Waits for all of it, which must not be more than `limit`.
-    pub(super) async fn whole(mut self, limit: usize) -> Result<Self, Ungathered> {
+    pub(in crate::tunnel) async fn whole(mut self, limit: usize) -> Result<Self, Ungathered> {
         let (mut bytes, mut trailers) = (Vec::new(), None);
         while let Some(frame) = self.frame().await {
             match frame.map_err(|_| Ungathered::Broken)?.into_data() {
@@ -70,13 +70,13 @@ impl Passing {
     }
 
     /// Keeps `permit` until the body is dropped.
-    pub(super) fn holding(mut self, permit: Option<Permit>) -> Self {
+    pub(in crate::tunnel) fn holding(mut self, permit: Option<Permit>) -> Self {
         self._held = permit;
         self
     }
 
     /// Tells whether the body has broken, also once it is gone.
-    pub(super) fn broken(&self) -> Arc<AtomicBool> {
+    pub(in crate::tunnel) fn broken(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.broken)
     }
 
@@ -150,33 +150,35 @@ impl fmt::Debug for Passing {
     }
 }
 
-/// What a user gets: the body of a service, or what the hub says itself.
+/// What a user gets: the body of a service, or what is said instead.
 #[derive(Debug)]
-pub(super) enum Reply {
+pub(in crate::tunnel) enum Reply {
     Passing(Passing),
     Said(Full<Bytes>),
 }
 
 impl Reply {
     /// Says why a request was not answered by what it is for.
-    pub(super) fn denied(why: &Denied) -> Response<Self> {
+    pub(in crate::tunnel) fn denied(why: &impl Denial) -> Response<Self> {
         let text = Bytes::from(format!("{}\n", why.text()));
         let mut response = Response::new(Self::Said(Full::new(text)));
-        *response.status_mut() = why.status();
+        let status = why.status();
+        *response.status_mut() = status;
         let fields = response.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if why.status() == StatusCode::UNAUTHORIZED {
+        if why.is_challenge() {
             for scheme in ["Bearer realm=\"trunkline\"", "Basic realm=\"trunkline\""] {
                 fields.append(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
             }
         }
-        if why.is_passing() {
+        // The same may work in a moment.
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
 
-    pub(super) fn empty() -> Self {
+    pub(in crate::tunnel) fn empty() -> Self {
         Self::Said(Full::default())
     }
 }

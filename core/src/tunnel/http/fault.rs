@@ -1,11 +1,11 @@
-//! What a hub's HTTP front answers where it forwards nothing: a status, and why.
+//! What is wrong with a request, or with what is behind it.
 
 use crate::error::ConnectionError;
 use http::StatusCode;
 
 /// What is wrong with a request, as far as its form goes. Nothing of it went anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::tunnel) enum Fault {
     BareLineFeed,
     BareReturn,
     Chunk,
@@ -25,7 +25,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) fn status(self) -> StatusCode {
+    pub(in crate::tunnel) fn status(self) -> StatusCode {
         match self {
             Self::HeadTooLong | Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
@@ -45,7 +45,7 @@ impl Fault {
         }
     }
 
-    pub(super) fn text(self) -> &'static str {
+    pub(in crate::tunnel) fn text(self) -> &'static str {
         match self {
             Self::BareLineFeed => "a line ends in a line feed without a carriage return",
             Self::BareReturn => "a carriage return is not followed by a line feed",
@@ -67,77 +67,34 @@ impl Fault {
     }
 }
 
-/// Why a request that is well-formed was not answered by what it is for.
+/// Why a request got no answer of a service: what is said instead.
+pub(in crate::tunnel) trait Denial: From<Fault> + From<Broken> + Send {
+    fn status(&self) -> StatusCode;
+
+    /// In one line.
+    fn text(&self) -> String;
+
+    /// Whether whoever asks may say who it is.
+    fn is_challenge(&self) -> bool;
+}
+
+/// The service was reached, and broke off before it answered, or answered with what is no response.
 #[derive(Debug)]
-pub(super) enum Denied {
-    Malformed(Fault),
-    /// Nobody who is known asks for it.
-    Unknown,
-    /// Who asks may not use the cluster.
-    NotAllowed,
-    NoRoute,
-    /// The user has as many requests under way as it may.
-    UserFull {
-        limit: u64,
-    },
-    /// The cluster's agent keeps no order, so that no more than one packet may be sent to it.
-    TooLong {
-        limit: usize,
-    },
-    /// The same: another protocol would need more than one.
-    NoUpgrade,
-    /// The cluster, or what is behind it, was not reached.
-    NotReached(ConnectionError),
-    /// It was reached, and broke off before it answered, or answered with what is no response.
-    Broken(Box<str>),
-    /// It was reached, and has not answered in time.
-    Silent,
-}
+pub(in crate::tunnel) struct Broken(pub(in crate::tunnel) Box<str>);
 
-impl Denied {
-    pub(super) fn status(&self) -> StatusCode {
-        match self {
-            Self::Malformed(fault) => fault.status(),
-            Self::Unknown => StatusCode::UNAUTHORIZED,
-            Self::NotAllowed => StatusCode::FORBIDDEN,
-            Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::UserFull { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NoUpgrade => StatusCode::NOT_IMPLEMENTED,
-            Self::NotReached(error) => status_of(error),
-            Self::Broken(_) => StatusCode::BAD_GATEWAY,
-            Self::Silent => StatusCode::GATEWAY_TIMEOUT,
-        }
+impl Broken {
+    pub(in crate::tunnel) fn of(error: &dyn std::error::Error) -> Self {
+        Self(with_causes(error).into())
     }
 
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::Malformed(fault) => fault.text().into(),
-            Self::Unknown => "the hub does not know who asks".into(),
-            Self::NotAllowed => "this user may not use this cluster".into(),
-            Self::NoRoute => "no route of the hub is for this request".into(),
-            Self::UserFull { limit } => format!("this user has {limit} requests under way already"),
-            Self::TooLong { limit } => {
-                format!(
-                    "this cluster's agent keeps no order: a body may have {limit} bytes at most"
-                )
-            }
-            Self::NoUpgrade => {
-                "this cluster's agent keeps no order: it cannot carry another protocol".into()
-            }
-            Self::NotReached(error) => with_causes(error),
-            Self::Broken(why) => format!("the service broke off: {why}"),
-            Self::Silent => "the service has not answered in time".into(),
-        }
-    }
-
-    /// Whether the same may work in a moment.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    /// Its response could be read in two ways.
+    pub(in crate::tunnel) fn unclear() -> Self {
+        Self("its response can be read in two ways".into())
     }
 }
 
-fn status_of(error: &ConnectionError) -> StatusCode {
+/// What a failure to reach a service is to whoever asked.
+pub(in crate::tunnel) fn status_of(error: &ConnectionError) -> StatusCode {
     match error {
         ConnectionError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         ConnectionError::LimitExceeded { .. } | ConnectionError::Closed { .. } => {
@@ -149,7 +106,7 @@ fn status_of(error: &ConnectionError) -> StatusCode {
 }
 
 /// An error with what is below it, in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(in crate::tunnel) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut below = error.source();
     while let Some(cause) = below {

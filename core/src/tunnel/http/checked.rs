@@ -28,12 +28,12 @@ const PIECE: usize = 8 << 10;
 const LINGERING: Duration = Duration::from_secs(2);
 
 /// What stands for a request that is refused for its form: whoever serves asks the gate what was wrong.
-pub(super) const REFUSED_METHOD: &str = "REFUSED";
+pub(in crate::tunnel) const REFUSED_METHOD: &str = "REFUSED";
 const REFUSED: &[u8] = b"REFUSED / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
 /// What the reader and whoever serves the requests tell each other.
 #[derive(Debug, Default)]
-pub(super) struct Gate(Mutex<Told>);
+pub(in crate::tunnel) struct Gate(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
@@ -45,12 +45,12 @@ struct Told {
 
 impl Gate {
     /// Why the request was refused that came instead of one.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    pub(in crate::tunnel) fn fault(&self) -> Option<Fault> {
         self.0.lock().fault
     }
 
     /// The protocol stays: the next request may come.
-    pub(super) fn release(&self) {
+    pub(in crate::tunnel) fn release(&self) {
         let waiting = {
             let mut told = self.0.lock();
             told.is_released = true;
@@ -76,7 +76,7 @@ impl Gate {
 }
 
 /// A stream whose reader gets requests that can be read in one way, and whose writer does not wait for ever.
-pub(super) struct Checked {
+pub(in crate::tunnel) struct Checked {
     stream: Stream,
     framing: Option<Framing>,
     gate: Arc<Gate>,
@@ -93,22 +93,28 @@ pub(super) struct Checked {
 
 impl Checked {
     /// For HTTP/1; `begun` was read before.
-    pub(super) fn http1(
+    pub(in crate::tunnel) fn http1(
         stream: Stream,
         begun: BytesMut,
         limits: HeadLimits,
         patience: TimeLimit,
+        gate: &Arc<Gate>,
     ) -> Self {
         let framing = Some(Framing::new(limits));
-        Self { framing, passed: 0, ..Self::framed(stream, begun, patience) }
+        Self { framing, passed: 0, ..Self::framed(stream, begun, patience, gate) }
     }
 
     /// For what has framing of its own; `begun` was read before.
-    pub(super) fn framed(stream: Stream, begun: BytesMut, patience: TimeLimit) -> Self {
+    pub(in crate::tunnel) fn framed(
+        stream: Stream,
+        begun: BytesMut,
+        patience: TimeLimit,
+        gate: &Arc<Gate>,
+    ) -> Self {
         Self {
             stream,
             framing: None,
-            gate: Arc::default(),
+            gate: Arc::clone(gate),
             passed: begun.len(),
             inbox: begun,
             is_refused: false,
@@ -118,12 +124,8 @@ impl Checked {
         }
     }
 
-    pub(super) fn gate(&self) -> Arc<Gate> {
-        Arc::clone(&self.gate)
-    }
-
     /// The stream, and what was read of it and went nowhere yet.
-    pub(super) fn into_parts(self) -> (Stream, BytesMut) {
+    pub(in crate::tunnel) fn into_parts(self) -> (Stream, BytesMut) {
         (self.stream, self.inbox)
     }
 
