@@ -133,6 +133,13 @@ func (t *Tls) NewHub(config HubConfig) (*Hub, error) {
 	return t.rt.newHub(config, t.handle)
 }
 
+// NewMemoryProxy makes a memory proxy as [NewMemoryProxy] does, which is who t says to clients of TLS, and trusts whom t trusts
+// at tls:// addresses.
+func (t *Tls) NewMemoryProxy(config MemoryProxyConfig, hooks MemoryProxyHooks) (*MemoryProxy, error) {
+	defer runtime.KeepAlive(t)
+	return t.rt.newMemoryProxy(config, hooks, t.handle)
+}
+
 // OpenPool makes a pool of connections as [OpenPoolOn] does; those to tls:// addresses are secured.
 func (t *Tls) OpenPool(ctx context.Context, targets []string, config CheckoutPoolConfig) (*Pool[*Conn], error) {
 	defer runtime.KeepAlive(t)

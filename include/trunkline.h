@@ -51,9 +51,10 @@
 #define TRUNKLINE_MEMORY_COMM_STATS_INIT \
   { sizeof(trunkline_memory_comm_stats_t), 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_HUB_STATS_INIT { sizeof(trunkline_hub_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_MEMORY_PROXY_STATS_INIT { sizeof(trunkline_memory_proxy_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_INTERCEPTOR_INIT { sizeof(trunkline_interceptor_t), NULL, NULL, NULL, NULL }
 #define TRUNKLINE_CALL_OPTIONS_INIT { sizeof(trunkline_call_options_t), 0, NULL, 0, 0, 0, NULL, 0 }
 
@@ -156,6 +157,21 @@
  * A job: say how the endpoint is that trunkline_check_question names. The value is not looked at.
  */
 #define TRUNKLINE_JOB_CHECK_ENDPOINT 8
+
+/**
+ * A job of a memory proxy: say where a request over the connection `about` goes, with trunkline_memory_proxy_answer.
+ */
+#define TRUNKLINE_JOB_PROXY_ROUTE 9
+
+/**
+ * A job of a memory proxy: say whether a request over the connection `about` may go where it leads, and with which fields.
+ */
+#define TRUNKLINE_JOB_PROXY_PROCESS 10
+
+/**
+ * A job of a memory proxy: say which certificate the client of the connection `about` is shown.
+ */
+#define TRUNKLINE_JOB_PROXY_CERTIFICATE 11
 
 /**
  * It was not used for the idle timeout.
@@ -296,6 +312,21 @@
  * A verdict: none of the known protocols, or one of them with a mistake in it.
  */
 #define TRUNKLINE_PROBE_UNKNOWN 3
+
+/**
+ * The host says where requests go: jobs of kind TRUNKLINE_JOB_PROXY_ROUTE.
+ */
+#define TRUNKLINE_HOOK_ROUTE 1
+
+/**
+ * The host says whether they may, and with which fields: jobs of kind TRUNKLINE_JOB_PROXY_PROCESS.
+ */
+#define TRUNKLINE_HOOK_PROCESS 2
+
+/**
+ * The host says which certificate clients of TLS are shown: jobs of kind TRUNKLINE_JOB_PROXY_CERTIFICATE.
+ */
+#define TRUNKLINE_HOOK_CERTIFICATE 4
 
 /**
  * The operation produced nothing but its status.
@@ -1481,6 +1512,10 @@ typedef struct trunkline_debug_counts_t {
    * Hubs that were not freed.
    */
   uint64_t hubs;
+  /**
+   * Memory proxies.
+   */
+  uint64_t memory_proxies;
 } trunkline_debug_counts_t;
 
 /**
@@ -1732,6 +1767,71 @@ typedef struct trunkline_log_record_t {
  * It must not block, throw, longjmp or unwind. What it makes the library say itself is not logged.
  */
 typedef void (*trunkline_log_fn)(void *user_data, const struct trunkline_log_record_t *record);
+
+/**
+ * A memory proxy: serves HTTP on listeners, and passes requests on. Any thread may use it at any time.
+ */
+typedef struct trunkline_memory_proxy_t {
+  /**
+   * Opaque; 0 is never valid.
+   */
+  uint64_t h;
+} trunkline_memory_proxy_t;
+
+/**
+ * The counts of a memory proxy at one moment: opened - closed = active, in every answer. Start from
+ * TRUNKLINE_MEMORY_PROXY_STATS_INIT.
+ */
+typedef struct trunkline_memory_proxy_stats_t {
+  /**
+   * In: sizeof(trunkline_memory_proxy_stats_t). Out: bytes filled.
+   */
+  size_t size;
+  /**
+   * Connections that stand.
+   */
+  uint64_t active;
+  /**
+   * The most that may stand at one time.
+   */
+  uint64_t limit;
+  /**
+   * Connections that stood.
+   */
+  uint64_t opened;
+  /**
+   * Connections that ended.
+   */
+  uint64_t closed;
+  /**
+   * Requests that were answered, by a service or by the proxy itself.
+   */
+  uint64_t requests;
+  /**
+   * Those of them that the proxy answered itself.
+   */
+  uint64_t denied;
+  /**
+   * Connections that were upgraded to another protocol.
+   */
+  uint64_t upgraded;
+  /**
+   * TLS handshakes that failed.
+   */
+  uint64_t handshakes_failed;
+  /**
+   * Questions to hooks that have no answer.
+   */
+  uint64_t hooks_failed;
+  /**
+   * Bytes that came from clients.
+   */
+  uint64_t bytes_received;
+  /**
+   * Bytes that went to clients.
+   */
+  uint64_t bytes_sent;
+} trunkline_memory_proxy_stats_t;
 
 /**
  * One series of one metric.
@@ -4058,6 +4158,97 @@ trunkline_status_t trunkline_log_set(int32_t max_level,
                                      struct trunkline_error_t **err);
 
 /**
+ * Makes a memory proxy. `json` is a document such as {"routes": [{"path": "/api", "target": "tls://api.internal:443"}]}, or
+ * {"routing": "kubernetes"}; empty means the defaults, by which nothing is passed on that a hook does not route. The TLS of
+ * the options says who the proxy is to clients of TLS, by its server's side, and whom it trusts at tls:// addresses.
+ *
+ * `host` does the jobs of the hooks that are in `hooks`, TRUNKLINE_HOOK_* added up; NULL and 0 mean none. What a hook answers
+ * comes before the document. One that fails, or does not answer within the document's `hook_timeout`, lets nothing through.
+ *
+ * Ownership: the proxy is the caller's, to be freed once with trunkline_memory_proxy_free; copies the struct, whose
+ * `user_data` is released once, also after an error. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (names the field),
+ * INVALID_HANDLE, VERSION, LIMIT_EXCEEDED, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes; `opts` is NULL or points to a struct made by its INIT macro; `host` is NULL or points
+ * to a struct whose function may be called with its pointer until the release.
+ */
+trunkline_status_t trunkline_memory_proxy_new(struct trunkline_runtime_t rt,
+                                              const char *json,
+                                              size_t json_len,
+                                              const struct trunkline_connect_options_t *opts,
+                                              const struct trunkline_job_host_t *host,
+                                              uint32_t hooks,
+                                              struct trunkline_memory_proxy_t *out,
+                                              struct trunkline_error_t **err);
+
+/**
+ * Serves what comes to `listener`, in the background, until that is closed or freed; it is closed when the proxy ends. Any
+ * listener will do: that of an agent makes a service of what is behind the agent. Nobody else should accept from it meanwhile.
+ *
+ * Ownership: the listener stays the caller's, to be freed. Blocks: no. Threads: any. Errors: INVALID_HANDLE, CLOSED (once the proxy drains or
+ * is closed), FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_memory_proxy_serve(struct trunkline_memory_proxy_t proxy,
+                                                struct trunkline_listener_t listener,
+                                                struct trunkline_error_t **err);
+
+/**
+ * Fills the counts of a memory proxy.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT, INVALID_HANDLE, VERSION, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `stats` points to a struct made by its INIT macro.
+ */
+trunkline_status_t trunkline_memory_proxy_stats(struct trunkline_memory_proxy_t proxy,
+                                                struct trunkline_memory_proxy_stats_t *stats);
+
+/**
+ * Closes the listeners, answers what was asked, and at the deadline cuts the rest; `*cut` says how many.
+ *
+ * With TRUNKLINE_DEADLINE_NONE the configured drain timeout holds; 0 and the past cut at once.
+ *
+ * Ownership: none. Blocks: until the last connection has ended, or the deadline. Threads: any but the library's.
+ * Errors: INVALID_ARGUMENT, INVALID_HANDLE, CLOSED (the runtime), WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_memory_proxy_drain(struct trunkline_memory_proxy_t proxy,
+                                                int64_t deadline_ns,
+                                                uint64_t *cut,
+                                                struct trunkline_error_t **err);
+
+/**
+ * As trunkline_memory_proxy_drain; the result is an event of kind TRUNKLINE_EV_DRAINED with the number of
+ * connections that were cut in `value`.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: of the submit INVALID_ARGUMENT, INVALID_HANDLE,
+ * LIMIT_EXCEEDED, CLOSED (the runtime), FORKED; CANCELLED comes with the event: then nothing new is taken, and
+ * what stands goes on. Since 0.1.
+ */
+trunkline_status_t trunkline_memory_proxy_drain_async(struct trunkline_memory_proxy_t proxy,
+                                                      int64_t deadline_ns,
+                                                      const struct trunkline_completion_t *completion,
+                                                      struct trunkline_op_t *op,
+                                                      struct trunkline_error_t **err);
+
+/**
+ * Closes the listeners of a memory proxy and ends its connections: every descriptor is gone on return. Idempotent.
+ *
+ * Ownership: the handle stays the caller's. Blocks: until its tasks have ended, which none makes wait. Threads:
+ * any but the library's. Errors: INVALID_HANDLE, WOULD_DEADLOCK, FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_memory_proxy_close(struct trunkline_memory_proxy_t proxy);
+
+/**
+ * Frees a memory proxy and ends its connections, without waiting.
+ *
+ * Ownership: takes the handle. Blocks: no. Threads: any, also finalisers. Errors: INVALID_HANDLE. Since 0.1.
+ */
+trunkline_status_t trunkline_memory_proxy_free(struct trunkline_memory_proxy_t proxy);
+
+/**
  * Reads all instruments of a runtime at one moment: counts of one connection are never torn apart.
  *
  * Ownership: the snapshot is the caller's, to be freed with trunkline_metrics_free. Blocks: no. Threads: any.
@@ -4513,6 +4704,47 @@ const char *trunkline_probed_json(const struct trunkline_probed_t *probed,
  * Ownership: takes it. Blocks: no. Threads: the owner's. Errors: none. Since 0.1.
  */
 void trunkline_probed_free(struct trunkline_probed_t *probed);
+
+/**
+ * What is known of what a job of a memory proxy is about, as a JSON object. For TRUNKLINE_JOB_PROXY_ROUTE: {"connection",
+ * "source", "server_name", "is_secured", "method", "host", "path", "query", "headers", "timeout_ns"}, where "headers" is an
+ * array of [name, value] as a service would see them, each byte of a value as the character of its number; for
+ * TRUNKLINE_JOB_PROXY_PROCESS the same with "target": {"address", "path", "host"}; for TRUNKLINE_JOB_PROXY_CERTIFICATE:
+ * {"connection", "source", "server_name", "alpn", "timeout_ns"}. What is not known is null; "timeout_ns" is the time for the
+ * answer from when it was asked for.
+ *
+ * Ownership: the buffer is the caller's, to be freed with trunkline_buf_free. Blocks: no. Threads: any, also inside
+ * callbacks. Errors: INVALID_ARGUMENT (a job of another kind), INVALID_HANDLE (also when nobody waits for it any more),
+ * FORKED. Since 0.1.
+ */
+trunkline_status_t trunkline_memory_proxy_question(struct trunkline_job_t job,
+                                                   struct trunkline_buf_t **out,
+                                                   struct trunkline_error_t **err);
+
+/**
+ * Answers a job of a memory proxy with a JSON object, in which what is absent is as the configuration says.
+ *
+ * For TRUNKLINE_JOB_PROXY_ROUTE: {"target": "tls://api.internal:443", "path": "/x?y", "host": "api"} or {"refuse": {"status": 403,
+ * "text": "why"}}. For TRUNKLINE_JOB_PROXY_PROCESS: {"remove": ["name"], "set": [["name", "value"]]}, or "refuse" as above; values
+ * are written as in the question, and fields that say where a message goes or ends, or belong to one hop, cannot be
+ * changed. For TRUNKLINE_JOB_PROXY_CERTIFICATE: {"certificate": {"chain": {"pem": "..."}, "key": {"pem": "..."}}}, also
+ * with "file", or {"refuse": true}.
+ *
+ * A job has one answer: a second one, and one that comes too late, are INVALID_HANDLE and harmless. trunkline_job_done
+ * answers as well: without an error as {}, with one that it failed: then the request is answered with 500, or the
+ * handshake ends.
+ *
+ * Ownership: none. Blocks: no. Threads: any, also inside callbacks. Errors: INVALID_ARGUMENT (names what is wrong; the job then
+ * still wants its answer), INVALID_HANDLE, CLOSED, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `json` is good for `json_len` bytes.
+ */
+trunkline_status_t trunkline_memory_proxy_answer(struct trunkline_job_t job,
+                                                 const char *json,
+                                                 size_t json_len,
+                                                 struct trunkline_error_t **err);
 
 /**
  * Makes a queue that holds at most `max_pending` outstanding operations and undrained events; 0 means

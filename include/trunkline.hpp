@@ -855,6 +855,39 @@ class CheckJob {
   Job job_;
 };
 
+/** What a memory proxy asks its host, to be answered once. Destroyed without an answer, it has failed: nothing is let through. */
+class ProxyJob {
+ public:
+  /** Takes the job over; `what` is one of TRUNKLINE_JOB_PROXY_*. */
+  ProxyJob(Job job, uint32_t what) noexcept : job_(std::move(job)), what_(what) {}
+
+  /** One of TRUNKLINE_JOB_PROXY_*. */
+  uint32_t what() const noexcept { return what_; }
+
+  /** What is known, as a JSON object; INVALID_HANDLE if nobody waits for the answer any more. */
+  std::string question() const {
+    trunkline_buf_t *known = nullptr;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_memory_proxy_question(job_.get(), &known, &error), error);
+    Buffer held(known);
+    return std::string(reinterpret_cast<const char *>(held.data()), held.size());
+  }
+
+  /** Answers with a JSON object; "{}" is as the document says. INVALID_ARGUMENT says what is wrong, and then it is still owed. */
+  void answer(const std::string &json) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_memory_proxy_answer(job_.get(), json.data(), json.size(), &error), error);
+    job_.release();
+  }
+
+  /** Answers that there is none, for one of TRUNKLINE_E_*: nothing is let through. */
+  void fail(trunkline_status_t status, const std::string &message) { job_.fail(status, message); }
+
+ private:
+  Job job_;
+  uint32_t what_;
+};
+
 /** A connection that is lent; destroyed, it is put back. Its pool must be there for as long as it is used. */
 class Lease {
  public:
@@ -1860,6 +1893,88 @@ class Agent : public detail::Owned<trunkline_agent_t, trunkline_agent_free> {
 
   /** Ends every tunnel and connection of the agent. */
   void close() { check(trunkline_agent_close(get())); }
+};
+
+/**
+ * Serves HTTP/1, HTTP/2, HTTPS and upgrades from them on every connection of its listeners, and passes each request on to a
+ * service. Destroying it ends its connections.
+ */
+class MemoryProxy : public detail::Owned<trunkline_memory_proxy_t, trunkline_memory_proxy_free> {
+ public:
+  /**
+   * `json` is a document such as {"routes": [{"path": "/api", "target": "tls://api.internal:443"}]}; empty means the defaults.
+   * `tls` says who it is to clients of TLS, and whom it trusts at tls:// addresses.
+   */
+  explicit MemoryProxy(const std::string &json = std::string(), trunkline_runtime_t runtime = trunkline_runtime_t(),
+                       trunkline_tls_t tls = trunkline_tls_t()) {
+    make(json, runtime, tls, nullptr, 0);
+  }
+
+  /**
+   * As the other one; `function` answers for the hooks that are in `hooks`, TRUNKLINE_HOOK_* added up. It is called on a
+   * thread of the library, any number of times at once: it must not block, and answers now or later, from any thread. What
+   * it throws lets nothing through, as does no answer within `hook_timeout`.
+   */
+  MemoryProxy(const std::string &json, uint32_t hooks, std::function<void(ProxyJob)> function,
+              trunkline_runtime_t runtime = trunkline_runtime_t(), trunkline_tls_t tls = trunkline_tls_t()) {
+    typedef std::function<void(ProxyJob)> Function;
+    trunkline_job_host_t host = {trunkline_cq_t(), 0, call_hook, new Function(std::move(function)), free_hook};
+    make(json, runtime, tls, &host, hooks);
+  }
+
+  /** Serves what comes to `listener`, in the background, until that is closed or destroyed; it is closed when the proxy ends. */
+  void serve(const Listener &listener) {
+    trunkline_error_t *error = nullptr;
+    check(trunkline_memory_proxy_serve(get(), listener.get(), &error), error);
+  }
+
+  /** The counts, all of one moment. */
+  trunkline_memory_proxy_stats_t stats() const {
+    trunkline_memory_proxy_stats_t stats = TRUNKLINE_MEMORY_PROXY_STATS_INIT;
+    check(trunkline_memory_proxy_stats(get(), &stats));
+    return stats;
+  }
+
+  /** Closes its listeners, answers what was asked, cuts the rest at the deadline and says how many connections those were. */
+  uint64_t drain(Deadline deadline = Deadline()) {
+    uint64_t cut;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_memory_proxy_drain(get(), deadline.ns(), &cut, &error), error);
+    return cut;
+  }
+
+  /** As drain(); `function` is called with the event, whose value says how many were cut. */
+  trunkline_op_t drain(std::function<void(Event)> function, Deadline deadline = Deadline()) {
+    trunkline_memory_proxy_t handle = get();
+    return detail::call_back(std::move(function), [&](const trunkline_completion_t *completion, trunkline_op_t *op,
+                                                      trunkline_error_t **error) {
+      return trunkline_memory_proxy_drain_async(handle, deadline.ns(), completion, op, error);
+    });
+  }
+
+  /** Closes its listeners and ends every connection. */
+  void close() { check(trunkline_memory_proxy_close(get())); }
+
+ private:
+  void make(const std::string &json, trunkline_runtime_t runtime, trunkline_tls_t tls, const trunkline_job_host_t *host,
+            uint32_t hooks) {
+    trunkline_connect_options_t options = detail::secured_by(tls);
+    trunkline_memory_proxy_t made;
+    trunkline_error_t *error = nullptr;
+    check(trunkline_memory_proxy_new(runtime, json.data(), json.size(), &options, host, hooks, &made, &error), error);
+    reset(made);
+  }
+
+  static void call_hook(void *user_data, trunkline_job_t handle, uint32_t what, uint32_t, uint64_t) noexcept {
+    // Destroyed by what is thrown, the job has failed.
+    Job job(handle);
+    try {
+      (*static_cast<std::function<void(ProxyJob)> *>(user_data))(ProxyJob(std::move(job), what));
+    } catch (...) {
+    }
+  }
+
+  static void free_hook(void *user_data) noexcept { delete static_cast<std::function<void(ProxyJob)> *>(user_data); }
 };
 
 /** Lets agents in, and opens connections to the clusters behind them. Destroying it ends its tunnels and forwards. */

@@ -37,7 +37,7 @@ macro_rules! programs {
 programs! {
     version.c, errors.c, handles.c, outputs.c, runtime.c, queue.c, streams.c, readiness.c, cancel.c,
     callbacks.c, buffers.c, fork.c, unload.c, pipe.c, tcp_manager.c, route_callback.c, check_callback.c, datagrams.c, udp_manager.c, channel.c,
-    keyed_pool.c, keyed_make.c, pool.c, config.c, metrics.c, log.c, probe.c, tls.c, tunnel.c, throw.cpp, face.cpp, objects.cpp,
+    keyed_pool.c, keyed_make.c, pool.c, config.c, metrics.c, log.c, probe.c, tls.c, tunnel.c, memory_proxy.c, throw.cpp, face.cpp, objects.cpp,
     pool_scripts.cpp, secured.cpp, channels.cpp,
 }
 

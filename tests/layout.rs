@@ -41,6 +41,10 @@ fn in_rust() -> Layout {
         trunkline_tcp_manager_t { h }
         trunkline_agent_t { h }
         trunkline_hub_t { h }
+        trunkline_memory_proxy_t { h }
+        trunkline_memory_proxy_stats_t {
+            size, active, limit, opened, closed, requests, denied, upgraded, handshakes_failed, hooks_failed, bytes_received, bytes_sent,
+        }
         trunkline_keyed_pool_t { h }
         trunkline_pool_t { h }
         trunkline_lease_t { h }
@@ -116,7 +120,7 @@ fn in_rust() -> Layout {
         trunkline_log_record_t { size, level, line, unix_ns, target, message, file, fields }
         trunkline_debug_counts_t {
             size, runtimes, queues, operations, streams, listeners, keyed_pools, tcp_managers,
-            jobs, pools, datagrams, udp_managers, tls, channels, calls, agents, hubs,
+            jobs, pools, datagrams, udp_managers, tls, channels, calls, agents, hubs, memory_proxies,
         }
     }
 }

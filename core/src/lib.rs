@@ -1,7 +1,7 @@
 //! Connections that every language of a system shares: one backoff, one pool, one set of metrics.
 //!
 //! ```text
-//!   tunnel     Hub, Agent: connections through a tunnel that the agent has dialled
+//!   tunnel     Hub, Agent: connections through a tunnel that the agent has dialled; MemoryProxy: HTTP behind it
 //!   manager    TcpConnectionManager: accepts, dials, relays, limits, drains; UdpConnectionManager: sessions
 //!   channel    Channel: calls to gRPC servers, retried, balanced, kept alive
 //!   pool       DashMapConnectionPool: keyed, bounded, expiring; CheckoutPool: one caller at a time
@@ -72,10 +72,11 @@ pub use config::{
     BandwidthConfig, BreakerConfig, CallbackCheckConfig, CallerConfig, CheckoutPoolConfig,
     CircuitConfig, ConnectionConfig, EndpointCheck, EndpointConfig, HealthConfig, HttpCheckConfig,
     HttpConfig, HttpRoute, HubConfig, InterceptorsConfig, LinkConfig, ListenerConfig,
-    MemoryCommConfig, NoAnswer, OutlierConfig, PerSourceConfig, PipeConfig, PoolConfig,
-    ProbeConfig, QueueConfig, ResolveConfig, RouteCallbackConfig, RouteConfig, SendProxy,
-    SourcePrefix, SourcesFull, SpliceConfig, StatusRange, TargetRule, TcpConfig, TcpManagerConfig,
-    TlsCheckConfig, TlsConfig, TunerConfig, TunnelCarrier, UdpManagerConfig, UserConfig,
+    MemoryCommConfig, MemoryProxyConfig, NoAnswer, OutlierConfig, PerSourceConfig, PipeConfig,
+    PoolConfig, ProbeConfig, ProxyRoute, ProxyRouting, QueueConfig, ResolveConfig,
+    RouteCallbackConfig, RouteConfig, SendProxy, SourcePrefix, SourcesFull, SpliceConfig,
+    StatusRange, TargetRule, TcpConfig, TcpManagerConfig, TlsCheckConfig, TlsConfig, TunerConfig,
+    TunnelCarrier, UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{
@@ -111,6 +112,8 @@ pub use transport::{
     Transport, pipe::Names,
 };
 pub use tunnel::{
-    Agent, AgentStats, Authenticator, Claim, CommPathStats, Hub, HubStats, MemoryCommStats,
-    Verified,
+    Agent, AgentStats, Answering, Authenticator, CertificateChoice, CertificateProvider, Claim,
+    CommPathStats, FieldChanges, Hub, HubStats, MemoryCommStats, MemoryProxy, MemoryProxyStats,
+    Processed, ProxyHello, ProxyHooks, ProxyRefusal, ProxyRequest, ProxyTarget, RequestProcessor,
+    Routed, Router, Verified,
 };

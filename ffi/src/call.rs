@@ -6,8 +6,9 @@ use crate::{
     handle::{
         Handle, trunkline_agent_t, trunkline_call_t, trunkline_channel_t, trunkline_cq_t,
         trunkline_datagram_t, trunkline_hub_t, trunkline_job_t, trunkline_keyed_pool_t,
-        trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
-        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t, trunkline_udp_manager_t,
+        trunkline_listener_t, trunkline_memory_proxy_t, trunkline_op_t, trunkline_pool_t,
+        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t,
+        trunkline_udp_manager_t,
     },
     input::{Deadline, trunkline_bytes_t, trunkline_str_t},
     metrics::trunkline_metric_t,
@@ -80,6 +81,7 @@ blank!(
         value: trunkline_bytes_t { ptr: std::ptr::null(), len: 0 },
     },
     trunkline_agent_t = Self { h: 0 },
+    trunkline_memory_proxy_t = Self { h: 0 },
     trunkline_hub_t = Self { h: 0 },
     [trunkline_stream_t; 2] = [trunkline_stream_t { h: 0 }; 2],
 );

@@ -84,6 +84,6 @@ pub extern "C" fn trunkline_check_question(
         Question::Check(known) => {
             Ok(Some(Box::new(trunkline_buf_t::owned(known.as_bytes().to_vec()))))
         }
-        Question::Route(_) | Question::Resolve(_) => Err(of_another_kind()),
+        Question::Route(_) | Question::Resolve(_) | Question::Proxy(..) => Err(of_another_kind()),
     })
 }

@@ -7,8 +7,9 @@ use crate::{
     handle::{
         Handle, trunkline_agent_t, trunkline_call_t, trunkline_channel_t, trunkline_cq_t,
         trunkline_datagram_t, trunkline_hub_t, trunkline_job_t, trunkline_keyed_pool_t,
-        trunkline_listener_t, trunkline_op_t, trunkline_pool_t, trunkline_runtime_t,
-        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t, trunkline_udp_manager_t,
+        trunkline_listener_t, trunkline_memory_proxy_t, trunkline_op_t, trunkline_pool_t,
+        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t, trunkline_tls_t,
+        trunkline_udp_manager_t,
     },
     input::{Sized_, fill},
     process::Process,
@@ -54,6 +55,8 @@ pub struct trunkline_debug_counts_t {
     pub agents: u64,
     /// Hubs that were not freed.
     pub hubs: u64,
+    /// Memory proxies.
+    pub memory_proxies: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -90,6 +93,7 @@ pub unsafe extern "C" fn trunkline_debug_counts(
             calls: table.count(trunkline_call_t::TAG) as u64,
             agents: table.count(trunkline_agent_t::TAG) as u64,
             hubs: table.count(trunkline_hub_t::TAG) as u64,
+            memory_proxies: table.count(trunkline_memory_proxy_t::TAG) as u64,
         };
         // SAFETY: the caller's promise is the same.
         unsafe { fill(counts, &value) }

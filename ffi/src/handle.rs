@@ -9,6 +9,7 @@ use crate::{
     job::Job,
     keyed_pool::KeyedPoolObject,
     listener::ListenerObject,
+    memory_proxy::MemoryProxyObject,
     op::Operation,
     pool::PoolObject,
     process::Process,
@@ -117,6 +118,14 @@ pub struct trunkline_hub_t {
     pub h: u64,
 }
 
+/// A memory proxy: serves HTTP on listeners, and passes requests on. Any thread may use it at any time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct trunkline_memory_proxy_t {
+    /// Opaque; 0 is never valid.
+    pub h: u64,
+}
+
 /// A checkout pool. Any thread may use it at any time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +200,7 @@ pub(crate) enum Object {
     Call(Arc<CallObject>),
     Agent(Arc<AgentObject>),
     Hub(Arc<HubObject>),
+    MemoryProxy(Arc<MemoryProxyObject>),
 }
 
 macro_rules! handle {
@@ -238,6 +248,7 @@ handle!(trunkline_channel_t, Channel, ChannelObject, 13, "channel");
 handle!(trunkline_call_t, Call, CallObject, 14, "call");
 handle!(trunkline_agent_t, Agent, AgentObject, 15, "agent");
 handle!(trunkline_hub_t, Hub, HubObject, 16, "hub");
+handle!(trunkline_memory_proxy_t, MemoryProxy, MemoryProxyObject, 17, "memory proxy");
 
 /// ```text
 ///  63      56 55          32 31            0
@@ -405,6 +416,7 @@ impl Object {
             Self::Call(_) => trunkline_call_t::TAG,
             Self::Agent(_) => trunkline_agent_t::TAG,
             Self::Hub(_) => trunkline_hub_t::TAG,
+            Self::MemoryProxy(_) => trunkline_memory_proxy_t::TAG,
         }
     }
 }

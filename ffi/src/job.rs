@@ -1,16 +1,17 @@
-//! Jobs: what a pool, a manager or a channel asks of its host, answered exactly once.
+//! Jobs: what a pool, a manager, a channel or a proxy asks of its host, answered exactly once.
 #![allow(unsafe_code, reason = "exported names are the ABI")]
 
 use crate::{
     call::enter_plain,
     error::{Failure, trunkline_error_t},
     handle::trunkline_job_t,
+    job_host::ProxyHook,
     process::Process,
     status::*,
 };
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
-use trunkline_core::{Address, Permit, RouteDecision};
+use trunkline_core::{Address, CertificateChoice, Permit, Processed, RouteDecision, Routed};
 
 /// A job: make a connection. The answer's value is its number. `about` says for which endpoint, where there are several.
 pub const TRUNKLINE_JOB_CONNECT: u32 = 1;
@@ -28,6 +29,12 @@ pub const TRUNKLINE_JOB_ROUTE: u32 = 6;
 pub const TRUNKLINE_JOB_RESOLVE: u32 = 7;
 /// A job: say how the endpoint is that trunkline_check_question names. The value is not looked at.
 pub const TRUNKLINE_JOB_CHECK_ENDPOINT: u32 = 8;
+/// A job of a memory proxy: say where a request over the connection `about` goes, with trunkline_memory_proxy_answer.
+pub const TRUNKLINE_JOB_PROXY_ROUTE: u32 = 9;
+/// A job of a memory proxy: say whether a request over the connection `about` may go where it leads, and with which fields.
+pub const TRUNKLINE_JOB_PROXY_PROCESS: u32 = 10;
+/// A job of a memory proxy: say which certificate the client of the connection `about` is shown.
+pub const TRUNKLINE_JOB_PROXY_CERTIFICATE: u32 = 11;
 
 /// The host's answer: a value, or why there is none.
 pub(crate) type Answer = Result<u64, Box<trunkline_error_t>>;
@@ -58,12 +65,17 @@ pub(crate) enum Question {
     Resolve(Arc<str>),
     /// Doing the job answers it, or failing at it.
     Check(Arc<str>),
+    /// What a memory proxy does.
+    Proxy(ProxyHook, Arc<str>),
 }
 
 /// An answer that is more than a number.
 pub(crate) enum Verdict {
     Route(RouteDecision),
     Resolve(Vec<Address>),
+    ProxyRoute(Routed),
+    ProxyProcess(Processed),
+    ProxyCertificate(CertificateChoice),
 }
 
 impl Verdict {
@@ -73,6 +85,11 @@ impl Verdict {
             Question::Route(_) => matches!(self, Self::Route(_)),
             Question::Resolve(_) => matches!(self, Self::Resolve(_)),
             Question::Check(_) => false,
+            Question::Proxy(ProxyHook::Route, _) => matches!(self, Self::ProxyRoute(_)),
+            Question::Proxy(ProxyHook::Process, _) => matches!(self, Self::ProxyProcess(_)),
+            Question::Proxy(ProxyHook::Certificate, _) => {
+                matches!(self, Self::ProxyCertificate(_))
+            }
         }
     }
 }

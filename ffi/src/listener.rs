@@ -40,7 +40,7 @@ unsafe impl Sized_ for trunkline_listen_options_t {}
 /// What a listener handle names.
 #[derive(Debug)]
 pub(crate) struct ListenerObject {
-    listener: Listener,
+    listener: Arc<Listener>,
     runtime: Arc<Runtime>,
     arms: Arms,
 }
@@ -52,8 +52,14 @@ impl ListenerObject {
         listener: Listener,
         place: Permit,
     ) -> trunkline_listener_t {
-        let object = Self { listener, runtime: Arc::clone(runtime), arms: Arms::default() };
+        let (listener, runtime) = (Arc::new(listener), Arc::clone(runtime));
+        let object = Self { listener, runtime, arms: Arms::default() };
         Process::current().table().insert(Arc::new(object), Some(place))
+    }
+
+    /// The listener, for who accepts from it too.
+    pub(crate) fn listener(&self) -> Arc<Listener> {
+        Arc::clone(&self.listener)
     }
 
     /// Closes the listener if it was made on `runtime`.

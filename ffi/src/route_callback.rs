@@ -101,7 +101,7 @@ pub extern "C" fn trunkline_route_question(
         Question::Route(known) => {
             Ok(Some(Box::new(trunkline_buf_t::owned(known.as_bytes().to_vec()))))
         }
-        Question::Resolve(_) | Question::Check(_) => Err(of_another_kind()),
+        Question::Resolve(_) | Question::Check(_) | Question::Proxy(..) => Err(of_another_kind()),
     })
 }
 

@@ -6,8 +6,8 @@ use crate::{
     error::{Failure, trunkline_error_t},
     handle::{
         free, trunkline_agent_t, trunkline_channel_t, trunkline_datagram_t, trunkline_hub_t,
-        trunkline_keyed_pool_t, trunkline_listener_t, trunkline_pool_t, trunkline_runtime_t,
-        trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
+        trunkline_keyed_pool_t, trunkline_listener_t, trunkline_memory_proxy_t, trunkline_pool_t,
+        trunkline_runtime_t, trunkline_stream_t, trunkline_tcp_manager_t, trunkline_udp_manager_t,
     },
     input::{Deadline, Sized_, now, options, text, trunkline_str_t},
     process::Process,
@@ -191,6 +191,9 @@ impl Runtime {
         }
         for hub in table.all::<trunkline_hub_t>() {
             hub.stop_if_on(self);
+        }
+        for proxy in table.all::<trunkline_memory_proxy_t>() {
+            proxy.stop_if_on(self);
         }
         for pool in table.all::<trunkline_keyed_pool_t>() {
             pool.close_if_on(self);

@@ -21,6 +21,7 @@ pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod checkout;
 pub(crate) mod datagram;
+pub(crate) mod proxy;
 pub(crate) mod route;
 pub(crate) mod tunnel;
 
@@ -229,6 +230,7 @@ filled!(
     trunkline_keyed_pool_stats_t,
     trunkline_pool_stats_t,
     trunkline_agent_stats_t,
+    trunkline_memory_proxy_stats_t,
     trunkline_memory_comm_stats_t,
     trunkline_hub_stats_t,
     trunkline_debug_counts_t

@@ -26,6 +26,7 @@ pub(crate) fn debug_counts(py: Python<'_>) -> PyResult<BTreeMap<&'static str, u6
         ("calls", counts.calls),
         ("agents", counts.agents),
         ("hubs", counts.hubs),
+        ("memory_proxies", counts.memory_proxies),
     ]))
 }
 

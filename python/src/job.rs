@@ -1,7 +1,7 @@
 //! What a pool, a manager or a channel asks of Python: taken once, answered once.
 
 use crate::{
-    buffer::{self, channel, check, checkout, plain, route},
+    buffer::{self, channel, check, checkout, plain, proxy, route},
     failure::Doing,
 };
 use pyo3::prelude::*;
@@ -26,7 +26,7 @@ impl Job {
 #[pymethods]
 impl Job {
     /// What is to be done: connect 1, check 2, reset 3, close 4, make 5, route 6,
-    /// resolve 7, check of an endpoint 8.
+    /// resolve 7, check of an endpoint 8; of a proxy route 9, process 10, certificate 11.
     #[getter]
     fn what(&self) -> u32 {
         self.what
@@ -92,6 +92,21 @@ impl Job {
         match channel::resolve_answer(self.handle, addresses) {
             Err(failed) if failed.is(TRUNKLINE_E_INVALID_ARGUMENT) => {
                 Err(failed.raise_while(py, Doing { step: TRUNKLINE_STEP_RESOLVE, address: None }))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What is known of what a memory proxy asks about, as JSON; `None` if nobody waits for that any more.
+    fn proxy_question(&self) -> Option<String> {
+        proxy::question(self.handle).ok()
+    }
+
+    /// Answers a memory proxy with JSON. Raises for what cannot be the answer; one that is too late is none.
+    fn proxy_answer(&self, py: Python<'_>, json: &str) -> PyResult<()> {
+        match proxy::answer(self.handle, json) {
+            Err(failed) if failed.is(TRUNKLINE_E_INVALID_ARGUMENT) => {
+                Err(failed.raise_while(py, Doing { step: TRUNKLINE_STEP_ACCEPT, address: None }))
             }
             Ok(()) | Err(_) => Ok(()),
         }

@@ -24,6 +24,7 @@ mod job;
 mod listener;
 mod log;
 mod manager;
+mod memory_proxy;
 mod metrics;
 mod open;
 mod pool;
@@ -50,6 +51,7 @@ mod _native {
         listener::Listener,
         log::{LogRing, log_off},
         manager::TcpManager,
+        memory_proxy::MemoryProxy,
         metrics::Metrics,
         open::{Operation, connect, listen, pipe},
         pool::KeyedPool,

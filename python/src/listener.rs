@@ -12,7 +12,7 @@ use trunkline::*;
 /// Accepts streams on an address.
 #[pyclass(frozen, module = "trunkline._native")]
 pub(crate) struct Listener {
-    handle: trunkline_listener_t,
+    pub(crate) handle: trunkline_listener_t,
 }
 
 impl Listener {

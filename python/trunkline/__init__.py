@@ -145,6 +145,11 @@ from ._manager import (
     ManagerStats,
     TcpConnectionManager,
 )
+from ._memory_proxy import (
+    AsyncMemoryProxy,
+    MemoryProxy,
+    MemoryProxyStats,
+)
 from ._metrics import (
     Metric,
     MetricKind,
@@ -169,6 +174,17 @@ from ._probe import (
     ProbeVerdict,
     probe_tcp,
     probe_udp,
+)
+from ._proxy_config import (
+    MemoryProxyConfig,
+    ProxyRoute,
+)
+from ._proxy_hooks import (
+    FieldChanges,
+    ProxyHello,
+    ProxyRefusal,
+    ProxyRequest,
+    ProxyTarget,
 )
 from ._resolver import (
     ResolveQuestion,
@@ -270,6 +286,7 @@ __all__ = [
     "AsyncInterceptor",
     "AsyncKeyedPool",
     "AsyncListener",
+    "AsyncMemoryProxy",
     "AsyncPool",
     "AsyncStream",
     "AsyncTcpConnectionManager",
@@ -309,6 +326,7 @@ __all__ = [
     "Error",
     "EwmaConfig",
     "FailurePercentageConfig",
+    "FieldChanges",
     "ForkedError",
     "HeaderRule",
     "HealthConfig",
@@ -339,6 +357,9 @@ __all__ = [
     "ManagerStats",
     "MemoryCommConfig",
     "MemoryCommStats",
+    "MemoryProxy",
+    "MemoryProxyConfig",
+    "MemoryProxyStats",
     "Metric",
     "MetricKind",
     "MetricsSnapshot",
@@ -362,6 +383,11 @@ __all__ = [
     "ProbeVerdict",
     "Probed",
     "ProtocolError",
+    "ProxyHello",
+    "ProxyRefusal",
+    "ProxyRequest",
+    "ProxyRoute",
+    "ProxyTarget",
     "QueueConfig",
     "ReadTimeout",
     "ReceivedDatagram",

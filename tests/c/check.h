@@ -128,6 +128,7 @@ static inline void nothing_is_left(void) {
   CHECK(found.calls == 0, "no call is left");
   CHECK(found.agents == 0, "no agent is left");
   CHECK(found.hubs == 0, "no hub is left");
+  CHECK(found.memory_proxies == 0, "no memory proxy is left");
 }
 
 /* Ends a program; valgrind sees what a host that stops everything would leave behind. */

@@ -172,6 +172,44 @@ void a_host_is_reached_by_memory_or_over_a_socket() {
   CHECK(thrown([&] { agent.use_memory_comm(2.0); }) == TRUNKLINE_E_INVALID_ARGUMENT, "a share is within 0 and 1");
 }
 
+void a_memory_proxy_asks_a_function_where_requests_go() {
+  Listener at("mem:cpp-proxy"), service("mem:cpp-proxied");
+  MemoryProxy proxy("{\"routes\": [{\"path\": \"/x\", \"target\": \"mem:cpp-proxied\"}]}",
+                    TRUNKLINE_HOOK_ROUTE | TRUNKLINE_HOOK_PROCESS, [](ProxyJob job) {
+                      std::string known = job.question();
+                      if (known.find("\"path\":\"/throws\"") != std::string::npos) throw 1;
+                      if (job.what() == TRUNKLINE_JOB_PROXY_PROCESS) return job.answer("{\"set\": [[\"x-who\", \"cpp\"]]}");
+                      CHECK(thrown([&] { job.answer("{\"target\": 1}"); }) == TRUNKLINE_E_INVALID_ARGUMENT, "still owed");
+                      job.answer("{}");
+                    });
+  proxy.serve(at);
+  auto asks = [](const std::string &path) {
+    Stream client = Stream::connect("mem:cpp-proxy");
+    client.write_all("GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    return client;
+  };
+  Stream client = asks("/x");
+  Stream served = service.accept(milliseconds(20000));
+  std::string heard;
+  char byte;
+  while (heard.find("\r\n\r\n") == std::string::npos) {
+    served.read_exact(&byte, 1);
+    heard += byte;
+  }
+  CHECK(heard.find("GET /x HTTP/1.1\r\n") == 0 && heard.find("x-who: cpp\r\n") != std::string::npos, "as the function says");
+  served.write_all("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  CHECK(client.read_to_end(2000).find("HTTP/1.1 200 OK\r\n") == 0, "the answer");
+  CHECK(asks("/throws").read_to_end(2000).find("HTTP/1.1 500 ") == 0, "what it throws lets nothing through");
+  CHECK(asks("/none").read_to_end(2000).find("HTTP/1.1 404 ") == 0, "no route");
+  trunkline_memory_proxy_stats_t stats = proxy.stats();
+  CHECK(stats.requests == 3 && stats.denied == 2 && stats.hooks_failed == 1, "the counts");
+  CHECK(proxy.drain() == 0, "nothing is cut");
+  CHECK(thrown([&] { proxy.serve(at); }) == TRUNKLINE_E_CLOSED, "nothing new");
+  CHECK(thrown([] { MemoryProxy bad("{"); }) == TRUNKLINE_E_INVALID_ARGUMENT, "no JSON");
+  MemoryProxy plain;
+  plain.close();
+}
+
 void packets_carry_what_streams_do() {
   Hub hub("{\"agents\": {\"c1\": [\"a token that is long enough\"]}, \"carriers\": [\"packet\"]}");
   Agent agent("{\"cluster\": \"c1\", \"token\": \"a token that is long enough\", \"carrier\": \"packet\", \"hubs\": [\"" +
@@ -465,6 +503,7 @@ int main() {
   a_tunnel_reaches_what_its_agent_serves();
   a_host_is_reached_by_memory_or_over_a_socket();
   packets_carry_what_streams_do();
+  a_memory_proxy_asks_a_function_where_requests_go();
   a_pool_gives_each_value_up_exactly_once();
   a_stream_has_a_socket_for_code_that_takes_nothing_else();
   a_runtime_of_its_own_ends_with_what_lives_on_it();
@@ -473,7 +512,7 @@ int main() {
   CHECK(counts.streams == 0 && counts.listeners == 0 && counts.queues == 0, "nothing is left");
   CHECK(counts.keyed_pools == 0 && counts.tcp_managers == 0 && counts.runtimes == 0, "nothing is left");
   CHECK(counts.channels == 0 && counts.calls == 0, "nothing is left");
-  CHECK(counts.agents == 0 && counts.hubs == 0, "nothing is left");
+  CHECK(counts.agents == 0 && counts.hubs == 0 && counts.memory_proxies == 0, "nothing is left");
   OK(trunkline_runtime_shutdown(default_runtime(), NEVER, nullptr));
   return 0;
 }

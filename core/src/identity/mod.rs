@@ -25,3 +25,4 @@ mod watch;
 pub(crate) use build::in_bytes;
 pub(crate) use fault::failure;
 pub use tls::Tls;
+pub(crate) use tls::server_showing;

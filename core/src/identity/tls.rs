@@ -6,7 +6,7 @@ use super::{
     watch,
 };
 use crate::{
-    config::{Config, TlsConfig},
+    config::{Config, TlsCertificate, TlsConfig, TlsServerConfig},
     error::ConnectionError,
     events::{Event, EventKind, Events},
 };
@@ -105,6 +105,29 @@ impl Tls {
         let server = self.inner.loaded.load().server.clone();
         server.ok_or_else(|| missing("server", "must be given to listen on a tls:// address"))
     }
+}
+
+/// A server's side that shows `certificate` and is as `base` says for the rest; files are read in the calling thread.
+///
+/// # Errors
+///
+/// As [`Tls::new`].
+pub(crate) fn server_showing(
+    certificate: TlsCertificate,
+    base: Option<&TlsConfig>,
+    alpn: Vec<String>,
+) -> Result<Arc<ServerConfig>, ConnectionError> {
+    let mut server = match base.and_then(|base| base.server.clone()) {
+        Some(server) => TlsServerConfig { certificate, ..server },
+        None => TlsServerConfig::new(certificate),
+    };
+    server.alpn = alpn;
+    let min_version = base.map(|base| base.min_version).unwrap_or_default();
+    let config =
+        TlsConfig { client: None, server: Some(server), min_version, ..TlsConfig::default() };
+    config.validate()?;
+    let server = load(&config, wall_clock())?.server;
+    server.ok_or_else(|| missing("server", "must be given to serve TLS"))
 }
 
 fn missing(side: &'static str, reason: &'static str) -> ConnectionError {

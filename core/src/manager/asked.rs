@@ -1,14 +1,13 @@
 //! Asks the program something, within a time, and takes whatever comes of it for an answer.
 
-use super::shared::Shared;
 use crate::error::ConnectionError;
 use std::{future::Future, time::Duration};
-use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::{runtime::Handle, time::timeout};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// Why the program has not answered.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(crate) enum Unanswered {
     #[error("it was not asked")]
     NotAsked,
     #[error("no answer in time")]
@@ -30,12 +29,12 @@ pub(super) enum Unanswered {
 /// # Cancel safety
 ///
 /// Dropping the future aborts the task.
-pub(super) async fn ask<T: Send + 'static>(
-    shared: &Shared,
+pub(crate) async fn ask<T: Send + 'static>(
+    (tasks, runtime): (&TaskTracker, &Handle),
     limit: Duration,
     question: impl Future<Output = Result<T, ConnectionError>> + Send + 'static,
 ) -> Result<T, Unanswered> {
-    let task = shared.tasks.spawn_on(question, shared.network.runtime());
+    let task = tasks.spawn_on(question, runtime);
     let answer = timeout(limit, AbortOnDropHandle::new(task)).await;
     let answer = answer.map_err(|_| Unanswered::TimedOut)?;
     let answer = answer.map_err(|error| match error.is_panic() {

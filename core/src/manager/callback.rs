@@ -152,7 +152,10 @@ impl Asking {
         let _pending = self.pending.try_acquire().ok_or(Unanswered::NotAsked)?;
         let (callback, limit) = (Arc::clone(&self.callback), arrival.timeout);
         let arrival = Arc::new(arrival);
-        ask(shared, limit, async move { callback.route(arrival).await }).await
+        ask((&shared.tasks, shared.network.runtime()), limit, async move {
+            callback.route(arrival).await
+        })
+        .await
     }
 
     /// One warning for the whole time until an answer comes again.

@@ -41,6 +41,7 @@ mod tcp;
 mod udp;
 mod upstream;
 
+pub(crate) use asked::{Unanswered, ask};
 pub(crate) use live::Live;
 pub(crate) use pacing::{Next, Pacing};
 pub(crate) use shared::Cut;

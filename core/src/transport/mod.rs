@@ -17,6 +17,7 @@ pub mod faults;
 mod listener;
 mod locked;
 mod network;
+mod over;
 pub mod pipe;
 mod private_socket;
 mod ready;

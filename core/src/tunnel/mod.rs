@@ -40,4 +40,8 @@ mod tests;
 pub use agent::{Agent, AgentStats};
 pub use auth::{Authenticator, Claim, Verified};
 pub use hub::{Hub, HubStats};
-pub use memory::{CommPathStats, MemoryCommStats};
+pub use memory::{
+    Answering, CertificateChoice, CertificateProvider, CommPathStats, FieldChanges,
+    MemoryCommStats, MemoryProxy, MemoryProxyStats, Processed, ProxyHello, ProxyHooks,
+    ProxyRefusal, ProxyRequest, ProxyTarget, RequestProcessor, Routed, Router,
+};

@@ -139,7 +139,7 @@ pub extern "C" fn trunkline_resolve_question(
         Question::Resolve(known) => {
             Ok(Some(Box::new(trunkline_buf_t::owned(known.as_bytes().to_vec()))))
         }
-        Question::Route(_) | Question::Check(_) => Err(of_another_kind()),
+        Question::Route(_) | Question::Check(_) | Question::Proxy(..) => Err(of_another_kind()),
     })
 }
 

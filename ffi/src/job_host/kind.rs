@@ -15,10 +15,23 @@ pub(crate) enum JobKind {
     Resolve,
     /// How an endpoint is.
     CheckEndpoint,
+    /// What a memory proxy does.
+    Proxy(ProxyHook),
     /// For one of TRUNKLINE_POOL_CLOSE_*.
     Close {
         reason: u32,
     },
+}
+
+/// What a memory proxy asks its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyHook {
+    /// Where a request goes.
+    Route,
+    /// Whether it may, and with which fields.
+    Process,
+    /// Which certificate is shown.
+    Certificate,
 }
 
 impl JobKind {
@@ -30,6 +43,9 @@ impl JobKind {
             Self::Route => TRUNKLINE_JOB_ROUTE,
             Self::Resolve => TRUNKLINE_JOB_RESOLVE,
             Self::CheckEndpoint => TRUNKLINE_JOB_CHECK_ENDPOINT,
+            Self::Proxy(ProxyHook::Route) => TRUNKLINE_JOB_PROXY_ROUTE,
+            Self::Proxy(ProxyHook::Process) => TRUNKLINE_JOB_PROXY_PROCESS,
+            Self::Proxy(ProxyHook::Certificate) => TRUNKLINE_JOB_PROXY_CERTIFICATE,
             Self::Close { .. } => TRUNKLINE_JOB_CLOSE,
         }
     }
@@ -42,7 +58,8 @@ impl JobKind {
             | Self::Reset
             | Self::Route
             | Self::Resolve
-            | Self::CheckEndpoint => 0,
+            | Self::CheckEndpoint
+            | Self::Proxy(_) => 0,
         }
     }
 
@@ -55,7 +72,7 @@ impl JobKind {
         match self {
             Self::Connect | Self::CheckEndpoint => Step::Connect,
             Self::Check | Self::Reset => Step::Acquire,
-            Self::Route => Step::Accept,
+            Self::Route | Self::Proxy(_) => Step::Accept,
             Self::Resolve => Step::Resolve,
             Self::Close { .. } => Step::Shutdown,
         }
@@ -76,9 +93,10 @@ impl JobKind {
                 at,
             },
             (TRUNKLINE_E_BROKEN, _) => ConnectionError::Broken { nothing_sent, at },
-            (_, Self::Connect | Self::Route | Self::Resolve | Self::CheckEndpoint) => {
-                ConnectionError::ConnectionFailed { at }
-            }
+            (
+                _,
+                Self::Connect | Self::Route | Self::Resolve | Self::CheckEndpoint | Self::Proxy(_),
+            ) => ConnectionError::ConnectionFailed { at },
             (_, Self::Check | Self::Reset | Self::Close { .. }) => {
                 ConnectionError::Broken { nothing_sent, at }
             }

@@ -3,11 +3,12 @@
 
 mod check;
 mod kind;
+mod proxy;
 mod resolve;
 pub(crate) mod resource;
 mod route;
 
-pub(crate) use kind::JobKind;
+pub(crate) use kind::{JobKind, ProxyHook};
 
 use crate::{
     buf::trunkline_release_fn,

@@ -77,7 +77,10 @@ impl AskingHealth {
     ) -> Result<CheckAnswer, Unanswered> {
         let (callback, limit) = (Arc::clone(&self.callback), question.timeout);
         let question = Arc::new(question);
-        let answer = ask(shared, limit, async move { Ok(callback.check(question).await) }).await;
+        let answer = ask((&shared.tasks, shared.network.runtime()), limit, async move {
+            Ok(callback.check(question).await)
+        })
+        .await;
         self.outcomes.of(&answer).add(1);
         answer
     }

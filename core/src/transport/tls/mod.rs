@@ -24,7 +24,7 @@ use crate::{
     identity::{Tls, failure, in_bytes},
 };
 use handshake::Handshake;
-use rustls::{ClientConnection, ServerConnection, pki_types::ServerName};
+use rustls::{ClientConnection, ServerConfig, ServerConnection, pki_types::ServerName};
 use std::{io, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
@@ -43,6 +43,11 @@ impl Terms {
     pub(super) fn new(tls: &Tls, runtime: &Handle, alpn: Option<&[String]>) -> Self {
         let close_timeout = tls.config().close_timeout;
         Self { alpn: alpn.map(in_bytes), runtime: runtime.clone(), close_timeout }
+    }
+
+    /// For a configuration that says itself what is agreed on.
+    pub(super) fn of(runtime: &Handle, close_timeout: Duration) -> Self {
+        Self { alpn: None, runtime: runtime.clone(), close_timeout }
     }
 
     /// The server's side of the next handshake.
@@ -94,6 +99,32 @@ pub(super) async fn connect(
         Err(error) => {
             handshake.refuse();
             Err(handshake_failure(error, at()))
+        }
+    }
+}
+
+/// Makes a server's end of `inner`, which leads from and to `ends`.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes `inner`.
+pub(super) async fn accept(
+    inner: Box<dyn Transport>,
+    config: Arc<ServerConfig>,
+    terms: Terms,
+    (source, destination): (Option<Address>, Option<Address>),
+) -> Result<Box<dyn Transport>, ConnectionError> {
+    let at = Place::at(Step::Accept).from(source).to(destination);
+    let connection = match ServerConnection::new(config) {
+        Ok(connection) => connection,
+        Err(error) => return Err(ConnectionError::tls(failure(error), at)),
+    };
+    let mut handshake = Handshake::new(inner, connection.into());
+    match std::future::poll_fn(|cx| handshake.poll(cx)).await {
+        Ok(()) => Ok(Box::new(handshake.finish(None, terms))),
+        Err(error) => {
+            handshake.refuse();
+            Err(handshake_failure(error, at))
         }
     }
 }

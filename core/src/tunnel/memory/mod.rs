@@ -9,11 +9,17 @@
 
 mod connection;
 mod manager;
+mod proxy;
 mod split;
 mod stats;
 
 pub(super) use connection::MemoryConnection;
 pub(super) use manager::MemoryConnManager;
+pub use proxy::{
+    Answering, CertificateChoice, CertificateProvider, FieldChanges, MemoryProxy, MemoryProxyStats,
+    Processed, ProxyHello, ProxyHooks, ProxyRefusal, ProxyRequest, ProxyTarget, RequestProcessor,
+    Routed, Router,
+};
 pub use stats::{CommPathStats, MemoryCommStats};
 
 use crate::context::Protocol;

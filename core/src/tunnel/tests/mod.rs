@@ -23,6 +23,7 @@ mod hostile;
 mod limits;
 mod memory;
 mod packets;
+mod proxy;
 mod requests;
 mod scripts;
 mod secured;

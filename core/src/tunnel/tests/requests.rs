@@ -29,7 +29,7 @@ struct Front {
     asked: Asked,
 }
 
-type Asked = Arc<Mutex<Vec<String>>>;
+pub(super) type Asked = Arc<Mutex<Vec<String>>>;
 
 impl Front {
     async fn new() -> Self {
@@ -81,7 +81,7 @@ impl Front {
 }
 
 /// Serves HTTP on every connection of `listener`, as hyper does.
-fn serve(world: &World, listener: Listener, cluster: &'static str, asked: &Asked) {
+pub(super) fn serve(world: &World, listener: Listener, cluster: &'static str, asked: &Asked) {
     let (network, asked) = (world.network.clone(), Arc::clone(asked));
     world.spawn(async move {
         while let Ok(stream) = listener.accept().await {
@@ -137,12 +137,12 @@ async fn handle(
     Ok(response)
 }
 
-fn get(path: &str) -> String {
+pub(super) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n")
 }
 
 /// The status and the body of what was answered.
-fn parts(answer: &str) -> (u16, &str) {
+pub(super) fn parts(answer: &str) -> (u16, &str) {
     let status = answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body))
 }

@@ -55,7 +55,7 @@ impl Authorities {
     }
 }
 
-fn certificate(issued: &Issued) -> TlsCertificate {
+pub(super) fn certificate(issued: &Issued) -> TlsCertificate {
     TlsCertificate {
         chain: TlsChain::Pem(issued.chain.clone()),
         key: TlsKey::Pem(issued.key.clone().into()),
