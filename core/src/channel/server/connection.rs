@@ -66,6 +66,9 @@ where
         () = serving.cut.cancelled() => return,
         greeted = builder.handshake::<_, Bytes>(stream) => greeted,
     };
+    // Its calls end behind the connection: it would still tell the client that each was reset.
+    let gone = CancellationToken::new();
+    let _ends_calls = gone.clone().drop_guard();
     let Ok(mut connection) = greeted else { return };
     let mut age = pin!(until(old_at(serving.config.max_connection_age)));
     let mut grace = pin!(until(None));
@@ -97,7 +100,7 @@ where
             request.extensions_mut().insert(Arc::clone(session));
         }
         let open = calls.open();
-        let work = answer(serving.service.clone(), request, respond, serving.cut.clone());
+        let work = answer(serving.service.clone(), request, respond, gone.clone());
         let work = async move {
             work.await;
             drop(open);
@@ -123,7 +126,7 @@ async fn answer<S>(
     mut service: S,
     request: Request<RecvStream>,
     mut respond: server::SendResponse<Bytes>,
-    cut: CancellationToken,
+    gone: CancellationToken,
 ) where
     S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible>,
 {
@@ -141,7 +144,7 @@ async fn answer<S>(
     });
     let response = tokio::select! {
         biased;
-        () = cut.cancelled() => return,
+        () = gone.cancelled() => return,
         response = response => response,
     };
     let Some(response) = response else { return };
@@ -151,7 +154,7 @@ async fn answer<S>(
     if !is_all {
         tokio::select! {
             biased;
-            () = cut.cancelled() => {}
+            () = gone.cancelled() => {}
             () = send(stream, body) => {}
         }
     }

@@ -308,6 +308,43 @@ async fn in_turn_two_servers_get_the_same_number_of_calls() {
     assert_eq!(hits, [50, 50]);
 }
 
+/// A client must see that the connection is gone: by what was reset alone it could not know that another try may help.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_a_server_that_is_cut_lose_their_connection_and_are_not_reset() {
+    const CALLS: usize = 64;
+    let network = network();
+    for _ in 0..10 {
+        let answered = Arc::new(tokio::sync::Semaphore::new(0));
+        let counted = Arc::clone(&answered);
+        let busy = Methods::new().unary(ECHO, move |request| {
+            counted.add_permits(1);
+            async move {
+                tokio::task::yield_now().await;
+                Ok(tonic::Response::new(request.into_inner()))
+            }
+        });
+        let server = serve(&network, "mem:a", busy).await;
+        let channel = channel(&network, "mem:a", plain());
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..CALLS {
+            let channel = channel.clone();
+            calls.spawn(async move {
+                loop {
+                    let called = channel.unary(ECHO, Bytes::new(), CallOptions::default()).await;
+                    if let Err(error) = called {
+                        return error;
+                    }
+                }
+            });
+        }
+        let _busy = answered.acquire_many(4 * CALLS as u32).await.unwrap();
+        server.drain(None).await;
+        while let Some(error) = calls.join_next().await {
+            assert_eq!(code(&error.unwrap()), StatusCode::Unavailable);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn closing_lets_calls_finish_in_time_and_cuts_the_rest() {
     for (limit, expected) in [(2 * SECOND, Ok(())), (SECOND / 2, Err(()))] {
