@@ -27,6 +27,7 @@ use tonic::{
     Request, Response, Status, Streaming, client::Grpc, codec::CompressionEncoding,
     metadata::MetadataMap,
 };
+use tracing::Instrument as _;
 
 /// Messages of one call that wait to be sent.
 const SEND_QUEUE: usize = 16;
@@ -115,7 +116,9 @@ impl Channel {
         let (send, receive) = mpsc::channel(SEND_QUEUE);
         let (mut grpc, path, request) = self.prepare(method, Queued(receive), options)?;
         let limit = self.request_limit(method);
+        // It belongs to what the caller is about, though it runs beside.
         let starting = async move { grpc.streaming(request, path, BytesCodec).await };
+        let starting = starting.in_current_span();
         let starting = AbortOnDropHandle::new(self.shared().network.runtime().spawn(starting));
         Ok(Call {
             channel: self.clone(),

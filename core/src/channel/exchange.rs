@@ -3,12 +3,12 @@
 use super::{
     attempt::{Answer, Lost, attempt},
     hedging,
-    place::{Refused, closed},
+    place::{Busy, Refused, closed},
     replay::Replay,
     response::{Ledger, ResponseBody, late, respond},
     retry::{Attempts, Progress, Pushback, Verdict},
     shared::Shared,
-    status,
+    spans, status,
     telemetry::{MethodFigures, Repeats},
     timeout,
     wire::now,
@@ -21,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tonic::{Status, body::Body, metadata::MetadataMap};
+use tracing::{Instrument as _, Span};
 
 /// The longest that a caller's timeout is kept, so that it stays on the clock.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -57,6 +58,8 @@ pub(super) struct Outgoing {
     limit: u32,
     pub(super) method: Option<Arc<MethodConfig>>,
     pub(super) figures: Option<Figures>,
+    /// The call's.
+    span: Span,
 }
 
 /// Where the call is counted by method, and how often it was sent again.
@@ -100,21 +103,33 @@ pub(super) async fn exchange(
     request: Request<Body>,
 ) -> Result<Response<ResponseBody>, Status> {
     let Some(busy) = shared.begin_call() else { return Err(closed()) };
+    let span = spans::of_call(&shared.target.text, request.uri().path());
+    exchange_in(shared, busy, request, &span).instrument(span.clone()).await
+}
+
+async fn exchange_in(
+    shared: Arc<Shared>,
+    busy: Busy,
+    request: Request<Body>,
+    span: &Span,
+) -> Result<Response<ResponseBody>, Status> {
     let (mut parts, body) = request.into_parts();
     let method = shared.method(parts.uri.path());
     let figures = shared.telemetry.as_ref().map(|telemetry| Figures {
         method: telemetry.method(parts.uri.path()),
         repeats: Arc::default(),
     });
-    let mut ledger = Ledger::open(&shared, busy, method.clone(), parts.uri.path(), figures.clone());
-    let prepared = match deadline(&parts, method.as_deref()) {
-        Err(status) => Err(status),
-        Ok(deadline) => match intercepted(&shared, &mut ledger, &mut parts, deadline).await {
+    let mut ledger = Ledger::open(&shared, busy, method.clone(), parts.uri.path(), figures.clone())
+        .within(span.clone());
+    let prepared =
+        match deadline(&parts, method.as_deref()) {
             Err(status) => Err(status),
-            Ok(()) => outgoing(shared, parts, body, method, deadline)
-                .map(|outgoing| Outgoing { figures, ..outgoing }),
-        },
-    };
+            Ok(deadline) => match intercepted(&shared, &mut ledger, &mut parts, deadline).await {
+                Err(status) => Err(status),
+                Ok(()) => outgoing(shared, parts, body, method, deadline)
+                    .map(|outgoing| Outgoing { figures, span: span.clone(), ..outgoing }),
+            },
+        };
     let outgoing = match prepared {
         Ok(outgoing) => Arc::new(outgoing),
         Err(status) => {
@@ -241,7 +256,8 @@ fn outgoing(
     headers.insert(header::USER_AGENT, user_agent(headers.get(header::USER_AGENT)));
     let replay = Replay::new(body, shared.config.retry_buffer_size as usize);
     let for_ready = for_ready.unwrap_or(false);
-    Ok(Outgoing { shared, headers, uri, replay, deadline, for_ready, limit, method, figures: None })
+    let (figures, span) = (None, Span::none());
+    Ok(Outgoing { shared, headers, uri, replay, deadline, for_ready, limit, method, figures, span })
 }
 
 fn deadline(
@@ -274,17 +290,19 @@ impl Outgoing {
         let header = self.shared.hash_header();
         let key = header.and_then(|name| self.headers.get(name)).map(HeaderValue::as_bytes);
         let mut meter = self.figures.as_ref().map(|figures| figures.method.begin());
+        let span = spans::of_attempt(&self.span, previous + 1);
         let place = self.shared.place(key, self.for_ready).await.map_err(|mut status| {
             if let Some(meter) = &mut meter {
                 meter.code = Some(status::code(&status));
             }
+            spans::on_end(&span, status::code(&status));
             let is_final = status.source().is_some_and(|source| source.is::<Refused>());
             status.set_source(Arc::new(NothingSent));
             // For the policy it is an attempt like any other: who waited long enough has waited.
             Failed { status, progress: Progress::Sent, pushback: Pushback::Silent, is_final }
         })?;
         self.shared.meters.on_attempt();
-        let place = place.until(self.deadline).metered(meter);
+        let place = place.until(self.deadline).metered(meter).within(span);
         match attempt(place, self.head(previous), self.replay.read()).await {
             Ok(answer) => check(answer),
             Err(Lost { status, progress, is_final }) => {

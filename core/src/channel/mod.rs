@@ -50,6 +50,7 @@ mod retry;
 mod security;
 mod server;
 mod shared;
+mod spans;
 mod standing;
 mod state;
 mod status;

@@ -5,6 +5,7 @@ use super::{
     connection::{CallOn, Http2},
     report::LoadReport,
     shared::Shared,
+    spans,
     state::{Placed, Waiter, Waiting},
     telemetry::{AttemptMeter, Volume},
     wire::now,
@@ -14,6 +15,7 @@ use http::HeaderMap;
 use std::{fmt, sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 use tonic::Status;
+use tracing::Span;
 
 /// Who waits for a place.
 pub(super) type Asking = oneshot::Sender<Result<Place, Status>>;
@@ -27,6 +29,8 @@ pub(super) struct Place {
     meter: Option<AttemptMeter>,
     /// When the attempt is too late: one that is dropped then without a status has failed.
     deadline: Option<Instant>,
+    /// The attempt's.
+    span: Span,
     /// For keepalive, which rests while there is none.
     _call: CallOn,
 }
@@ -46,6 +50,7 @@ impl Place {
             done: Done::default(),
             meter: None,
             deadline: None,
+            span: Span::none(),
         }
     }
 
@@ -58,6 +63,13 @@ impl Place {
     /// The attempt is counted by `meter` once it has ended.
     pub(super) fn metered(mut self, meter: Option<AttemptMeter>) -> Self {
         self.meter = meter;
+        self
+    }
+
+    /// The attempt's span is this.
+    pub(super) fn within(mut self, span: Span) -> Self {
+        spans::on_placed(&span, || self.placed.connection.record.peer());
+        self.span = span;
         self
     }
 
@@ -89,6 +101,7 @@ impl Drop for Place {
         if let Some(meter) = &mut self.meter {
             meter.code = done.code;
         }
+        spans::on_end(&self.span, done.code.unwrap_or(StatusCode::Cancelled));
         self.placed.connection.record.on_call_ended(done.code == Some(StatusCode::Ok));
         self.shared.with(|state, now, draw| {
             state.balance.give_back(subchannel, number, done, now, draw);

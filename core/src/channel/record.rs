@@ -5,6 +5,7 @@ use super::{
     tally::RetireReason,
 };
 use crate::{
+    address::Address,
     metrics::ConnectionMetrics,
     transport::{CloseHandle, Stream},
 };
@@ -88,6 +89,11 @@ impl Record {
     /// Whether it takes no new calls.
     pub(super) fn is_retired(&self) -> bool {
         self.retired.get().is_some()
+    }
+
+    /// Who is at its other end, where that has a name; `None` once it has gone.
+    pub(super) fn peer(&self) -> Option<Address> {
+        self.stream.context()?.peer().cloned()
     }
 
     /// What it looks like at `now`; `None` once it has gone.

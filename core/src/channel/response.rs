@@ -7,7 +7,7 @@ use super::{
     meter::MessageMeter,
     place::{Busy, Place},
     shared::Shared,
-    status,
+    spans, status,
     wire::now,
 };
 use crate::config::{CallPolicy, MethodConfig, StatusCode};
@@ -23,6 +23,7 @@ use std::{
 };
 use tokio::{task::AbortHandle, time::Sleep};
 use tonic::Status;
+use tracing::Span;
 
 /// The body of an answer. Dropping it before its end cancels the call.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub(super) struct Ledger {
     row: Row,
     busy: Option<Busy>,
     figures: Option<Figures>,
+    span: Span,
 }
 
 impl Ledger {
@@ -65,7 +67,14 @@ impl Ledger {
         figures: Option<Figures>,
     ) -> Self {
         let row = shared.row(path);
-        Self { shared: Arc::clone(shared), started: now(), method, row, busy: Some(busy), figures }
+        let (shared, busy, span) = (Arc::clone(shared), Some(busy), Span::none());
+        Self { shared, started: now(), method, row, busy, figures, span }
+    }
+
+    /// The call's span is this.
+    pub(super) fn within(mut self, span: Span) -> Self {
+        self.span = span;
+        self
     }
 
     /// Who looks at the call.
@@ -87,7 +96,8 @@ impl Ledger {
         if let Some(figures) = &self.figures {
             figures.method.on_call_ended(code, took, &figures.repeats);
         }
-        self.row.end(code, message, took);
+        spans::on_end(&self.span, code);
+        self.span.in_scope(|| self.row.end(code, message, took));
         if code == StatusCode::Ok {
             self.shared.count_tokens(true);
         } else if self.is_repeatable(code) {

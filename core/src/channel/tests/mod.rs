@@ -12,6 +12,7 @@ mod pings;
 mod repeats;
 mod resolved;
 mod secured;
+mod spans;
 mod spread;
 mod telemetry;
 

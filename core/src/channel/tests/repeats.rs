@@ -5,7 +5,7 @@ use super::{
     *,
 };
 
-const FLAKY: &str = "/test.Service/Flaky";
+pub(super) const FLAKY: &str = "/test.Service/Flaky";
 
 fn retrying() -> Value {
     json!({"methodConfig": [{"name": [{}], "retryPolicy": {
@@ -15,7 +15,10 @@ fn retrying() -> Value {
 }
 
 /// Fails as often as it is told, and counts; the answer is how many attempts the client says it made before.
-fn flaky(failures: usize, pushback: Option<&'static str>) -> (Arc<AtomicUsize>, Methods) {
+pub(super) fn flaky(
+    failures: usize,
+    pushback: Option<&'static str>,
+) -> (Arc<AtomicUsize>, Methods) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let methods = Methods::new().unary(FLAKY, move |request| {
