@@ -128,6 +128,12 @@ fuzz: tools ## Every parser under cargo-fuzz, each for FUZZ_SECONDS (60)
 			-max_total_time=$(FUZZ_SECONDS) -max_len=20000 -timeout=10; \
 	done
 
+# Ten minutes: make churn CHURN_SECONDS=600. A lost call, memory that is not given back, or a descriptor, is a failure.
+CHURN_SECONDS ?= 120
+.PHONY: churn
+churn: tools ## Calls under restarts, partitions, silences and storms of GOAWAY, for CHURN_SECONDS (120)
+	$(CARGO) run --locked -p trunkline-benches --features channel --bin churn -- $(CHURN_SECONDS)
+
 # More rounds or a part of a table: make bench-pipe BENCH='--rounds 15 --only duplex'
 .PHONY: bench-pipe
 bench-pipe: tools ## The in-memory pipe beside its peers: benches/RESULTS.md
