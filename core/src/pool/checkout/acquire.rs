@@ -55,6 +55,7 @@ impl<'a, C: Connector> Acquire<'a, C> {
         }
     }
 
+    #[inline(always)]
     fn enter(&mut self, cx: &Context<'_>) -> Poll<Result<Lease<C>, ConnectionError>> {
         self.shared.check_process()?;
         let mut call = None;
@@ -144,6 +145,7 @@ impl<C: Connector> Shared<C> {
     /// # Errors
     ///
     /// Why there is none, or those of `make`.
+    #[inline(always)]
     pub(super) fn enter<E: From<ConnectionError>>(
         self: &Arc<Self>,
         now: Moment,

@@ -159,7 +159,7 @@ impl<C: Connector> Shared<C> {
 
     fn entrusted(&self, loan: &Loan<C::Connection>) -> Entrusted {
         if let Some(meter) = self.meter() {
-            meter.waited(loan.waited);
+            meter.waited(loan.waited.into());
         }
         Entrusted { lease: LeaseId::new(self.salt, loan.id), mark: loan.mark }
     }

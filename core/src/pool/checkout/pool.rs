@@ -326,18 +326,15 @@ impl<C: Connector> Shared<C> {
     /// # Errors
     ///
     /// `Closed` in a child of the process that made the pool.
+    #[inline]
     pub(super) fn check_process(&self) -> Result<(), ConnectionError> {
-        if !self.is_inherited() {
-            return Ok(());
-        }
-        let cause =
-            std::io::Error::other("the pool belongs to the process that this one was forked from");
-        Err(ConnectionError::Closed { at: Place::at(Step::Acquire).because(cause) })
+        if self.is_inherited() { Err(inherited()) } else { Ok(()) }
     }
 
+    #[inline(always)]
     pub(super) fn lease(self: &Arc<Self>, loan: Loan<C::Connection>) -> Lease<C> {
         if let Some(meter) = self.meter() {
-            meter.waited(loan.waited);
+            meter.waited(loan.waited.into());
         }
         Lease::new(Arc::clone(self), loan.id, loan.resource)
     }
@@ -356,6 +353,7 @@ impl<C: Connector> Shared<C> {
     }
 
     /// The lease, or nothing if its connection turns out to be broken; then it is closed.
+    #[inline(always)]
     pub(super) fn lease_unless_broken(
         self: &Arc<Self>,
         loan: Loan<C::Connection>,
@@ -368,6 +366,14 @@ impl<C: Connector> Shared<C> {
         }
         Some(lease)
     }
+}
+
+/// What callers get in a child of the process that made the pool.
+#[cold]
+fn inherited() -> ConnectionError {
+    let cause =
+        std::io::Error::other("the pool belongs to the process that this one was forked from");
+    ConnectionError::Closed { at: Place::at(Step::Acquire).because(cause) }
 }
 
 /// What a refusal means to a caller.

@@ -14,7 +14,10 @@ use crate::{
     config::{CheckoutPoolConfig, TimeLimit},
     fork,
     metrics::Metrics,
-    pool::{clock::Clock, moment::Moment},
+    pool::{
+        clock::Clock,
+        moment::{Moment, Span},
+    },
     sync::Mutex,
 };
 use std::{
@@ -36,6 +39,8 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) runtime: Handle,
     pub(crate) times: Times,
     pub(crate) acquire_timeout: TimeLimit,
+    /// `acquire_timeout` by the pool's clock, which may be behind by its lag when it begins.
+    patience: Option<Span>,
     clock: Clock,
     /// Held for a few moves; nothing of the user's runs or is dropped under it.
     guarded: Mutex<Guarded<C::Connection>>,
@@ -90,14 +95,20 @@ impl<C: Connector> Shared<C> {
         acquire_timeout: TimeLimit,
     ) -> Self {
         static NEXT_SALT: AtomicU8 = AtomicU8::new(1);
+        let clock = Clock::new(&runtime, state.terms().shortest());
+        let patience = acquire_timeout.duration().map(|limit| match limit {
+            Duration::ZERO => Span::ZERO,
+            limit => limit.saturating_add(clock.lag()).into(),
+        });
         Self {
             name: Arc::clone(&state.terms().name),
             connector,
             abilities,
-            clock: Clock::new(&runtime, state.terms().shortest()),
+            clock,
             runtime,
             times,
             acquire_timeout,
+            patience,
             guarded: Mutex::new(Guarded { state, sleeps_until: None }),
             alarm: Arc::new(Notify::new()),
             changed: Notify::new(),
@@ -112,11 +123,12 @@ impl<C: Connector> Shared<C> {
 
     /// Whether this is a child of the process that made the pool: its threads and connections are not ours.
     pub(crate) fn is_inherited(&self) -> bool {
-        fork::generation() != self.born
+        fork::is_child_since(self.born)
     }
 
     /// The time, for what happens with each use of a connection. Exact where each time is shown; a sum of
     /// many is as good by the tick.
+    #[inline(always)]
     pub(crate) fn now(&self) -> Moment {
         if self.meter.get().is_some() { clock() } else { self.clock.now() }
     }
@@ -129,12 +141,9 @@ impl<C: Connector> Shared<C> {
     }
 
     /// When an acquire that begins at `now` has to give up, by the configuration; `None` for never.
+    #[inline]
     pub(crate) fn deadline(&self, now: Moment) -> Option<Moment> {
-        match self.acquire_timeout.duration() {
-            Some(Duration::ZERO) => Some(now),
-            Some(limit) => (now + self.clock.lag()).checked_add(limit),
-            None => None,
-        }
+        self.patience.map(|patience| now + patience)
     }
 
     /// Shows the pool's counts in `metrics`; only the first call does.
@@ -143,6 +152,7 @@ impl<C: Connector> Shared<C> {
     }
 
     /// Whether the connector finds the connection broken. One that cannot say is.
+    #[inline]
     pub(crate) fn is_broken(&self, connection: &C::Connection) -> bool {
         self.abilities.peeks && shield(|| self.connector.is_broken(connection)).unwrap_or(true)
     }
@@ -160,7 +170,7 @@ impl<C: Connector> Shared<C> {
 
     pub(crate) fn note_use(&self, put_back: PutBack) {
         if let Some(meter) = self.meter() {
-            meter.used(put_back.used);
+            meter.used(put_back.used.into());
         }
     }
 
@@ -174,12 +184,23 @@ impl<C: Connector> Shared<C> {
 
     /// Takes the lock; in a child of the process that made the pool, shows a closed and empty pool instead. A thread
     /// of the parent may have held the lock at the fork, and nothing behind it is the child's.
+    #[inline(always)]
     fn with<T>(&self, act: impl FnOnce(&mut Guarded<C::Connection>) -> T) -> T {
-        if self.is_inherited() {
-            let state = State::foreign(Arc::clone(&self.name), clock());
-            return act(&mut Guarded { state, sleeps_until: None });
-        }
-        act(&mut self.guarded.lock())
+        let mut foreign = self.is_inherited().then(|| self.foreign());
+        let mut guard;
+        act(match &mut foreign {
+            Some(foreign) => foreign,
+            None => {
+                guard = self.guarded.lock();
+                &mut guard
+            }
+        })
+    }
+
+    #[cold]
+    fn foreign(&self) -> Box<Guarded<C::Connection>> {
+        let state = State::foreign(Arc::clone(&self.name), clock());
+        Box::new(Guarded { state, sleeps_until: None })
     }
 
     /// Whether nobody holds the lock.
@@ -227,7 +248,7 @@ impl<C: Connector> Shared<C> {
 
     /// Like [`update`](Self::update), for events at `now` that move nothing but one connection between callers
     /// and the pool unless they ask for actions.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn exchange<T>(
         self: &Arc<Self>,
         now: Moment,

@@ -213,7 +213,7 @@ impl<R> Slots<R> {
     }
 
     /// The connection that left under this turn, if it is there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn made(&mut self, id: SlotId) -> Option<&mut Made<R>> {
         let slot = self.slots.get_mut(id.index as usize)?;
         match &mut slot.used_for {
@@ -223,40 +223,45 @@ impl<R> Slots<R> {
     }
 
     /// The connection at this place, which must be one that was made.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(&mut self, index: u32) -> &mut Made<R> {
-        match &mut self.slots[index as usize].used_for {
-            Use::Made(made) => made,
-            Use::Vacant | Use::Connecting(_) => unreachable!("a connection is moved that stands"),
-        }
+        self.slots[index as usize].made()
     }
 
     /// Has the connection at this place stand elsewhere, and starts the place's next turn.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&mut self, index: u32, stand: Stand) -> SlotId {
         *self.counts.of(&stand) += 1;
-        let before = std::mem::replace(&mut self.at(index).stand, stand);
+        let slot = &mut self.slots[index as usize];
+        let before = std::mem::replace(&mut slot.made().stand, stand);
         *self.counts.of(&before) -= 1;
-        self.slots[index as usize].next(index)
+        slot.next(index)
     }
 
     /// Puts a connection among the idle ones, by the time of its last use.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_idle(&mut self, index: u32, resource: R) {
         let made = self.at(index);
         made.resource = Some(resource);
         let last_used = made.life.last_used;
         self.put(index, Stand::Idle);
-        let later = |other: &&u32| self.life(**other).is_some_and(|l| l.last_used > last_used);
-        match self.idle.iter().rev().take_while(later).count() {
-            0 => self.idle.push_back(index),
-            later => self.idle.insert(self.idle.len() - later, index),
+        let is_latest = self.idle.back().is_none_or(|last| !self.is_used_after(*last, last_used));
+        if is_latest {
+            return self.idle.push_back(index);
         }
+        let later = |other: &&u32| self.is_used_after(**other, last_used);
+        let later = self.idle.iter().rev().take_while(later).count();
+        self.idle.insert(self.idle.len() - later, index);
+    }
+
+    #[inline(always)]
+    fn is_used_after(&self, index: u32, moment: Moment) -> bool {
+        self.life(index).is_some_and(|life| life.last_used > moment)
     }
 
     /// Takes the `place`-th idle connection out, counted from the one not used for longest. It counts as closing
     /// until it is put elsewhere, which must be next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_idle_at(&mut self, place: usize) -> Option<(u32, R)> {
         let index = match place + 1 == self.idle.len() {
             true => self.idle.pop_back(),
@@ -277,7 +282,7 @@ impl<R> Slots<R> {
     }
 
     /// The `place`-th idle connection, counted from the one not used for longest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn idle_at(&self, place: usize) -> Option<(SlotId, &Life)> {
         let index = *self.idle.get(place)?;
         let turn = self.slots[index as usize].turn;
@@ -338,7 +343,7 @@ impl<R> Slots<R> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn life(&self, index: u32) -> Option<&Life> {
         match &self.slots[index as usize].used_for {
             Use::Made(made) => Some(&made.life),
@@ -348,8 +353,17 @@ impl<R> Slots<R> {
 }
 
 impl<R> Slot<R> {
+    /// The connection here, which must be one that was made.
+    #[inline(always)]
+    fn made(&mut self) -> &mut Made<R> {
+        match &mut self.used_for {
+            Use::Made(made) => made,
+            Use::Vacant | Use::Connecting(_) => unreachable!("a connection is moved that stands"),
+        }
+    }
+
     /// Starts the next turn: whatever left under an earlier one is stale.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, index: u32) -> SlotId {
         self.turn = (self.turn + 1) & TURNS;
         SlotId { index, turn: self.turn }
@@ -357,7 +371,7 @@ impl<R> Slot<R> {
 }
 
 impl Counts {
-    #[inline]
+    #[inline(always)]
     fn of(&mut self, stand: &Stand) -> &mut u32 {
         match stand {
             Stand::Idle => &mut self.idle,

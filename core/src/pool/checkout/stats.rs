@@ -1,7 +1,7 @@
 //! What a checkout pool counts.
 
 use super::{slots::Counts, waits::Waits};
-use crate::pool::reason::PoolCloseReason;
+use crate::pool::{moment::Span, reason::PoolCloseReason};
 use std::time::Duration;
 
 /// The counts of a checkout pool, all of one moment.
@@ -97,8 +97,8 @@ pub(crate) struct Tally {
     pub(crate) relieved: u64,
     pub(crate) leaks: u64,
     pub(crate) peak_used: u32,
-    pub(crate) use_time: Duration,
-    pub(crate) wait_time: Duration,
+    pub(crate) use_time: Span,
+    pub(crate) wait_time: Span,
     closed: [u64; PoolCloseReason::ALL.len()],
     uses: u64,
     waits: Waits,
@@ -138,17 +138,19 @@ impl Usage {
 }
 
 impl Tally {
-    pub(crate) fn lent(&mut self, used: u32, waited: Duration) {
+    #[inline]
+    pub(crate) fn lent(&mut self, used: u32, waited: Span) {
         self.acquired += 1;
         self.peak_used = self.peak_used.max(used);
         self.window_peak = self.window_peak.max(used);
         if !waited.is_zero() {
             self.wait_time += waited;
-            self.waits.note(waited);
+            self.waits.note(waited.into());
         }
     }
 
-    pub(crate) fn put_back(&mut self, used: Duration) {
+    #[inline]
+    pub(crate) fn put_back(&mut self, used: Span) {
         self.uses += 1;
         self.use_time += used;
     }
@@ -157,7 +159,7 @@ impl Tally {
         Usage {
             acquired: self.acquired,
             uses: self.uses,
-            use_time: self.use_time,
+            use_time: self.use_time.into(),
             waits: self.waits,
         }
     }
@@ -196,8 +198,8 @@ impl Tally {
             relieved: self.relieved,
             leaks: self.leaks,
             peak_used: self.peak_used,
-            use_time: self.use_time,
-            wait_time: self.wait_time,
+            use_time: self.use_time.into(),
+            wait_time: self.wait_time.into(),
             closed: self.closed,
             ..CheckoutPoolStats::default()
         }

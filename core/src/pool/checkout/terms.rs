@@ -3,7 +3,10 @@
 use super::slots::{Life, Relief};
 use crate::{
     config::{CheckoutPoolConfig, IdleOrder},
-    pool::{moment::Moment, reason::PoolCloseReason},
+    pool::{
+        moment::{Moment, Span},
+        reason::PoolCloseReason,
+    },
 };
 use std::{sync::Arc, time::Duration};
 
@@ -23,10 +26,10 @@ pub(crate) struct Terms {
     pub(crate) leak_after: Option<Duration>,
     /// Whether connections are reset when they come back.
     pub(crate) resets: bool,
-    idle_timeout: Option<Duration>,
+    idle_timeout: Span,
     max_lifetime: Option<Duration>,
     lifetime_jitter: f64,
-    check_after: Option<Duration>,
+    check_after: Span,
     keepalive: Option<Duration>,
 }
 
@@ -52,18 +55,18 @@ impl Terms {
             newest_first: config.idle_order == IdleOrder::Lifo,
             leak_after: config.leak_after.duration(),
             resets: abilities.resets,
-            idle_timeout: config.idle_timeout.duration(),
+            idle_timeout: Span::limit(config.idle_timeout.duration()),
             max_lifetime: config.max_lifetime.duration(),
             lifetime_jitter: config.lifetime_jitter,
-            check_after: checked(config.check_after.duration()),
+            check_after: Span::limit(checked(config.check_after.duration())),
             keepalive: checked(config.keepalive.duration()),
         }
     }
 
     /// The shortest time after which something becomes of a connection; more than any if none does.
     pub(crate) fn shortest(&self) -> Duration {
-        let limits = [self.idle_timeout, self.max_lifetime, self.check_after, self.leak_after];
-        limits.into_iter().flatten().min().unwrap_or(Duration::MAX)
+        let others = [self.max_lifetime, self.leak_after].map(Span::limit);
+        self.idle_timeout.min(self.check_after).min(others[0]).min(others[1]).into()
     }
 
     /// What is known of a connection made at `now`.
@@ -90,6 +93,7 @@ impl Terms {
     }
 
     /// Why a connection of this life is not lent at `now`, if so.
+    #[inline(always)]
     pub(crate) fn over(&self, life: &Life, epoch: u32, now: Moment) -> Option<PoolCloseReason> {
         if life.epoch != epoch {
             return Some(PoolCloseReason::Cleared);
@@ -98,16 +102,14 @@ impl Terms {
         if life.ends.is_some_and(|ends| ends < now) {
             return Some(PoolCloseReason::Lifetime);
         }
-        let idle = now.since(life.last_used);
-        let too_long =
-            self.idle_timeout.is_some_and(|timeout| timeout <= idle && was_idle(life, now));
+        let too_long = self.idle_timeout <= now.passed_since(life.last_used) && was_idle(life, now);
         too_long.then_some(PoolCloseReason::IdleTimeout)
     }
 
     /// Whether a connection that nobody used or checked lately is checked before it is lent.
+    #[inline(always)]
     pub(crate) fn needs_check(&self, life: &Life, now: Moment) -> bool {
-        let unproven = now.since(life.proven);
-        self.check_after.is_some_and(|check_after| check_after <= unproven)
+        self.check_after <= now.passed_since(life.proven)
     }
 
     /// Whether it is time to make the connection that will relieve this one.

@@ -14,6 +14,7 @@ use std::{task::Waker, time::Duration};
 
 impl<R> State<R> {
     /// Somebody wants a connection. `call` is taken, and needed, only if there is reason to wait.
+    #[inline(always)]
     pub(crate) fn on_acquire(
         &mut self,
         now: Moment,
@@ -54,6 +55,7 @@ impl<R> State<R> {
     }
 
     /// Somebody wants a connection if there is one, and does not want to wait.
+    #[inline(always)]
     pub(crate) fn try_acquire(
         &mut self,
         now: Moment,
@@ -101,7 +103,7 @@ impl<R> State<R> {
         now: Moment,
         actions: &mut Actions<R>,
     ) -> Verdict<R> {
-        let since = now.before(loan.waited);
+        let since = now.before(loan.waited.into());
         _ = self.on_put_back(loan.id, loan.resource, Fate::Reuse, now, actions);
         if self.stage == Stage::Closed {
             return Verdict::Refused(Refusal::Closed);
@@ -144,6 +146,7 @@ impl<R> State<R> {
     /// # Errors
     ///
     /// The resource, if this turn has ended before: it was put back already.
+    #[inline(always)]
     pub(crate) fn on_put_back(
         &mut self,
         id: SlotId,
@@ -155,7 +158,7 @@ impl<R> State<R> {
         let Some(made) = self.used_mut(id) else { return Err(resource) };
         let Some(resource) = resource.or_else(|| made.resource.take()) else { return Err(None) };
         let life = &mut made.life;
-        let used = now.since(life.last_used);
+        let used = now.passed_since(life.last_used);
         (life.last_used, life.proven) = (now, now);
         self.tally.put_back(used);
         match fate {
@@ -187,7 +190,7 @@ impl<R> State<R> {
     }
 
     /// The connection of a lease, if the lease has not ended.
-    #[inline]
+    #[inline(always)]
     fn used_mut(&mut self, id: SlotId) -> Option<&mut Made<R>> {
         self.slots.made(id).filter(|made| matches!(made.stand, Stand::Used { .. }))
     }
@@ -195,7 +198,7 @@ impl<R> State<R> {
     /// The holder keeps its connection for good; its place is free.
     pub(crate) fn on_detach(&mut self, id: SlotId, now: Moment, actions: &mut Actions<R>) {
         let Some(Made { life, .. }) = self.used_mut(id) else { return };
-        let (endpoint, used) = (life.endpoint, now.since(life.last_used));
+        let (endpoint, used) = (life.endpoint, now.passed_since(life.last_used));
         self.tally.put_back(used);
         self.tally.closed(PoolCloseReason::Detached);
         self.slots.vacate(id.index);

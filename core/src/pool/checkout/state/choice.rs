@@ -34,7 +34,7 @@ pub(super) enum Choice {
 
 impl<R> State<R> {
     /// The idle connection for the next caller. Those whose turn it would be and that are over are closed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn choose_idle(&mut self, now: Moment, actions: &mut Actions<R>) -> Choice {
         loop {
             let Some(place) = self.idle_places().next() else { return Choice::Nothing };
@@ -46,6 +46,7 @@ impl<R> State<R> {
         }
     }
 
+    #[inline(never)]
     fn choose_among_all(&self, now: Moment) -> Choice {
         let mut choice = Choice::Nothing;
         for place in self.idle_places().take(LOOKS) {
@@ -59,11 +60,13 @@ impl<R> State<R> {
     }
 
     /// The places of the idle connections, in the order in which they are lent.
+    #[inline(always)]
     fn idle_places(&self) -> impl Iterator<Item = usize> + use<R> {
         let (idle, newest_first) = (self.slots.counts().idle as usize, self.terms.newest_first);
         (0..idle).map(move |nth| if newest_first { idle - 1 - nth } else { nth })
     }
 
+    #[inline(always)]
     fn fitness(&self, place: usize, now: Moment) -> Fitness {
         let Some((_, life)) = self.slots.idle_at(place) else { return Fitness::Spent };
         match self.terms.over(life, self.epoch, now) {

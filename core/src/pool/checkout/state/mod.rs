@@ -42,6 +42,9 @@ use std::{collections::VecDeque, sync::Arc};
 /// look at what is [missing](State::supply): a waiter stands in line only while nothing fit to be lent is idle,
 /// and either something is on its way to it, or there is no room, or no endpoint may be tried. All else that is to be done comes out as [`Action`]s, to be
 /// carried out after the lock is released.
+///
+/// What every lending and putting back passes is `inline(always)`: the compiler then makes one function of it, in which
+/// the connection is moved once and not from step to step. What only some pass is kept out of that.
 #[derive(Debug)]
 pub(crate) struct State<R> {
     terms: Terms,

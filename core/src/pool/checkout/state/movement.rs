@@ -10,12 +10,15 @@ use super::{
     Action, Actions, Answer, Call, Custody, Loan, Refusal, Stage, State, Validation, Waiter,
     choice::Choice, verdict::TellAnswer,
 };
-use crate::pool::{moment::Moment, reason::PoolCloseReason};
+use crate::pool::{
+    moment::{Moment, Span},
+    reason::PoolCloseReason,
+};
 use std::time::Duration;
 
 impl<R> State<R> {
     /// Lends the idle connection whose turn it is, if it needs no check first.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lend_idle(
         &mut self,
         now: Moment,
@@ -30,11 +33,11 @@ impl<R> State<R> {
             self.prove_passed_over(now, actions);
         }
         self.tally.hits += 1;
-        let lend = Lend { holder: holder.clone(), custody, waited: Duration::ZERO };
+        let lend = Lend { holder: holder.clone(), custody, waited: Span::ZERO };
         Some(self.lend(index, resource, lend, now))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn lend(&mut self, index: u32, resource: R, lend: Lend, now: Moment) -> Loan<R> {
         let made = self.slots.at(index);
         made.life.last_used = now;
@@ -52,7 +55,7 @@ impl<R> State<R> {
     }
 
     /// Resets what comes back if it must be, else offers it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_back(
         &mut self,
         index: u32,
@@ -67,15 +70,22 @@ impl<R> State<R> {
     }
 
     /// Gives a connection to the oldest waiter, or puts it among the idle ones, if it is fit for either.
-    #[inline]
+    #[inline(always)]
     pub(super) fn offer(&mut self, index: u32, resource: R, now: Moment, actions: &mut Actions<R>) {
         if let Some(reason) = self.unfit(index, now) {
-            return self.close(index, resource, reason, actions);
+            self.close(index, resource, reason, actions);
+        } else if self.line.waiting() == 0 && self.stage == Stage::Open {
+            self.slots.put_idle(index, resource);
+        } else {
+            self.offer_to_waiters(index, resource, now, actions);
         }
+    }
+
+    fn offer_to_waiters(&mut self, index: u32, resource: R, now: Moment, actions: &mut Actions<R>) {
         match self.next_waiter(now, actions) {
             Some((ticket, waiter)) => {
                 self.tally.handed_over += 1;
-                let waited = now.since(waiter.since);
+                let waited = now.passed_since(waiter.since);
                 let custody = match waiter.call {
                     Call::Wake(_) => Custody::Holder,
                     Call::Tell(_) => Custody::Pool,
@@ -156,6 +166,7 @@ impl<R> State<R> {
     }
 
     /// Why the connection at this place may not be lent any more, if so.
+    #[inline(always)]
     pub(super) fn unfit(&mut self, index: u32, now: Moment) -> Option<PoolCloseReason> {
         match self.stage {
             Stage::Closed => Some(PoolCloseReason::PoolClosed),
@@ -191,6 +202,7 @@ impl<R> State<R> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn is_oversized(&self) -> bool {
         let counts = self.slots.counts();
         counts.total() - counts.closing > self.terms.max_size
@@ -219,5 +231,5 @@ impl<R> State<R> {
 pub(super) struct Lend {
     pub(super) holder: Holder,
     pub(super) custody: Custody,
-    pub(super) waited: Duration,
+    pub(super) waited: Span,
 }

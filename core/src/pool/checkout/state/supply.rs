@@ -11,11 +11,21 @@ const PATIENCE: Duration = Duration::from_millis(500);
 impl<R> State<R> {
     /// Sees to it that each caller in line is served or has a connection on its way, and that `min_idle` stand
     /// ready, as far as there is room and an endpoint may be tried. Ends every event.
+    #[inline(always)]
     pub(super) fn supply(&mut self, now: Moment, actions: &mut Actions<R>) {
         let all_are_lent = self.slots.counts().used >= self.terms.max_size;
-        if all_are_lent || (self.line.waiting() == 0 && self.terms.min_idle == 0) {
-            return;
+        if !all_are_lent && self.may_miss() {
+            self.supply_missing(now, actions);
         }
+    }
+
+    /// Whether there is anybody for whom something could be missing.
+    #[inline(always)]
+    fn may_miss(&self) -> bool {
+        self.line.waiting() > 0 || self.terms.min_idle > 0
+    }
+
+    fn supply_missing(&mut self, now: Moment, actions: &mut Actions<R>) {
         self.doubt_slow_checks(now);
         self.serve_from_idle(now, actions);
         while self.wants_more() && self.open(None, now, actions) {}
@@ -28,8 +38,9 @@ impl<R> State<R> {
     }
 
     /// Whether something is missing that there is room for.
+    #[inline(always)]
     pub(crate) fn wants_more(&self) -> bool {
-        self.missing() > 0 && self.slots.counts().total() < self.terms.max_size
+        self.may_miss() && self.missing() > 0 && self.slots.counts().total() < self.terms.max_size
     }
 
     /// Callers in line for whom nothing is on its way.

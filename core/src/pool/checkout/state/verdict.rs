@@ -5,7 +5,10 @@ use super::super::{
 };
 use crate::{
     error::ConnectionError,
-    pool::{moment::Moment, reason::PoolCloseReason},
+    pool::{
+        moment::{Moment, Span},
+        reason::PoolCloseReason,
+    },
 };
 use smallvec::SmallVec;
 use std::{sync::Arc, task::Waker, time::Duration};
@@ -44,7 +47,7 @@ pub(crate) struct Loan<R> {
     /// `None` if the pool keeps it.
     pub(crate) resource: Option<R>,
     /// How long the caller stood in line; zero if it did not.
-    pub(crate) waited: Duration,
+    pub(crate) waited: Span,
 }
 
 /// Who has a connection that is lent.
@@ -179,5 +182,5 @@ pub(crate) type Actions<R> = SmallVec<[Action<R>; 2]>;
 /// What came of a connection that was put back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PutBack {
-    pub(crate) used: Duration,
+    pub(crate) used: Span,
 }
