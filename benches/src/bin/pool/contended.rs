@@ -1,6 +1,6 @@
 //! Many tasks on few connections: how many are served, and how long they wait.
 
-use crate::sides::{Bb8, Deadpool, Ours, Pool, filled, runtime};
+use crate::sides::{Bb8, Deadpool, Ours, Pool, Turns, filled, runtime};
 use std::time::Duration;
 use tokio::{runtime::Runtime, task::yield_now};
 use trunkline_benches::{Bench, Goal, Must, now, percentile, pinned};
@@ -44,6 +44,9 @@ pub(crate) fn compare(bench: &mut Bench) {
         bench
             .compare("deadpool", &crowd.goals(1.0), &mut ours, &mut || crowd.measure::<Deadpool>());
         bench.compare("bb8", &crowd.goals(0.2), &mut ours, &mut || crowd.measure::<Bb8>());
+        let told = [Goal { must: Must::Tell, ..crowd.goals(1.0)[0] }];
+        let mut ours = || [crowd.rate::<Ours>()];
+        bench.compare("two turns of a task", &told, &mut ours, &mut || [crowd.rate::<Turns>()]);
     }
 }
 
@@ -68,6 +71,10 @@ impl Crowd {
             let mut wait = |part| percentile(&mut waits, part).as_secs_f64() * 1e6;
             [(a, rate), (b, wait(0.99)), (c, wait(0.999))]
         })
+    }
+
+    fn rate<P: Pool>(&self) -> (&'static str, f64) {
+        self.measure::<P>()[0]
     }
 
     fn turns(&self) -> usize {
