@@ -242,6 +242,18 @@ func (p *Pool[C]) Resize(maxSize, minIdle uint32) error {
 	return nil
 }
 
+// SetEndpoints has a pool of [OpenPool] connect to these addresses and no others from now on, as when the peers are found
+// anew. Idle connections to others are closed now, those that are lent when they come back, and none of them is lent after
+// it returns. What is known of the addresses that stay is kept; one that is named twice counts once. It fails with
+// [KindConfig] if none is named, if one is malformed, and for a pool whose connections a function dials.
+func (p *Pool[C]) SetEndpoints(targets []string) error {
+	defer runtime.KeepAlive(p)
+	if failure := native.PoolSetEndpoints(p.lender.handle, targets); failure != nil {
+		return poolError(failure)
+	}
+	return nil
+}
+
 // Clear retires every connection made so far, as after a failover: none of them is lent after it returns, and
 // those that are lent are closed when they come back.
 func (p *Pool[C]) Clear() {

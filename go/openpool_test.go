@@ -3,6 +3,7 @@ package trunkline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -183,6 +184,33 @@ func TestADetachedConnIsOpenAfterItsPool(t *testing.T) {
 	asks(t, conn, "mine")
 	if err := conn.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestNoConnToAnEndpointThatWasTakenOutIsLent(t *testing.T) {
+	balanced(t)
+	one, two := echoingOn(t, "tcp://127.0.0.1:0"), echoingOn(t, "tcp://127.0.0.1:0")
+	p := opened(t, CheckoutPoolConfig{MaxSize: 2}, one.Addr())
+	before := get(t, p)
+	if err := p.SetEndpoints([]string{addressOf(two.Addr())}); err != nil {
+		t.Fatal(err)
+	}
+	after := get(t, p)
+	if to := after.Conn().RemoteAddr().String(); to != two.Addr().String() {
+		t.Errorf("the next goes to %s", to)
+	}
+	release(t, before)
+	release(t, after)
+	eventually(t, func() error {
+		if by := p.Stats().ClosedBy; by[PoolCloseEndpointRemoved] != 1 {
+			return fmt.Errorf("closed: %v", by)
+		}
+		return nil
+	})
+	for _, wrong := range [][]string{nil, {"nowhere"}} {
+		if err := p.SetEndpoints(wrong); kindOf(err) != KindConfig {
+			t.Errorf("%v: %v", wrong, err)
+		}
 	}
 }
 

@@ -29,35 +29,37 @@ type PoolCloseReason uint32
 
 // The reasons.
 const (
-	PoolCloseIdleTimeout = PoolCloseReason(native.PoolCloseIdleTimeout) // not used for the idle timeout
-	PoolCloseLifetime    = PoolCloseReason(native.PoolCloseLifetime)    // it had reached its lifetime
-	PoolCloseEvicted     = PoolCloseReason(native.PoolCloseEvicted)     // it made room in a full pool
-	PoolCloseReplaced    = PoolCloseReason(native.PoolCloseReplaced)    // another value was inserted under its key
-	PoolCloseDuplicate   = PoolCloseReason(native.PoolCloseDuplicate)   // it was made while another was inserted
-	PoolCloseCleared     = PoolCloseReason(native.PoolCloseCleared)     // the pool was cleared
-	PoolClosePoolClosed  = PoolCloseReason(native.PoolClosePoolClosed)  // the pool, or its runtime, was closed
-	PoolCloseDiscarded   = PoolCloseReason(native.PoolCloseDiscarded)   // its holder said so, or lost its lease
-	PoolCloseUnwanted    = PoolCloseReason(native.PoolCloseUnwanted)    // it came when nobody wanted it any more
-	PoolCloseBroken      = PoolCloseReason(native.PoolCloseBroken)      // it was found broken
-	PoolCloseInvalid     = PoolCloseReason(native.PoolCloseInvalid)     // it did not pass a check or a reset
-	PoolCloseShrunk      = PoolCloseReason(native.PoolCloseShrunk)      // the pool was made smaller
-	PoolCloseDetached    = PoolCloseReason(native.PoolCloseDetached)    // it was taken out for good, and not closed
+	PoolCloseIdleTimeout     = PoolCloseReason(native.PoolCloseIdleTimeout)     // not used for the idle timeout
+	PoolCloseLifetime        = PoolCloseReason(native.PoolCloseLifetime)        // it had reached its lifetime
+	PoolCloseEvicted         = PoolCloseReason(native.PoolCloseEvicted)         // it made room in a full pool
+	PoolCloseReplaced        = PoolCloseReason(native.PoolCloseReplaced)        // another value was inserted under its key
+	PoolCloseDuplicate       = PoolCloseReason(native.PoolCloseDuplicate)       // it was made while another was inserted
+	PoolCloseCleared         = PoolCloseReason(native.PoolCloseCleared)         // the pool was cleared
+	PoolClosePoolClosed      = PoolCloseReason(native.PoolClosePoolClosed)      // the pool, or its runtime, was closed
+	PoolCloseDiscarded       = PoolCloseReason(native.PoolCloseDiscarded)       // its holder said so, or lost its lease
+	PoolCloseUnwanted        = PoolCloseReason(native.PoolCloseUnwanted)        // it came when nobody wanted it any more
+	PoolCloseBroken          = PoolCloseReason(native.PoolCloseBroken)          // it was found broken
+	PoolCloseInvalid         = PoolCloseReason(native.PoolCloseInvalid)         // it did not pass a check or a reset
+	PoolCloseShrunk          = PoolCloseReason(native.PoolCloseShrunk)          // the pool was made smaller
+	PoolCloseDetached        = PoolCloseReason(native.PoolCloseDetached)        // it was taken out for good, and not closed
+	PoolCloseEndpointRemoved = PoolCloseReason(native.PoolCloseEndpointRemoved) // its endpoint was taken out of the pool
 )
 
 var poolCloseNames = map[PoolCloseReason]string{
-	PoolCloseIdleTimeout: "idle_timeout",
-	PoolCloseLifetime:    "lifetime",
-	PoolCloseEvicted:     "evicted",
-	PoolCloseReplaced:    "replaced",
-	PoolCloseDuplicate:   "duplicate",
-	PoolCloseCleared:     "cleared",
-	PoolClosePoolClosed:  "pool_closed",
-	PoolCloseDiscarded:   "discarded",
-	PoolCloseUnwanted:    "unwanted",
-	PoolCloseBroken:      "broken",
-	PoolCloseInvalid:     "invalid",
-	PoolCloseShrunk:      "shrunk",
-	PoolCloseDetached:    "detached",
+	PoolCloseIdleTimeout:     "idle_timeout",
+	PoolCloseLifetime:        "lifetime",
+	PoolCloseEvicted:         "evicted",
+	PoolCloseReplaced:        "replaced",
+	PoolCloseDuplicate:       "duplicate",
+	PoolCloseCleared:         "cleared",
+	PoolClosePoolClosed:      "pool_closed",
+	PoolCloseDiscarded:       "discarded",
+	PoolCloseUnwanted:        "unwanted",
+	PoolCloseBroken:          "broken",
+	PoolCloseInvalid:         "invalid",
+	PoolCloseShrunk:          "shrunk",
+	PoolCloseDetached:        "detached",
+	PoolCloseEndpointRemoved: "endpoint_removed",
 }
 
 // String is the reason in a word.

@@ -53,7 +53,7 @@
 #define TRUNKLINE_HUB_STATS_INIT { sizeof(trunkline_hub_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_MEMORY_PROXY_STATS_INIT { sizeof(trunkline_memory_proxy_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_KEYED_POOL_STATS_INIT { sizeof(trunkline_keyed_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-#define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define TRUNKLINE_POOL_STATS_INIT { sizeof(trunkline_pool_stats_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_DEBUG_COUNTS_INIT { sizeof(trunkline_debug_counts_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define TRUNKLINE_INTERCEPTOR_INIT { sizeof(trunkline_interceptor_t), NULL, NULL, NULL, NULL }
 #define TRUNKLINE_CALL_OPTIONS_INIT { sizeof(trunkline_call_options_t), 0, NULL, 0, 0, 0, NULL, 0 }
@@ -237,6 +237,11 @@
  * A caller took it out of the pool for good.
  */
 #define TRUNKLINE_POOL_CLOSE_DETACHED 13
+
+/**
+ * Its endpoint was taken out of the pool.
+ */
+#define TRUNKLINE_POOL_CLOSE_ENDPOINT_REMOVED 14
 
 /**
  * Nothing is logged.
@@ -2052,6 +2057,10 @@ typedef struct trunkline_pool_stats_t {
    * Taken out of the pool for good.
    */
   uint64_t closed_detached;
+  /**
+   * Closed because their endpoint was taken out of the pool.
+   */
+  uint64_t closed_endpoint_removed;
 } trunkline_pool_stats_t;
 
 /**
@@ -4517,6 +4526,23 @@ trunkline_status_t trunkline_pool_resize(struct trunkline_pool_t pool,
                                          uint32_t max_size,
                                          uint32_t min_idle,
                                          struct trunkline_error_t **err);
+
+/**
+ * Connects a pool of streams to these addresses and no others from now on, as when the peers are found anew. Idle
+ * connections to others are closed now, those that are lent when they come back, and none of them is lent after this
+ * returns; what is known of the addresses that stay is kept. One that is named twice counts once.
+ *
+ * Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (none is named, one is malformed, or the pool's
+ * connections are made by its host), INVALID_HANDLE, FORKED. Since 0.1.
+ *
+ * # Safety
+ *
+ * `addresses` is good for `addresses_len` texts.
+ */
+trunkline_status_t trunkline_pool_set_endpoints(struct trunkline_pool_t pool,
+                                                const struct trunkline_str_t *addresses,
+                                                size_t addresses_len,
+                                                struct trunkline_error_t **err);
 
 /**
  * Retires every connection made so far, as after a failover: none of them is lent after this returns. Those that are

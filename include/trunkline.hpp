@@ -2268,8 +2268,7 @@ class Pool : public detail::Owned<trunkline_pool_t, trunkline_pool_free> {
   explicit Pool(const std::vector<std::string> &addresses, const std::string &json = std::string(),
                 trunkline_runtime_t runtime = trunkline_runtime_t(), trunkline_tls_t tls = trunkline_tls_t()) {
     trunkline_connect_options_t options = detail::secured_by(tls);
-    std::vector<trunkline_str_t> texts;
-    for (const std::string &address : addresses) texts.push_back({address.data(), address.size()});
+    const std::vector<trunkline_str_t> texts = views(addresses);
     trunkline_pool_t made;
     trunkline_error_t *error = nullptr;
     trunkline::check(trunkline_pool_open_with(runtime, json.data(), json.size(), texts.data(), texts.size(), &options,
@@ -2346,6 +2345,16 @@ class Pool : public detail::Owned<trunkline_pool_t, trunkline_pool_free> {
     trunkline::check(trunkline_pool_resize(get(), max_size, min_idle, &error), error);
   }
 
+  /**
+   * Connects to these addresses and no others from now on. No connection to another is lent after this; one that is
+   * lent is closed when it comes back.
+   */
+  void set_endpoints(const std::vector<std::string> &addresses) {
+    const std::vector<trunkline_str_t> texts = views(addresses);
+    trunkline_error_t *error = nullptr;
+    trunkline::check(trunkline_pool_set_endpoints(get(), texts.data(), texts.size(), &error), error);
+  }
+
   /** Retires every connection made so far, as after a failover. */
   void clear() { trunkline::check(trunkline_pool_clear(get())); }
   /** Checks every idle connection in the background. */
@@ -2401,6 +2410,13 @@ class Pool : public detail::Owned<trunkline_pool_t, trunkline_pool_free> {
   }
 
  private:
+  /* As long as `addresses` live. */
+  static std::vector<trunkline_str_t> views(const std::vector<std::string> &addresses) {
+    std::vector<trunkline_str_t> texts;
+    for (const std::string &address : addresses) texts.push_back({address.data(), address.size()});
+    return texts;
+  }
+
   Lease take(int64_t deadline_ns, const std::string &holder) {
     trunkline_leased_t leased;
     trunkline_error_t *error = nullptr;

@@ -50,7 +50,7 @@ fn in_rust() -> Layout {
         trunkline_lease_t { h }
         trunkline_leased_t { lease, value }
         trunkline_pool_stats_t {
-            size, max_size, min_idle, idle, used, validating, connecting, closing, waiting, created, create_failed, closed, acquired, hits, handed_over, timeouts, cancelled, refused, invalid, relieved, leaks, epoch, peak_used, use_time_ns, wait_time_ns, closed_idle_timeout, closed_lifetime, closed_discarded, closed_cleared, closed_pool_closed, closed_broken, closed_invalid, closed_shrunk, closed_detached,
+            size, max_size, min_idle, idle, used, validating, connecting, closing, waiting, created, create_failed, closed, acquired, hits, handed_over, timeouts, cancelled, refused, invalid, relieved, leaks, epoch, peak_used, use_time_ns, wait_time_ns, closed_idle_timeout, closed_lifetime, closed_discarded, closed_cleared, closed_pool_closed, closed_broken, closed_invalid, closed_shrunk, closed_detached, closed_endpoint_removed,
         }
         trunkline_job_t { h }
         trunkline_tls_t { h }

@@ -166,6 +166,11 @@ impl Pool {
             .map_err(|failed| failed.raise(py))
     }
 
+    /// Has it connect to these addresses from now on.
+    fn set_endpoints(&self, py: Python<'_>, addresses: Vec<String>) -> PyResult<()> {
+        checkout::set_endpoints(self.handle, &addresses).map_err(|failed| failed.raise(py))
+    }
+
     /// Retires all that were made so far.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
         plain(trunkline_pool_clear(self.handle)).map_err(|failed| failed.raise(py))
@@ -282,6 +287,6 @@ fn named(stats: trunkline_pool_stats_t) -> BTreeMap<&'static str, u64> {
         created create_failed closed acquired hits handed_over timeouts cancelled refused invalid
         relieved leaks epoch peak_used use_time_ns wait_time_ns
         closed_idle_timeout closed_lifetime closed_discarded closed_cleared closed_pool_closed
-        closed_broken closed_invalid closed_shrunk closed_detached
+        closed_broken closed_invalid closed_shrunk closed_detached closed_endpoint_removed
     )
 }

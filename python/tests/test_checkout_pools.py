@@ -523,6 +523,30 @@ def test_a_stream_on_which_the_peer_has_ended_is_not_lent(address_of: Callable[[
         assert set(pool.stats().closed_by_reason) == {PoolCloseReason.BROKEN}
 
 
+def test_no_stream_to_an_endpoint_that_was_taken_out_is_lent(address_of: Callable[[str], str]) -> None:
+    with trunkline.listen(address_of("tcp")) as one, trunkline.listen(address_of("mem")) as two:
+        with Pool(one.getsockname(), max_size=2) as pool:
+            lease = pool.acquire()
+            with one.accept() as still_there:
+                pool.set_endpoints([two.getsockname()])
+                with pool.connection() as near, two.accept() as far:
+                    near.sendall(b"to the new one")
+                    assert far.recv(100) == b"to the new one"
+                lease.release()
+                assert still_there.recv(1) == b""
+            eventually(lambda: pool.stats().closed_by_reason.get(PoolCloseReason.ENDPOINT_REMOVED) == 1)
+            for wrong in ([], ["nowhere"]):
+                with pytest.raises(trunkline.ConfigError):
+                    pool.set_endpoints(wrong)
+            with pytest.raises(TypeError):
+                pool.set_endpoints([1])  # type: ignore[list-item]
+
+
+def test_a_pool_of_a_function_has_no_endpoints(supply: Supply) -> None:
+    with Pool(supply.connect) as pool, pytest.raises(trunkline.ConfigError, match="endpoints"):
+        pool.set_endpoints("mem:x")
+
+
 def try_stream(pool: Pool[trunkline.Stream], listener: trunkline.Listener) -> bool:
     with pool.connection() as near:
         if pool.stats().created == 1:

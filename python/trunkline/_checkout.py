@@ -106,6 +106,14 @@ class Targets:
     tls: _native.Tls | None
 
 
+def addresses_of(addresses: str | Sequence[str]) -> list[str]:
+    """One address or several as a list."""
+    listed = [addresses] if isinstance(addresses, str) else addresses
+    if not isinstance(listed, Sequence) or not all(isinstance(address, str) for address in listed):
+        raise TypeError("an address or a list of addresses is expected")
+    return list(listed)
+
+
 def supply(
     connect: Any,
     check: Callable[[Any], Any] | None,
@@ -118,12 +126,13 @@ def supply(
         if tls is not None:
             raise _errors.invalid("tls: is for addresses; a function secures its connections by itself")
         return Hooks(connect, check, reset, close)
-    addresses = [connect] if isinstance(connect, str) else connect
-    if not isinstance(addresses, Sequence) or not all(isinstance(address, str) for address in addresses):
-        raise _errors.invalid("connect: must be callable, an address or a list of addresses")
+    try:
+        addresses = addresses_of(connect)
+    except TypeError:
+        raise _errors.invalid("connect: must be callable, an address or a list of addresses") from None
     if check is not None or reset is not None or close is not None:
         raise _errors.invalid("check, reset and close are for connections that connect() makes")
-    return Targets(list(addresses), native_of(tls))
+    return Targets(addresses, native_of(tls))
 
 
 class Core(Generic[C]):

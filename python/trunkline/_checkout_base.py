@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from . import _errors, _native, _process
-from ._checkout import Core, Hooks, Targets, check_hooks, supply
+from ._checkout import Core, Hooks, Targets, addresses_of, check_hooks, supply
 from ._checkout_config import PoolFigures, figures
 from ._checkout_stats import (
     CheckoutPoolStats,
@@ -65,6 +66,18 @@ class PoolBase(Generic[C]):
         now = native.stats()
         largest = now["max_size"] if max_size is None else max_size
         native.resize(largest, now["min_idle"] if min_idle is None else min_idle)
+
+    def set_endpoints(self, addresses: str | Sequence[str]) -> None:
+        """Connects to this address, or these, and no others from now on, as when the peers are found anew.
+
+        Idle connections to others are closed now, those that are lent when they come back, and none of them
+        is lent after this. What is known of the addresses that stay is kept; one that is named twice counts
+        once.
+
+        Raises:
+            ConfigError: no address is named, or one is malformed, or a function makes the pool's connections.
+        """
+        self._opened().native.set_endpoints(addresses_of(addresses))
 
     def clear(self) -> None:
         """Retires every connection made so far, as after a failover: none of them is lent again.

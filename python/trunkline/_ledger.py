@@ -36,6 +36,7 @@ class PoolCloseReason(IntEnum):
     INVALID = 11
     SHRUNK = 12
     DETACHED = 13
+    ENDPOINT_REMOVED = 14
 
 
 class _Name:

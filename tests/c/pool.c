@@ -306,6 +306,41 @@ static void a_detached_connection_is_the_callers(void) {
   close_and_free(pool, &host);
 }
 
+static void no_stream_to_an_endpoint_that_was_taken_out_is_lent(void) {
+  trunkline_listener_t one = listen_on("mem:pool.c-one"), two = listen_on("mem:pool.c-two");
+  trunkline_str_t first = { "mem:pool.c-one", 14 }, second = { "mem:pool.c-two", 14 };
+  trunkline_pool_t pool, own;
+  trunkline_pool_stats_t stats = TRUNKLINE_POOL_STATS_INIT;
+  trunkline_leased_t before, after;
+  trunkline_stream_t near, far, other;
+  Host host;
+  uint64_t left = 9;
+  OK(trunkline_pool_open(default_runtime(), NULL, 0, &first, 1, &pool, NULL));
+  before = acquire(pool);
+  OK(trunkline_listener_accept(one, NEVER, &other, NULL));
+  OK(trunkline_pool_set_endpoints(pool, &second, 1, NULL));
+  after = acquire(pool);
+  OK(trunkline_listener_accept(two, NEVER, &far, NULL));
+  near.h = after.value;
+  say(near, "to the new one");
+  hears(far, "to the new one");
+  OK(trunkline_pool_release(pool, before.lease, 0));
+  hears_the_end(other);
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_pool_set_endpoints(pool, NULL, 0, NULL));
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_pool_set_endpoints(pool, &(trunkline_str_t){ "x", 1 }, 1, NULL));
+  own = new_pool("{}", &host, 0);
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT, trunkline_pool_set_endpoints(own, &first, 1, NULL));
+  close_and_free(own, &host);
+  OK(trunkline_pool_release(pool, after.lease, 0));
+  OK(trunkline_pool_close(pool, in_ms(20000), &left, NULL));
+  OK(trunkline_pool_stats(pool, &stats));
+  CHECK(left == 0 && stats.closed_endpoint_removed == 1, "it was closed when it came back");
+  OK(trunkline_pool_free(pool));
+  free_streams(other, far);
+  OK(trunkline_listener_free(one));
+  OK(trunkline_listener_free(two));
+}
+
 static void streams_are_lent_while_the_peer_keeps_them(void) {
   trunkline_listener_t listener = listen_on("mem:pool.c");
   trunkline_str_t address = { "mem:pool.c", 10 };
@@ -453,6 +488,7 @@ int main(void) {
   a_connection_comes_late_and_serves_the_next();
   idle_connections_are_checked_when_asked_for();
   a_detached_connection_is_the_callers();
+  no_stream_to_an_endpoint_that_was_taken_out_is_lent();
   streams_are_lent_while_the_peer_keeps_them();
   no_crowd_gets_more_than_there_may_be();
   a_drain_serves_those_in_line_and_waits();

@@ -50,6 +50,7 @@ void managers_and_pools_are_secured(const std::string &folder) {
   trunkline::TcpConnectionManager manager(std::string(), trunkline_runtime_t(), tls);
   std::vector<std::string> addresses(1, manager.relay("tls://127.0.0.1:0", "mem:secured-cpp"));
   trunkline::Pool pool(addresses, std::string(), trunkline_runtime_t(), tls);
+  pool.set_endpoints(addresses);
   trunkline::Lease lease = pool.acquire();
   Stream far = plain.accept();
   far.write_all("x");

@@ -31,11 +31,13 @@ pub enum PoolCloseReason {
     Shrunk = 12,
     /// A caller took it out of the pool for good.
     Detached = 13,
+    /// Its endpoint was taken out of the pool.
+    EndpointRemoved = 14,
 }
 
 impl PoolCloseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::IdleTimeout,
         Self::Lifetime,
         Self::Evicted,
@@ -49,6 +51,7 @@ impl PoolCloseReason {
         Self::Invalid,
         Self::Shrunk,
         Self::Detached,
+        Self::EndpointRemoved,
     ];
 
     /// Lower-case name, as in metric labels and events.
@@ -67,6 +70,7 @@ impl PoolCloseReason {
             Self::Invalid => "invalid",
             Self::Shrunk => "shrunk",
             Self::Detached => "detached",
+            Self::EndpointRemoved => "endpoint_removed",
         }
     }
 

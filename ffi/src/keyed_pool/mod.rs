@@ -57,6 +57,8 @@ pub const TRUNKLINE_POOL_CLOSE_INVALID: u32 = 11;
 pub const TRUNKLINE_POOL_CLOSE_SHRUNK: u32 = 12;
 /// A caller took it out of the pool for good.
 pub const TRUNKLINE_POOL_CLOSE_DETACHED: u32 = 13;
+/// Its endpoint was taken out of the pool.
+pub const TRUNKLINE_POOL_CLOSE_ENDPOINT_REMOVED: u32 = 14;
 
 const _: () = {
     assert!(TRUNKLINE_POOL_CLOSE_IDLE_TIMEOUT == PoolCloseReason::IdleTimeout as u32);
@@ -72,6 +74,7 @@ const _: () = {
     assert!(TRUNKLINE_POOL_CLOSE_INVALID == PoolCloseReason::Invalid as u32);
     assert!(TRUNKLINE_POOL_CLOSE_SHRUNK == PoolCloseReason::Shrunk as u32);
     assert!(TRUNKLINE_POOL_CLOSE_DETACHED == PoolCloseReason::Detached as u32);
+    assert!(TRUNKLINE_POOL_CLOSE_ENDPOINT_REMOVED == PoolCloseReason::EndpointRemoved as u32);
 };
 
 /// Takes a value that the pool gives up. `reason` is one of TRUNKLINE_POOL_CLOSE_*.

@@ -84,6 +84,8 @@ pub struct trunkline_pool_stats_t {
     pub closed_shrunk: u64,
     /// Taken out of the pool for good.
     pub closed_detached: u64,
+    /// Closed because their endpoint was taken out of the pool.
+    pub closed_endpoint_removed: u64,
 }
 
 // SAFETY: plain numbers, `repr(C)`, `size` first; all zeroes are valid.
@@ -164,6 +166,7 @@ fn in_c(stats: &CheckoutPoolStats) -> trunkline_pool_stats_t {
         closed_invalid: closed(PoolCloseReason::Invalid),
         closed_shrunk: closed(PoolCloseReason::Shrunk),
         closed_detached: closed(PoolCloseReason::Detached),
+        closed_endpoint_removed: closed(PoolCloseReason::EndpointRemoved),
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the owner of a pool does with it: size, generations, checks, and its end.
 #![allow(unsafe_code, reason = "exported names are the ABI")]
 
-use super::object::PoolObject;
+use super::{endpoints, object::PoolObject};
 use crate::{
     buf::trunkline_buf_t,
     call::{enter, enter_plain, enter_unit},
     completion::{Done, submit, trunkline_completion_t},
     error::{Failure, trunkline_error_t},
     handle::{trunkline_op_t, trunkline_pool_t},
-    input::{self, Deadline},
+    input::{self, Deadline, trunkline_str_t},
     process::Process,
     queue::{TRUNKLINE_EV_DONE, TRUNKLINE_EV_DRAINED},
     status::*,
@@ -29,6 +29,30 @@ pub extern "C" fn trunkline_pool_resize(
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
     enter_unit(err, |call| Ok(call.object(pool)?.pool.resize(max_size, min_idle)?))
+}
+
+/// Connects a pool of streams to these addresses and no others from now on, as when the peers are found anew. Idle
+/// connections to others are closed now, those that are lent when they come back, and none of them is lent after this
+/// returns; what is known of the addresses that stay is kept. One that is named twice counts once.
+///
+/// Ownership: none. Blocks: no. Threads: any. Errors: INVALID_ARGUMENT (none is named, one is malformed, or the pool's
+/// connections are made by its host), INVALID_HANDLE, FORKED. Since 0.1.
+///
+/// # Safety
+///
+/// `addresses` is good for `addresses_len` texts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_pool_set_endpoints(
+    pool: trunkline_pool_t,
+    addresses: *const trunkline_str_t,
+    addresses_len: usize,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter_unit(err, |call| {
+        // SAFETY: the caller's promise is the same.
+        let addresses = unsafe { endpoints(addresses, addresses_len)? };
+        Ok(call.object(pool)?.pool.set_endpoints(addresses)?)
+    })
 }
 
 /// Retires every connection made so far, as after a failover: none of them is lent after this returns. Those that are

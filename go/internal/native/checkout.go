@@ -25,11 +25,12 @@ const (
 
 // Why a checkout pool gave a connection up, besides the reasons of keyed pools.
 const (
-	PoolCloseUnwanted uint64 = C.TRUNKLINE_POOL_CLOSE_UNWANTED
-	PoolCloseBroken   uint64 = C.TRUNKLINE_POOL_CLOSE_BROKEN
-	PoolCloseInvalid  uint64 = C.TRUNKLINE_POOL_CLOSE_INVALID
-	PoolCloseShrunk   uint64 = C.TRUNKLINE_POOL_CLOSE_SHRUNK
-	PoolCloseDetached uint64 = C.TRUNKLINE_POOL_CLOSE_DETACHED
+	PoolCloseUnwanted        uint64 = C.TRUNKLINE_POOL_CLOSE_UNWANTED
+	PoolCloseBroken          uint64 = C.TRUNKLINE_POOL_CLOSE_BROKEN
+	PoolCloseInvalid         uint64 = C.TRUNKLINE_POOL_CLOSE_INVALID
+	PoolCloseShrunk          uint64 = C.TRUNKLINE_POOL_CLOSE_SHRUNK
+	PoolCloseDetached        uint64 = C.TRUNKLINE_POOL_CLOSE_DETACHED
+	PoolCloseEndpointRemoved uint64 = C.TRUNKLINE_POOL_CLOSE_ENDPOINT_REMOVED
 )
 
 // What a job asks for.
@@ -74,13 +75,7 @@ func PoolNew(rt uint64, json string, queue, tag uint64, abilities uint32) (uint6
 func PoolOpen(rt, tls uint64, json string, addresses []string) (uint64, *Failure) {
 	var pin runtime.Pinner
 	defer pin.Unpin()
-	texts := make([]C.trunkline_str_t, len(addresses))
-	for i, address := range addresses {
-		if address != "" {
-			pin.Pin(unsafe.StringData(address))
-		}
-		texts[i].ptr, texts[i].len = chars(address)
-	}
+	texts := pinned(&pin, addresses)
 	text, length := chars(json)
 	var out C.trunkline_pool_t
 	var object *C.trunkline_error_t
@@ -88,6 +83,28 @@ func PoolOpen(rt, tls uint64, json string, addresses []string) (uint64, *Failure
 	status := C.trunkline_pool_open_with(C.trunkline_runtime_t{h: C.uint64_t(rt)}, text, length,
 		unsafe.SliceData(texts), C.size_t(len(texts)), &options, &out, &object)
 	return uint64(out.h), fail(status, object)
+}
+
+// PoolSetEndpoints has a pool of streams connect to these addresses.
+func PoolSetEndpoints(handle uint64, addresses []string) *Failure {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	texts := pinned(&pin, addresses)
+	var object *C.trunkline_error_t
+	status := C.trunkline_pool_set_endpoints(checkoutPool(handle), unsafe.SliceData(texts), C.size_t(len(texts)), &object)
+	return fail(status, object)
+}
+
+// pinned are the texts as C sees them, for as long as pin holds them.
+func pinned(pin *runtime.Pinner, all []string) []C.trunkline_str_t {
+	texts := make([]C.trunkline_str_t, len(all))
+	for i, text := range all {
+		if text != "" {
+			pin.Pin(unsafe.StringData(text))
+		}
+		texts[i].ptr, texts[i].len = chars(text)
+	}
+	return texts
 }
 
 // PoolAcquire takes a connection if one is ready. An Answer without lease and failure says that the result comes as

@@ -30,8 +30,7 @@ pub(crate) fn pool_of_streams(
     addresses: &[String],
     tls: trunkline_tls_t,
 ) -> Result<trunkline_pool_t, Failed> {
-    let view = |text: &String| trunkline_str_t { ptr: text.as_ptr().cast(), len: text.len() };
-    let views: Vec<_> = addresses.iter().map(view).collect();
+    let views = views(addresses);
     let (text, length) = (json.as_ptr().cast(), json.len());
     let options = connect_options(tls);
     let opts = &raw const options;
@@ -40,6 +39,20 @@ pub(crate) fn pool_of_streams(
     call(NO_POOL, |out, err| unsafe {
         trunkline_pool_open_with(DEFAULT, text, length, views.as_ptr(), views.len(), opts, out, err)
     })
+}
+
+/// Has the pool connect to these addresses.
+pub(crate) fn set_endpoints(pool: trunkline_pool_t, addresses: &[String]) -> Result<(), Failed> {
+    let views = views(addresses);
+    // SAFETY: the list is live, and so is each text in it.
+    call((), |_, err| unsafe {
+        trunkline_pool_set_endpoints(pool, views.as_ptr(), views.len(), err)
+    })
+}
+
+fn views(addresses: &[String]) -> Vec<trunkline_str_t> {
+    let view = |text: &String| trunkline_str_t { ptr: text.as_ptr().cast(), len: text.len() };
+    addresses.iter().map(view).collect()
 }
 
 /// Takes a connection if one is ready; asks for no error object, which the caller seldom wants.

@@ -2,8 +2,8 @@
 
 use crate::{
     address::Address,
-    backoff::Backoff,
-    config::CheckoutPoolConfig,
+    backoff::{Backoff, BackoffConfig},
+    config::{BreakerConfig, CheckoutPoolConfig},
     endpoint::{Breaker, BreakerState, Outcome, Pass},
     error::ConnectionError,
     pool::moment::Moment,
@@ -11,21 +11,34 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 /// The endpoints of one pool. A pool whose connections are made by the host has one without an address.
+///
+/// An endpoint keeps its number for as long as it has a connection, also once it is no member any more.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     all: Vec<Endpoint>,
     max_connecting: u32,
+    backoff: BackoffConfig,
+    breaker: BreakerConfig,
 }
 
 #[derive(Debug)]
 struct Endpoint {
     address: Option<Address>,
+    membership: Membership,
     backoff: Backoff,
     breaker: Breaker,
     connecting: u32,
     live: u32,
     /// Behind a pointer, because it is copied and dropped while a lock is held.
     last_failure: Option<(Moment, Arc<ConnectionError>)>,
+}
+
+/// Whether connections go to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Membership {
+    Member,
+    /// It was taken out: what there is of it ends.
+    Removed,
 }
 
 /// An attempt to connect that may begin now.
@@ -49,17 +62,72 @@ impl Endpoints {
         config: &CheckoutPoolConfig,
         now: Moment,
     ) -> Self {
-        let endpoint = |address| Endpoint {
+        let (backoff, breaker) = (config.backoff, config.breaker);
+        let mut endpoints =
+            Self { all: Vec::new(), max_connecting: config.max_connecting, backoff, breaker };
+        for address in addresses {
+            endpoints.add(address, now);
+        }
+        endpoints
+    }
+
+    /// Adds an endpoint, unless it is a member already.
+    fn add(&mut self, address: Option<Address>, now: Moment) {
+        if self.members().any(|(_, member)| member.address == address) {
+            return;
+        }
+        let endpoint = Endpoint {
             address,
+            membership: Membership::Member,
             // The pool bounds each attempt by a timeout of its own.
-            backoff: Backoff::new(config.backoff, Duration::ZERO),
-            breaker: Breaker::new(config.breaker, now.into()),
+            backoff: Backoff::new(self.backoff, Duration::ZERO),
+            breaker: Breaker::new(self.breaker, now.into()),
             connecting: 0,
             live: 0,
             last_failure: None,
         };
-        let all = addresses.into_iter().map(endpoint).collect();
-        Self { all, max_connecting: config.max_connecting }
+        match self.all.iter_mut().find(|other| other.is_forgotten()) {
+            Some(place) => *place = endpoint,
+            None => self.all.push(endpoint),
+        }
+    }
+
+    /// Has these endpoints and no others from now on. What is known of those that stay is kept.
+    ///
+    /// Returns the failures of those that go, to be dropped after the lock is released.
+    pub(crate) fn replace(
+        &mut self,
+        addresses: Vec<Address>,
+        now: Moment,
+    ) -> Vec<Arc<ConnectionError>> {
+        for endpoint in &mut self.all {
+            let stays = endpoint.address.as_ref().is_some_and(|known| addresses.contains(known));
+            if !stays {
+                endpoint.membership = Membership::Removed;
+            }
+        }
+        let removed = self.all.iter_mut().filter(|endpoint| !endpoint.is_member());
+        let failures =
+            removed.filter_map(|endpoint| endpoint.last_failure.take()).map(|(_, error)| error);
+        let failures = failures.collect();
+        for address in addresses {
+            self.add(Some(address), now);
+        }
+        failures
+    }
+
+    /// Whether connections go to this endpoint.
+    pub(crate) fn is_member(&self, endpoint: u32) -> bool {
+        self.all[endpoint as usize].is_member()
+    }
+
+    fn members(&self) -> impl Iterator<Item = (u32, &Endpoint)> {
+        (0..).zip(&self.all).filter(|(_, endpoint)| endpoint.is_member())
+    }
+
+    /// Whether its connections are made to addresses, and not by a connector that knows its own.
+    pub(crate) fn have_addresses(&self) -> bool {
+        self.all.iter().all(|endpoint| endpoint.address.is_some())
     }
 
     pub(crate) fn address(&self, endpoint: u32) -> Option<&Address> {
@@ -73,6 +141,7 @@ impl Endpoints {
             .all
             .iter_mut()
             .enumerate()
+            .filter(|(_, endpoint)| endpoint.is_member())
             .filter(|(_, endpoint)| endpoint.may_connect(now, max_connecting))
             .min_by_key(|(_, endpoint)| endpoint.live + endpoint.connecting)?;
         let pass = endpoint.breaker.on_admit(now.into()).ok()?;
@@ -84,7 +153,7 @@ impl Endpoints {
     /// Whether an attempt may begin now, for tests.
     #[cfg(all(test, not(trunkline_loom)))]
     pub(crate) fn may_begin(&self, now: Moment) -> bool {
-        self.all.iter().any(|endpoint| endpoint.may_connect(now, self.max_connecting))
+        self.members().any(|(_, endpoint)| endpoint.may_connect(now, self.max_connecting))
     }
 
     /// The attempt became a connection.
@@ -96,7 +165,7 @@ impl Endpoints {
         endpoint.breaker.on_outcome(attempt.pass, Outcome::Success, now.into(), unit);
     }
 
-    /// The attempt failed. Returns the failure before it, to be dropped.
+    /// The attempt failed. Returns the failure that counts no longer, to be dropped.
     pub(crate) fn on_failed(
         &mut self,
         attempt: Attempt,
@@ -108,6 +177,9 @@ impl Endpoints {
         endpoint.connecting -= 1;
         endpoint.backoff.on_failure(now.into());
         endpoint.breaker.on_outcome(attempt.pass, Outcome::Failure, now.into(), unit);
+        if !endpoint.is_member() {
+            return Some(error);
+        }
         endpoint.last_failure.replace((now, error)).map(|(_, error)| error)
     }
 
@@ -130,7 +202,7 @@ impl Endpoints {
             BreakerState::Closed | BreakerState::HalfOpen { .. } => None,
         };
         let mut first = None::<Moment>;
-        for endpoint in &self.all {
+        for (_, endpoint) in self.members() {
             let until = open_until(endpoint)?;
             first = Some(first.map_or(until, |first| first.min(until)));
         }
@@ -141,12 +213,14 @@ impl Endpoints {
     pub(crate) fn next_attempt(&self, now: Moment) -> Option<Moment> {
         let max_connecting = self.max_connecting;
         let held_up = |endpoint: &&Endpoint| endpoint.connecting < max_connecting;
-        self.all.iter().filter(held_up).filter_map(|endpoint| endpoint.waits_until(now)).min()
+        let members = self.members().map(|(_, endpoint)| endpoint);
+        members.filter(held_up).filter_map(|endpoint| endpoint.waits_until(now)).min()
     }
 
     /// The latest failure of any endpoint that was not followed by a connection.
     pub(crate) fn last_failure(&self, now: Moment) -> Option<Failed> {
-        let failing = self.all.iter().filter(|endpoint| endpoint.backoff.failures() > 0);
+        let members = self.members().map(|(_, endpoint)| endpoint);
+        let failing = members.filter(|endpoint| endpoint.backoff.failures() > 0);
         let latest = failing
             .filter_map(|endpoint| Some((endpoint, endpoint.last_failure.as_ref()?)))
             .max_by_key(|(_, (at, _))| *at)?;
@@ -156,6 +230,15 @@ impl Endpoints {
 }
 
 impl Endpoint {
+    fn is_member(&self) -> bool {
+        self.membership == Membership::Member
+    }
+
+    /// Whether nothing is left of it, so that another may have its number.
+    fn is_forgotten(&self) -> bool {
+        !self.is_member() && self.connecting == 0 && self.live == 0
+    }
+
     fn may_connect(&self, now: Moment, max_connecting: u32) -> bool {
         self.connecting < max_connecting && self.waits_until(now).is_none_or(|until| until <= now)
     }

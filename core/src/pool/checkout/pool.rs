@@ -85,7 +85,7 @@ impl<C: Connector> CheckoutPool<C> {
     }
 
     /// Opens a pool over several endpoints: each connection goes to the one with the fewest, of those that
-    /// are not backed off from.
+    /// are not backed off from. One that is named twice counts once.
     ///
     /// # Errors
     ///
@@ -241,6 +241,26 @@ impl<C: Connector> CheckoutPool<C> {
         CheckoutPoolConfig { max_size, min_idle, ..CheckoutPoolConfig::default() }.validate()?;
         self.shared()
             .update(|state, actions| state.on_resize(max_size, min_idle, clock(), actions));
+        Ok(())
+    }
+
+    /// Connects to these endpoints and no others from now on, as when the peers are found anew. What is known of those
+    /// that stay is kept; connections to the others are closed: idle ones now, those that are lent when they come back,
+    /// those that are being made when they stand. None of them is lent after this returns. An address that is named
+    /// twice counts once.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ConnectionError::InvalidConfig) if none is named, or if the pool was made without endpoints.
+    pub fn set_endpoints(&self, endpoints: Vec<Address>) -> Result<(), ConnectionError> {
+        let invalid = |why: &'static str| Err(ConnectionError::invalid_config("endpoints", why));
+        if endpoints.is_empty() {
+            return invalid("must name one at least");
+        }
+        if !self.shared().read(|state| state.endpoints().have_addresses()) {
+            return invalid("the pool's connector knows by itself where to connect to");
+        }
+        self.shared().update(|state, actions| state.on_endpoints(endpoints, clock(), actions));
         Ok(())
     }
 

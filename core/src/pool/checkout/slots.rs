@@ -18,6 +18,9 @@ pub(crate) struct SlotId {
     pub(crate) turn: u64,
 }
 
+/// The generation of connections whose endpoint was taken out: no pool is cleared so often.
+pub(crate) const RETIRED: u32 = u32::MAX;
+
 /// What is known of a connection that was made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
@@ -315,6 +318,32 @@ impl<R> Slots<R> {
             | Stand::Closing => None,
         };
         self.all_made().filter_map(|(_, made)| leaked(made)).collect()
+    }
+
+    /// Counts the connections of `endpoints`, made or being made, among none of the pool's generations; says how many of
+    /// them callers relied on, which were of generation `epoch`.
+    pub(crate) fn retire(&mut self, endpoints: impl Fn(u32) -> bool, epoch: u32) -> u32 {
+        let mut relied_on = 0;
+        for slot in &mut self.slots {
+            let (endpoint, of, hope) = match &mut slot.used_for {
+                Use::Vacant => continue,
+                Use::Connecting(Connecting { attempt, epoch, .. }) => {
+                    (attempt.endpoint, epoch, Hope::Good)
+                }
+                Use::Made(Made { life, stand, .. }) => {
+                    let hope = match stand {
+                        Stand::Validating(hope) => *hope,
+                        Stand::Idle | Stand::Used { .. } | Stand::Closing => Hope::Gone,
+                    };
+                    (life.endpoint, &mut life.epoch, hope)
+                }
+            };
+            if endpoints(endpoint) {
+                relied_on += u32::from(*of == epoch && hope == Hope::Good);
+                *of = RETIRED;
+            }
+        }
+        relied_on
     }
 
     /// Takes the resources of all leases out that were left here; their places must be put elsewhere next.

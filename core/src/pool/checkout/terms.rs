@@ -1,6 +1,6 @@
 //! The terms on which a pool lends its connections: its configuration, in the form in which it decides.
 
-use super::slots::{Life, Relief};
+use super::slots::{Life, RETIRED, Relief};
 use crate::{
     config::{CheckoutPoolConfig, IdleOrder},
     pool::{
@@ -96,7 +96,7 @@ impl Terms {
     #[inline(always)]
     pub(crate) fn over(&self, life: &Life, epoch: u32, now: Moment) -> Option<PoolCloseReason> {
         if life.epoch != epoch {
-            return Some(PoolCloseReason::Cleared);
+            return Some(retired(life));
         }
         // Not in the very moment of its end: with a lifetime of zero it could not even be lent once.
         if life.ends.is_some_and(|ends| ends < now) {
@@ -117,6 +117,15 @@ impl Terms {
         let lead =
             self.max_lifetime.map_or(Duration::ZERO, |lifetime| (lifetime / 10).min(RELIEF_LEAD));
         life.ends.is_some_and(|ends| ends <= now + lead)
+    }
+}
+
+/// Why a connection of another generation is closed.
+#[cold]
+fn retired(life: &Life) -> PoolCloseReason {
+    match life.epoch {
+        RETIRED => PoolCloseReason::EndpointRemoved,
+        _ => PoolCloseReason::Cleared,
     }
 }
 

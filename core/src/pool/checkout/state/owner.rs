@@ -1,8 +1,14 @@
-//! The owner: size, generations, and the end of the pool.
+//! The owner: size, endpoints, generations, and the end of the pool.
 
-use super::super::{line::Line, slots::Slots};
-use super::{Actions, Refusal, Stage, State, Validation};
-use crate::pool::{moment::Moment, reason::PoolCloseReason};
+use super::super::{
+    line::Line,
+    slots::{RETIRED, Slots},
+};
+use super::{Action, Actions, Refusal, Stage, State, Validation};
+use crate::{
+    address::Address,
+    pool::{moment::Moment, reason::PoolCloseReason},
+};
 
 impl<R> State<R> {
     /// Opens what is to stand ready.
@@ -34,6 +40,27 @@ impl<R> State<R> {
         self.coming = 0;
         self.endpoints.reset(now);
         self.close_idle(PoolCloseReason::Cleared, actions);
+        self.supply(now, actions);
+    }
+
+    /// Connects to these endpoints and no others from now on. No connection to another is lent from now on.
+    pub(crate) fn on_endpoints(
+        &mut self,
+        addresses: Vec<Address>,
+        now: Moment,
+        actions: &mut Actions<R>,
+    ) {
+        let failures = self.endpoints.replace(addresses, now);
+        actions.extend(failures.into_iter().map(Action::Drop));
+        let is_removed = |endpoint| !self.endpoints.is_member(endpoint);
+        self.coming -= self.slots.retire(is_removed, self.epoch);
+        let mut place = 0;
+        while let Some((_, life)) = self.slots.idle_at(place) {
+            match life.epoch {
+                RETIRED => self.close_idle_at(place, PoolCloseReason::EndpointRemoved, actions),
+                _ => place += 1,
+            }
+        }
         self.supply(now, actions);
     }
 

@@ -27,6 +27,12 @@ impl<R> State<R> {
         self.tally.created += 1;
         let mut life = self.terms.life(now, epoch, endpoint, self.chance);
         life.mark = mark;
+        // What has been retired meanwhile relieves nobody.
+        let (relieves, in_vain) = match epoch == self.epoch {
+            true => (relieves, None),
+            false => (None, relieves),
+        };
+        self.end_relief(in_vain);
         if let Some(last_used) = relieves.and_then(|old| self.relieve(old, actions)) {
             // Nobody has used it: a pool that shrinks for want of use must not begin anew.
             life.last_used = last_used;
@@ -34,6 +40,13 @@ impl<R> State<R> {
         self.slots.settle(id.index, life);
         self.offer(id.index, resource, now, actions);
         self.supply(now, actions);
+    }
+
+    /// No younger connection comes for this one: another may be called for.
+    fn end_relief(&mut self, old: Option<SlotId>) {
+        if let Some(life) = old.and_then(|old| self.slots.life_mut(old.index)) {
+            life.relief = Relief::None;
+        }
     }
 
     /// The attempt asked for with [`Action::Open`] failed.
@@ -48,9 +61,7 @@ impl<R> State<R> {
             debug_assert!(false, "an attempt is reported once");
             return;
         };
-        if let Some(life) = relieves.and_then(|old| self.slots.life_mut(old.index)) {
-            life.relief = Relief::None;
-        }
+        self.end_relief(relieves);
         self.slots.vacate(id.index);
         let before = self.endpoints.on_failed(attempt, error, now, (self.chance)());
         actions.extend(before.map(Action::Drop));

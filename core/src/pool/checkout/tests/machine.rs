@@ -39,12 +39,27 @@ enum Step {
     Tick,
     CheckAll,
     Clear,
+    /// Those of the three whose bit is set.
+    Endpoints(u8),
     Resize {
         max_size: u32,
         min_idle: u32,
     },
     Drain,
     Close,
+}
+
+fn members() -> impl Strategy<Value = u8> {
+    1u8..8
+}
+
+fn addresses(members: u8) -> Vec<Address> {
+    let all = ["mem:a", "mem:b", "mem:c"].map(|address| address.parse().unwrap());
+    (0..)
+        .zip(all)
+        .filter(|(bit, _)| members & (1 << bit) != 0)
+        .map(|(_, address)| address)
+        .collect()
 }
 
 fn time() -> impl Strategy<Value = u64> {
@@ -82,6 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Tick),
         1 => Just(Step::CheckAll),
         1 => Just(Step::Clear),
+        2 => members().prop_map(Step::Endpoints),
         2 => (1u32..6, 0u32..4).prop_map(|(max_size, min_idle)| {
             Step::Resize { max_size, min_idle: min_idle.min(max_size) }
         }),
@@ -177,6 +193,7 @@ fn run(world: &mut World, step: &Step) {
         Step::Tick => world.tick(),
         Step::CheckAll => world.check_all(),
         Step::Clear => world.clear(),
+        Step::Endpoints(members) => world.set_endpoints(addresses(*members)),
         Step::Resize { max_size, min_idle } => world.resize(*max_size, *min_idle),
         Step::Drain => world.drain(),
         Step::Close => world.close(),
@@ -187,9 +204,10 @@ proptest! {
     #[test]
     fn every_invariant_holds_after_every_step_of_any_script(
         (config, abilities) in terms(),
+        first in members(),
         script in script(),
     ) {
-        let mut world = World::new(config, abilities);
+        let mut world = World::new(config, abilities, addresses(first));
         world.check();
         for step in &script {
             run(&mut world, step);

@@ -24,6 +24,7 @@ use tokio::{
 
 mod cancel;
 mod claims;
+mod endpoints;
 mod hostile;
 mod machine;
 mod supply;
@@ -57,6 +58,8 @@ struct Script {
 struct Log {
     next: u32,
     made: Vec<u32>,
+    /// Where each was made to, if to an address.
+    made_to: Vec<Option<Address>>,
     closed: Vec<(u32, PoolCloseReason)>,
     checked: Vec<u32>,
     reset: Vec<u32>,
@@ -114,7 +117,7 @@ impl Connector for Maker {
         self.0.abilities
     }
 
-    async fn connect(&self, _endpoint: Option<&Address>) -> Result<u32, ConnectionError> {
+    async fn connect(&self, endpoint: Option<&Address>) -> Result<u32, ConnectionError> {
         let plan = self.0.plans.lock().unwrap().pop_front();
         match plan {
             Some(Plan::Fail) => return Err(refuse()),
@@ -126,6 +129,7 @@ impl Connector for Maker {
         Ok(self.log(|log| {
             log.next += 1;
             log.made.push(log.next);
+            log.made_to.push(endpoint.cloned());
             log.next
         }))
     }

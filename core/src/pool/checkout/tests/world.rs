@@ -4,7 +4,7 @@ use super::super::{
     endpoints::Endpoints,
     holder::Holder,
     line::Ticket,
-    slots::SlotId,
+    slots::{RETIRED, SlotId},
     state::{
         Action, Actions, Answer, Call, Collected, Custody, Fate, Loan, Refusal, State, Validation,
         Verdict,
@@ -67,6 +67,7 @@ enum Whereabouts {
 
 #[derive(Debug)]
 struct Connection {
+    address: Address,
     epoch: u32,
     born: Moment,
     whereabouts: Whereabouts,
@@ -85,7 +86,7 @@ pub(super) struct World {
     pub(super) called: Vec<(Caller, Moment)>,
     pub(super) leases: Vec<(SlotId, u32)>,
     pub(super) ended: Vec<SlotId>,
-    pub(super) opens: Vec<(SlotId, u32)>,
+    pub(super) opens: Vec<(SlotId, u32, Address)>,
     pub(super) checks: Vec<(SlotId, u32, Moment)>,
     pub(super) closes: Vec<(SlotId, u32, u32, PoolCloseReason)>,
     connections: HashMap<u32, Connection>,
@@ -113,10 +114,15 @@ fn draw() -> f64 {
 }
 
 impl World {
-    pub(super) fn new(config: CheckoutPoolConfig, abilities: Abilities) -> Self {
+    pub(super) fn new(
+        config: CheckoutPoolConfig,
+        abilities: Abilities,
+        addresses: Vec<Address>,
+    ) -> Self {
         let now = Moment::from_nanos(1) + Duration::from_secs(1_000_000);
         let terms = Terms::new(&config, abilities);
-        let state = State::new(terms, Endpoints::new(vec![None], &config, now), now, draw);
+        let addresses = addresses.into_iter().map(Some).collect();
+        let state = State::new(terms, Endpoints::new(addresses, &config, now), now, draw);
         let mut world = Self {
             state,
             now,
@@ -169,7 +175,10 @@ impl World {
                 told.teller.tell(Err(refuse()));
                 answer = Some(told.answer);
             }
-            Action::Open { id, .. } => self.opens.push((id, self.epoch)),
+            Action::Open { id, endpoint } => {
+                let address = self.state.endpoints().address(endpoint).expect("each has one");
+                self.opens.push((id, self.epoch, address.clone()));
+            }
             Action::Validate { id, resource, how } => {
                 self.moves(resource, &[Whereabouts::Pool], Whereabouts::Validating);
                 assert!(
@@ -392,7 +401,7 @@ impl World {
     }
 
     pub(super) fn connected(&mut self, nth: usize, works: bool) {
-        let ((id, epoch), now) = (self.opens.swap_remove(nth), self.now);
+        let ((id, epoch, address), now) = (self.opens.swap_remove(nth), self.now);
         if !works {
             let error = Arc::new(refuse());
             return self.event(|state, actions| state.on_open_failed(id, error, now, actions));
@@ -400,7 +409,7 @@ impl World {
         self.next += 1;
         let number = self.next;
         let whereabouts = Whereabouts::Pool;
-        self.connections.insert(number, Connection { epoch, born: now, whereabouts });
+        self.connections.insert(number, Connection { address, epoch, born: now, whereabouts });
         self.event(|state, actions| state.on_opened(id, number, number.into(), now, actions));
     }
 
@@ -427,6 +436,19 @@ impl World {
         self.epoch += 1;
         let now = self.now;
         self.event(|state, actions| state.on_clear(now, actions));
+    }
+
+    pub(super) fn set_endpoints(&mut self, addresses: Vec<Address>) {
+        let stays = |address: &Address| addresses.contains(address);
+        for (_, epoch, address) in &mut self.opens {
+            *epoch = if stays(address) { *epoch } else { RETIRED };
+        }
+        for connection in self.connections.values_mut() {
+            let epoch = connection.epoch;
+            connection.epoch = if stays(&connection.address) { epoch } else { RETIRED };
+        }
+        let now = self.now;
+        self.event(|state, actions| state.on_endpoints(addresses, now, actions));
     }
 
     pub(super) fn resize(&mut self, max_size: u32, min_idle: u32) {
@@ -544,7 +566,7 @@ impl World {
         let hopeful = |since: Moment| self.was_wrong || self.now.since(since) < PATIENCE;
         let is_current = |number: &u32| self.connections[number].epoch == self.epoch;
         let checks = self.checks.iter().filter(|(_, r, since)| is_current(r) && hopeful(*since));
-        let opens = self.opens.iter().filter(|(_, epoch)| *epoch == self.epoch);
+        let opens = self.opens.iter().filter(|(_, epoch, _)| *epoch == self.epoch);
         let is_covered = checks.count() + opens.count() >= self.line.len();
         let may_open = self.state.endpoints().may_begin(self.now);
         let has_room = stats.total() < self.max_size;
