@@ -105,20 +105,30 @@ func TestAFunctionThatHangsIsNotWaitedFor(t *testing.T) {
 	ended := make(chan error, 1)
 	if err := m.OnRoute(func(ctx context.Context, _ Arrival) (Route, error) {
 		<-ctx.Done()
-		ended <- ctx.Err()
+		select {
+		case ended <- ctx.Err():
+		default:
+		}
 		return RouteTo("b"), ctx.Err()
 	}); err != nil {
 		t.Fatal(err)
 	}
-	client := dial(t, bound["in"])
-	defer client.Close()
-	server, err := a.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("its context ended as %v", err)
+	for {
+		client := dial(t, bound["in"])
+		server, err := a.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Close()
+		client.Close()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("its context ended as %v", err)
+			}
+			return
+		default: // A question may be over before it is asked.
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import pytest
 import trunkline
 
 PAIRS: list[tuple[type, type]] = [
+    (trunkline.MemoryProxy, trunkline.AsyncMemoryProxy),
     (trunkline.Stream, trunkline.AsyncStream),
     (trunkline.Listener, trunkline.AsyncListener),
     (trunkline.TcpConnectionManager, trunkline.AsyncTcpConnectionManager),
