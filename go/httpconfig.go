@@ -84,3 +84,16 @@ func exposedAll(secrets []Secret) []string {
 	}
 	return exposed
 }
+
+// SocksConfig says how a [Hub] serves users who speak SOCKS5. The zero SocksConfig is all defaults.
+type SocksConfig struct {
+	// Suffix is what the hosts end in that name a cluster: "<cluster>.<suffix>" is where the cluster's agent decides,
+	// "<host>.<cluster>.<suffix>" is that host, to be dialled by the agent. Default: "tunnel".
+	Suffix string `json:"suffix,omitzero"`
+	// Cluster is the one whose agent is to dial every other host, and addresses. Default: none, they are refused.
+	Cluster string `json:"cluster,omitzero"`
+	// MaxConnections is the most connections of users at one time. Default: 10,000.
+	MaxConnections uint32 `json:"max_connections,omitzero"`
+	// HandshakeTimeout is the time for a user to say who it is and where it wants to go. Default: 10 s.
+	HandshakeTimeout TimeLimit `json:"handshake_timeout,omitzero"`
+}

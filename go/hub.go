@@ -91,6 +91,18 @@ func (h *Hub) ListenHTTP(ctx context.Context, address string) (net.Addr, error) 
 	})
 }
 
+// ListenSOCKS serves users who speak SOCKS5, CONNECT alone, at an address such as "tls://0.0.0.0:1080", in the background, until
+// the hub is drained or closed. Who they are is told by a name of the configuration's Users with a token as the password, or
+// by a certificate; what the host means that they ask for, by its SOCKS. It says where it listens. It fails with [KindConfig]
+// where secrets or anonymous clusters would be in reach of others.
+//
+// The context bounds the look-up of a host name only.
+func (h *Hub) ListenSOCKS(ctx context.Context, address string) (net.Addr, error) {
+	return h.bind(ctx, address, func(target string) (string, *native.Failure) {
+		return native.HubListenSOCKS(h.standing.handle, target)
+	})
+}
+
 // Forward carries every connection to the address listen to the cluster, and there to target, or where the agent decides if
 // it is empty, in the background, until the hub is drained or closed. It says where it listens.
 //

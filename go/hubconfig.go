@@ -44,6 +44,8 @@ type HubConfig struct {
 	Anonymous []string `json:"anonymous,omitzero"`
 	// HTTP is for users who speak HTTP.
 	HTTP HttpConfig `json:"http,omitzero"`
+	// SOCKS says how users who speak SOCKS5 are served.
+	SOCKS SocksConfig `json:"socks,omitzero"`
 	// MaxConnections is the most logical connections at one time. Default: 10,000.
 	MaxConnections uint32 `json:"max_connections,omitzero"`
 	// MaxConnectionsPerCluster is the most of them to one cluster. Default: 1000.

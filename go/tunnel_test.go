@@ -596,3 +596,47 @@ func TestWhatMemoryCannotTakeGoesOverTheSocket(t *testing.T) {
 		t.Errorf("the ways count %+v", stats)
 	}
 }
+
+func TestUsersOfSOCKSAreConnectedWhereTheyAskTo(t *testing.T) {
+	h := newHubOf(t, NewHub, HubConfig{
+		Users: map[string]UserConfig{"alice": {Tokens: []Secret{theToken}, Clusters: []string{"c1"}}},
+		SOCKS: SocksConfig{Suffix: "hub", HandshakeTimeout: After(time.Hour)},
+	})
+	listener := agentListener(t, newAgent(t, h, "mem:"+t.Name(), AgentConfig{}))
+	at, err := h.ListenSOCKS(soon(t), "tcp://127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, reply := range map[string]byte{"c1.hub": 0, "c2.hub": 2} {
+		user := dial(t, at)
+		token := theToken.Expose()
+		said := "\x05\x01\x02\x01\x05alice" + string(rune(len(token))) + token + "\x05\x01\x00\x03" + string(rune(len(host))) + host + "\x00\x50"
+		if _, err := io.WriteString(user, said); err != nil {
+			t.Fatal(err)
+		}
+		heard := make([]byte, 14)
+		if _, err := io.ReadFull(user, heard); err != nil {
+			t.Fatal(err)
+		}
+		if want := "\x05\x02\x01\x00\x05" + string(rune(reply)) + "\x00\x01\x00\x00\x00\x00\x00\x00"; string(heard) != want {
+			t.Errorf("%s: %q", host, heard)
+		}
+		if reply != 0 {
+			continue
+		}
+		served, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer served.Close()
+		if _, err := io.WriteString(served, "late"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(user, heard[:4]); string(heard[:4]) != "late" {
+			t.Errorf("%q %v", heard[:4], err)
+		}
+	}
+	if _, err := h.ListenSOCKS(soon(t), "tcp://0.0.0.0:0"); err == nil {
+		t.Error("it listens in reach of others")
+	}
+}

@@ -3718,6 +3718,27 @@ trunkline_status_t trunkline_hub_listen_http(struct trunkline_hub_t hub,
                                              struct trunkline_error_t **err);
 
 /**
+ * Serves users who speak SOCKS5 (CONNECT alone) at `address`, in the background, until the hub ends; inside TLS at a tls://
+ * address. Who they are is told by a name of the document's "users" with a token as the password, or by a certificate; what
+ * the host means that they ask for, by its "socks". `bound`, `cap` and
+ * `bound_len` are as for trunkline_hub_listen.
+ *
+ * Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors: as
+ * trunkline_hub_listen; INVALID_ARGUMENT also where others than this machine could use what is anonymous. Since 0.1.
+ *
+ * # Safety
+ *
+ * `address` is good for `address_len` bytes, and `bound` for `cap`.
+ */
+trunkline_status_t trunkline_hub_listen_socks(struct trunkline_hub_t hub,
+                                              const char *address,
+                                              size_t address_len,
+                                              char *bound,
+                                              size_t cap,
+                                              size_t *bound_len,
+                                              struct trunkline_error_t **err);
+
+/**
  * Opens a connection to `cluster`, and there to `target` (none with a length of 0: the agent decides). It stands once the
  * agent has accepted it.
  *

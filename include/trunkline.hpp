@@ -2008,6 +2008,16 @@ class Hub : public detail::Owned<trunkline_hub_t, trunkline_hub_free> {
     });
   }
 
+  /** Serves users who speak SOCKS5 at `address`, by the users and the "socks" of the document; returns the address that is
+   *  listened on. */
+  std::string listen_socks(const std::string &address) {
+    trunkline_hub_t handle = get();
+    return detail::address([&](char *text, std::size_t size, std::size_t *length) {
+      trunkline_error_t *error = nullptr;
+      check(trunkline_hub_listen_socks(handle, address.data(), address.size(), text, size, length, &error), error);
+    });
+  }
+
   /** Carries every connection to `listen` to the cluster and its `target`, or where the agent decides; returns the address
    *  that is listened on. */
   std::string forward(const std::string &listen, const std::string &cluster, const std::string &target = std::string()) {

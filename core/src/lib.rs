@@ -74,9 +74,9 @@ pub use config::{
     HttpConfig, HttpRoute, HubConfig, InterceptorsConfig, LinkConfig, ListenerConfig,
     MemoryCommConfig, MemoryProxyConfig, NoAnswer, OutlierConfig, PerSourceConfig, PipeConfig,
     PoolConfig, ProbeConfig, ProxyRoute, ProxyRouting, QueueConfig, ResolveConfig,
-    RouteCallbackConfig, RouteConfig, SendProxy, SourcePrefix, SourcesFull, SpliceConfig,
-    StatusRange, TargetRule, TcpConfig, TcpManagerConfig, TlsCheckConfig, TlsConfig, TunerConfig,
-    TunnelCarrier, UdpManagerConfig, UserConfig,
+    RouteCallbackConfig, RouteConfig, SendProxy, SocksConfig, SourcePrefix, SourcesFull,
+    SpliceConfig, StatusRange, TargetRule, TcpConfig, TcpManagerConfig, TlsCheckConfig, TlsConfig,
+    TunerConfig, TunnelCarrier, UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{

@@ -272,6 +272,41 @@ pub unsafe extern "C" fn trunkline_hub_listen_http(
     })
 }
 
+/// Serves users who speak SOCKS5 (CONNECT alone) at `address`, in the background, until the hub ends; inside TLS at a tls://
+/// address. Who they are is told by a name of the document's "users" with a token as the password, or by a certificate; what
+/// the host means that they ask for, by its "socks". `bound`, `cap` and
+/// `bound_len` are as for trunkline_hub_listen.
+///
+/// Ownership: none. Blocks: for the look-up of a host name. Threads: any but the library's. Errors: as
+/// trunkline_hub_listen; INVALID_ARGUMENT also where others than this machine could use what is anonymous. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is good for `address_len` bytes, and `bound` for `cap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_hub_listen_socks(
+    hub: trunkline_hub_t,
+    address: *const c_char,
+    address_len: usize,
+    bound: *mut c_char,
+    cap: usize,
+    bound_len: Option<&mut MaybeUninit<usize>>,
+    err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
+) -> trunkline_status_t {
+    enter(bound_len, err, |call| {
+        let object = call.object(hub)?;
+        // SAFETY: the caller's promise is the same.
+        let address = unsafe { input::address(address, address_len)? };
+        check_room_for_bound(&address, cap)?;
+        call.check_may_block()?;
+        let listen = async { Ok(object.hub.listen_socks(&address).await?) };
+        let listened =
+            call.block_on(&object.runtime, Deadline::Never, listen, Failure::would_block)?;
+        // SAFETY: the caller's promise is the same.
+        unsafe { tell_bound(&listened, bound, cap) }
+    })
+}
+
 /// # Safety
 ///
 /// `bound` is good for `cap` bytes.

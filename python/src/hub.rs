@@ -45,6 +45,13 @@ impl Hub {
         bound.map_err(|failed| failed.raise_while(py, doing(TRUNKLINE_STEP_BIND, address)))
     }
 
+    /// Serves users who speak SOCKS5 at an address, in the background; the address that is listened on. Looks a host
+    /// name up.
+    fn listen_socks(&self, py: Python<'_>, address: &str) -> PyResult<String> {
+        let bound = detached(py, || buffer::tunnel::hub_listen_socks(self.handle, address));
+        bound.map_err(|failed| failed.raise_while(py, doing(TRUNKLINE_STEP_BIND, address)))
+    }
+
     /// Forwards from an address to a cluster, in the background; the address that is listened on. An empty target
     /// is none. Looks a host name up.
     fn forward(

@@ -35,6 +35,7 @@ from trunkline import (
     LinkConfig,
     MemoryCommConfig,
     PemText,
+    SocksConfig,
     Tls,
     TlsClientConfig,
     TlsConfig,
@@ -254,6 +255,62 @@ def test_users_of_http_are_served_by_the_routes_of_the_configuration(scheme: str
             response = user.getresponse()
             assert response.status == 503
             assert b"no agent of this cluster is connected" in response.read()
+
+
+SOCKS_USERS = {"alice": UserConfig(tokens=[TOKEN], clusters=["c1"])}
+
+
+def socks_of(name: str, token: str, host: str) -> bytes:
+    """All that a user of SOCKS5 says until it is connected."""
+    said = b"\5\1\2\1" + bytes([len(name)]) + name.encode() + bytes([len(token)]) + token.encode()
+    return said + b"\5\1\0\3" + bytes([len(host)]) + host.encode() + b"\0\x50"
+
+
+def test_users_of_socks5_are_connected_where_they_ask_to() -> None:
+    config = hub_config(
+        users=SOCKS_USERS, socks=SocksConfig(suffix="hub", handshake_timeout=timedelta(hours=1))
+    )
+    with Hub(config) as hub, agent_of(hub) as agent, agent.listener() as listener:
+        front = hub.listen_socks(name())
+        with trunkline.connect(front) as user:
+            user.settimeout(PATIENCE)
+            user.sendall(socks_of("alice", TOKEN, "c1.hub") + b"early")
+            with listener.accept() as served:
+                served.settimeout(PATIENCE)
+                assert served.recv(5) == b"early"
+                assert read(user, 14) == b"\5\2\1\0\5\0\0\1" + bytes(6)
+                served.sendall(b"late")
+                assert read(user, 4) == b"late"
+        with trunkline.connect(front) as user:
+            user.settimeout(PATIENCE)
+            user.sendall(socks_of("alice", TOKEN, "c2.hub"))
+            assert read(user, 14) == b"\5\2\1\0\5\2\0\1" + bytes(6)
+        with pytest.raises(trunkline.ConfigError, match="allow_plaintext"):
+            hub.listen_socks("tcp://0.0.0.0:0")
+
+
+async def test_users_of_socks5_are_connected_from_a_loop_too() -> None:
+    config = hub_config(users=SOCKS_USERS)
+    async with AsyncHub(config) as hub, AsyncAgent(agent_config(await hub.listen(name()))) as agent:
+        await agent.wait_ready(PATIENCE)
+        front = await hub.listen_socks(name())
+        async with await agent.listener() as listener, await trunkline.async_connect(front) as user:
+            await user.send(socks_of("alice", TOKEN, "c1.tunnel"))
+            async with await listener.accept() as served:
+                await served.send(b"late")
+                heard = b""
+                while len(heard) < 18:
+                    heard += await user.receive()
+                assert heard == b"\5\2\1\0\5\0\0\1" + bytes(6) + b"late"
+
+
+def read(stream: trunkline.Stream, count: int) -> bytes:
+    heard = b""
+    while len(heard) < count:
+        piece = stream.recv(count - len(heard))
+        assert piece
+        heard += piece
+    return heard
 
 
 def test_tokens_are_never_shown() -> None:

@@ -111,6 +111,7 @@ from ._http_config import (
     HeaderRule,
     HttpConfig,
     HttpRoute,
+    SocksConfig,
     UserConfig,
 )
 from ._interceptor import (
@@ -403,6 +404,7 @@ __all__ = [
     "Runtime",
     "ServiceConfig",
     "SlowStartConfig",
+    "SocksConfig",
     "SpliceConfig",
     "StateChange",
     "Stream",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ._types import Never
 
-__all__ = ["HeaderRule", "HttpConfig", "HttpRoute", "UserConfig"]
+__all__ = ["HeaderRule", "HttpConfig", "HttpRoute", "SocksConfig", "UserConfig"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +71,26 @@ class HttpConfig:
     max_fields: int | None = None
     head_timeout: timedelta | None = None
     response_timeout: timedelta | Never | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SocksConfig:
+    """How a hub serves users who speak SOCKS5; ``None`` is unset.
+
+    Attributes:
+        suffix: what the hosts end in that name a cluster: ``<cluster>.<suffix>`` is where the cluster's agent
+            decides, ``<host>.<cluster>.<suffix>`` is that host, to be dialled by the agent. Unset
+            ``"tunnel"``.
+        cluster: the cluster whose agent is to dial every other host, and addresses. Unset none, they are
+            refused.
+        max_connections: connections of users at one time. Unset 10,000.
+        handshake_timeout: time for a user to say who it is and where it wants to go. Unset 10 s.
+    """
+
+    suffix: str | None = None
+    cluster: str | None = None
+    max_connections: int | None = None
+    handshake_timeout: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

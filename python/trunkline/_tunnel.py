@@ -124,6 +124,21 @@ class Hub(_HubBase):
         """
         return self._native.listen_http(address)
 
+    def listen_socks(self, address: str) -> str:
+        """Serves users who speak SOCKS5, CONNECT alone, at ``address``, in the background.
+
+        Who they are is told by a name of ``users`` with a token as the password, or by a certificate; what
+        the host means that they ask for, by ``socks``.
+
+        Returns:
+            The address that is listened on; a port 0 has become the real one.
+
+        Raises:
+            ConfigError: secrets or anonymous clusters would be in reach of others.
+            BindError: the address could not be bound.
+        """
+        return self._native.listen_socks(address)
+
     def forward(self, listen: str, cluster: str, target: str | None = None) -> str:
         """Carries every connection to ``listen`` to the cluster, in the background.
 
@@ -212,6 +227,21 @@ class AsyncHub(_HubBase):
             BindError: the address could not be bound.
         """
         return await asyncio.to_thread(self._native.listen_http, address)
+
+    async def listen_socks(self, address: str) -> str:
+        """Serves users who speak SOCKS5, CONNECT alone, at ``address``, in the background.
+
+        Who they are is told by a name of ``users`` with a token as the password, or by a certificate; what
+        the host means that they ask for, by ``socks``.
+
+        Returns:
+            The address that is listened on; a port 0 has become the real one.
+
+        Raises:
+            ConfigError: secrets or anonymous clusters would be in reach of others.
+            BindError: the address could not be bound.
+        """
+        return await asyncio.to_thread(self._native.listen_socks, address)
 
     async def forward(self, listen: str, cluster: str, target: str | None = None) -> str:
         """Carries every connection to ``listen`` to the cluster, in the background.

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ._config import BackoffConfig
 from ._document import to_document
-from ._http_config import HttpConfig, UserConfig
+from ._http_config import HttpConfig, SocksConfig, UserConfig
 from ._tcp_config import TcpConfig
 from ._types import Never
 
@@ -154,6 +154,7 @@ class HubConfig:
         users: who may use which clusters by HTTP, by name. Unset none.
         anonymous: clusters that may be used by HTTP without saying who one is; ``*`` for all. Unset none.
         http: users who speak HTTP.
+        socks: users who speak SOCKS5.
         max_connections: logical connections at one time. Unset 10,000.
         max_connections_per_cluster: those to one cluster. Unset 1000.
         max_pending_dials: dials to one cluster that have no answer yet. Unset 128.
@@ -181,6 +182,7 @@ class HubConfig:
     users: Mapping[str, UserConfig] | None = None
     anonymous: Sequence[str] | None = None
     http: HttpConfig | None = None
+    socks: SocksConfig | None = None
     max_connections: int | None = None
     max_connections_per_cluster: int | None = None
     max_pending_dials: int | None = None

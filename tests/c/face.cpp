@@ -172,6 +172,23 @@ void a_host_is_reached_by_memory_or_over_a_socket() {
   CHECK(thrown([&] { agent.use_memory_comm(2.0); }) == TRUNKLINE_E_INVALID_ARGUMENT, "a share is within 0 and 1");
 }
 
+void a_user_of_socks5_is_connected_where_it_asks_to() {
+  Hub hub("{\"agents\": {\"c1\": [\"a token that is long enough\"]}, \"anonymous\": [\"c1\"]}");
+  std::string at = hub.listen("mem:cpp-socks-hub");
+  Agent agent("{\"cluster\": \"c1\", \"token\": \"a token that is long enough\", \"hubs\": [\"" + at + "\"]}");
+  agent.wait_ready(milliseconds(20000));
+  Listener listener = agent.listener();
+  Stream user = Stream::connect(hub.listen_socks("mem:cpp-socks"));
+  user.write_all(std::string("\5\1\0\5\1\0\3\11c1.tunnel\0\120early", 24));
+  Stream served = listener.accept(milliseconds(20000));
+  char text[16] = "";
+  served.read_exact(text, 5);
+  CHECK(std::string(text) == "early", "what it says at once arrives");
+  user.read_exact(text, 12);
+  CHECK(text[1] == 0 && text[3] == 0, "nobody has to say who it is, and it is connected");
+  CHECK(thrown([&] { hub.listen_socks("tcp://0.0.0.0:0"); }) == TRUNKLINE_E_INVALID_ARGUMENT, "in reach of others");
+}
+
 void a_memory_proxy_asks_a_function_where_requests_go() {
   Listener at("mem:cpp-proxy"), service("mem:cpp-proxied");
   MemoryProxy proxy("{\"routes\": [{\"path\": \"/x\", \"target\": \"mem:cpp-proxied\"}]}",
@@ -503,6 +520,7 @@ int main() {
   a_tunnel_reaches_what_its_agent_serves();
   a_host_is_reached_by_memory_or_over_a_socket();
   packets_carry_what_streams_do();
+  a_user_of_socks5_is_connected_where_it_asks_to();
   a_memory_proxy_asks_a_function_where_requests_go();
   a_pool_gives_each_value_up_exactly_once();
   a_stream_has_a_socket_for_code_that_takes_nothing_else();

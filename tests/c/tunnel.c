@@ -351,6 +351,40 @@ static void users_of_http_are_served_by_the_routes_of_the_document(void) {
   OK(trunkline_hub_free(hub));
 }
 
+static void users_of_socks5_are_connected_where_they_ask_to(void) {
+  static const char all[] = "\5\1\2\1\5alice\33" TOKEN "\5\1\0\3\11c1.tunnel\0\120early";
+  static const char answers[] = "\5\2\1\0\5\0\0\1\0\0\0\0\0";
+  trunkline_hub_t hub = new_hub(", \"users\": {\"alice\": {\"tokens\": [\"" TOKEN "\"], \"clusters\": [\"c1\"]}}");
+  Place at = listening(hub, "mem:c-socks-hub"), front;
+  trunkline_agent_t agent = ready_agent(&at, "");
+  trunkline_listener_t listener;
+  trunkline_stream_t user, served;
+  char heard[sizeof answers];
+  size_t n, have = 0;
+  CHECK(sizeof TOKEN - 1 == 27, "the length of the password");
+  OK(trunkline_agent_listener(agent, &listener, NULL));
+  OK(trunkline_hub_listen_socks(hub, TEXT("mem:c-socks"), front.text, sizeof front.text, &front.length, NULL));
+  OK(trunkline_connect(default_runtime(), front.text, front.length, NEVER, &user, NULL));
+  write_all(user, all, sizeof all - 1);
+  served = accepted(listener);
+  hears(served, "early");
+  while (have < sizeof answers) {
+    OK(trunkline_stream_read(user, (uint8_t *)heard + have, sizeof answers - have, in_ms(20000), &n));
+    CHECK(n > 0, "it has not ended");
+    have += n;
+  }
+  CHECK(memcmp(heard, answers, sizeof answers) == 0, "the name is taken, and then the request");
+  say(served, "late");
+  hears(user, "late");
+  GIVES(TRUNKLINE_E_INVALID_ARGUMENT,
+        trunkline_hub_listen_socks(hub, TEXT("tcp://0.0.0.0:0"), front.text, sizeof front.text, &front.length, NULL));
+  OK(trunkline_stream_free(user));
+  OK(trunkline_stream_free(served));
+  OK(trunkline_listener_free(listener));
+  OK(trunkline_agent_free(agent));
+  OK(trunkline_hub_free(hub));
+}
+
 static void wrong_arguments_are_named(void) {
   trunkline_hub_t hub = { 1 };
   trunkline_agent_t agent = { 1 };
@@ -557,6 +591,7 @@ int main(void) {
   who_does_not_prove_its_name_is_not_let_in_and_hears_why();
   results_come_on_a_queue_too();
   users_of_http_are_served_by_the_routes_of_the_document();
+  users_of_socks5_are_connected_where_they_ask_to();
   wrong_arguments_are_named();
   handles_that_are_not_good_are_refused();
   a_callback_may_not_wait();

@@ -39,6 +39,7 @@ mod retry;
 mod route;
 mod route_callback;
 mod service;
+mod socks;
 mod source;
 mod splice;
 mod target;
@@ -87,6 +88,7 @@ pub use service::{
     CallPolicy, HedgingPolicy, LoadBalancing, MethodConfig, RetryThrottling, ServiceDocument,
     WeightedRoundRobin,
 };
+pub use socks::SocksConfig;
 pub use source::{SourcePrefix, SourcePrefixError};
 pub use splice::SpliceConfig;
 pub use target::{TargetRule, TargetRuleError};

@@ -1,8 +1,8 @@
 //! How the two ends of a tunnel behave: what both share, the agent and the hub.
 
 use super::{
-    BackoffConfig, Config, HttpConfig, MemoryCommConfig, TargetRule, TcpConfig, TimeLimit,
-    UserConfig,
+    BackoffConfig, Config, HttpConfig, MemoryCommConfig, SocksConfig, TargetRule, TcpConfig,
+    TimeLimit, UserConfig,
     check::{self, LONGEST, SHORTEST},
     user::check_clusters,
 };
@@ -157,12 +157,14 @@ pub struct HubConfig {
     pub max_agents: u32,
     /// Agents that have not proved their name yet; the next wait in the backlog. Default: 64. Limits: 1 to 1,000,000.
     pub max_hellos: u32,
-    /// Who may use which clusters by HTTP, by name. Default: none, nobody may. Limits: at most 1024.
+    /// Who may use which clusters by HTTP and SOCKS5, by name. Default: none, nobody may. Limits: at most 1024.
     pub users: BTreeMap<String, UserConfig>,
-    /// The clusters that may be used by HTTP without saying who one is; `*` for all. Default: none.
+    /// The clusters that may be used by HTTP and SOCKS5 without saying who one is; `*` for all. Default: none.
     pub anonymous: Vec<String>,
     /// Users who speak HTTP.
     pub http: HttpConfig,
+    /// Users who speak SOCKS5.
+    pub socks: SocksConfig,
     /// Logical connections at one time. Default: 10,000. Limits: 1 to 1,000,000.
     pub max_connections: u32,
     /// Logical connections to one cluster at one time. Default: 1000. Limits: 1 to 1,000,000.
@@ -311,6 +313,7 @@ impl Default for HubConfig {
             users: BTreeMap::new(),
             anonymous: Vec::new(),
             http: HttpConfig::default(),
+            socks: SocksConfig::default(),
             max_connections: 10_000,
             max_connections_per_cluster: 1000,
             max_pending_dials: 128,
@@ -358,6 +361,7 @@ impl Config for HubConfig {
         }
         check_clusters("anonymous", &self.anonymous)?;
         check::within("http", self.http.validate())?;
+        check::within("socks", self.socks.validate())?;
         check::number("max_connections", self.max_connections, COUNT)?;
         check::number("max_connections_per_cluster", self.max_connections_per_cluster, COUNT)?;
         check::number("max_pending_dials", self.max_pending_dials, COUNT)?;
@@ -409,6 +413,21 @@ impl HubConfig {
         if self.http.routes.is_empty() {
             return check::refuse("http.routes", "must be given to listen for requests".into());
         }
+        self.check_listen_users(address)
+    }
+
+    /// Whether users may come by SOCKS5 at `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] where what proves who users are would cross a network in the clear, unless
+    /// `allow_plaintext` is set; and where others than this machine could use what is `anonymous`, unless
+    /// `allow_public_forwards` is set.
+    pub fn check_listen_socks(&self, address: &Address) -> Result<(), ConnectionError> {
+        self.check_listen_users(address)
+    }
+
+    fn check_listen_users(&self, address: &Address) -> Result<(), ConnectionError> {
         check_reach("listen", address, self.allow_plaintext)?;
         if is_private("listen", address)? || self.anonymous.is_empty() || self.allow_public_forwards
         {

@@ -2,6 +2,7 @@
 
 use super::{
     http::fuzz_requests,
+    hub::fuzz_socks,
     packet::{Packet, Reader},
 };
 use bytes::Bytes;
@@ -22,6 +23,11 @@ pub fn packets(bytes: &[u8], cut: usize) {
 /// same, and what has passed must pass again.
 pub fn requests(bytes: &[u8], split: usize) {
     fuzz_requests(bytes, split);
+}
+
+/// Gives every beginning of `bytes` to the readers of SOCKS5: each must need more, or be what the whole is.
+pub fn socks(bytes: &[u8]) {
+    fuzz_socks(bytes);
 }
 
 /// What was understood, and whether it ended with something that is no packet.

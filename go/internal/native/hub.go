@@ -43,6 +43,16 @@ func HubListenHTTP(handle uint64, address string) (string, *Failure) {
 	return string(bound[:n]), fail(status, object)
 }
 
+// HubListenSOCKS serves users who speak SOCKS5 at an address without a host name, and says where that is.
+func HubListenSOCKS(handle uint64, address string) (string, *Failure) {
+	at, length := chars(address)
+	var bound [textMax]byte
+	var n C.size_t
+	var object *C.trunkline_error_t
+	status := C.trunkline_hub_listen_socks(hub(handle), at, length, (*C.char)(unsafe.Pointer(&bound[0])), textMax, &n, &object)
+	return string(bound[:n]), fail(status, object)
+}
+
 // HubForward forwards from listen, an address without a host name, and says where that is. An empty target is none.
 func HubForward(handle uint64, listen, cluster, target string) (string, *Failure) {
 	from, fromLength := chars(listen)

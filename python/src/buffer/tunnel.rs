@@ -54,6 +54,14 @@ pub(crate) fn hub_listen_http(hub: trunkline_hub_t, address: &str) -> Result<Str
     })
 }
 
+pub(crate) fn hub_listen_socks(hub: trunkline_hub_t, address: &str) -> Result<String, Failed> {
+    let (at, length) = (address.as_ptr().cast(), address.len());
+    // SAFETY: pointers and lengths are those of a live text and of a live buffer.
+    short_text(|text, cap, n, err| unsafe {
+        trunkline_hub_listen_socks(hub, at, length, text, cap, n, err)
+    })
+}
+
 pub(crate) fn hub_forward(
     hub: trunkline_hub_t,
     listen: &str,

@@ -6,9 +6,12 @@ mod http;
 mod link;
 mod registry;
 mod shared;
+mod socks;
 mod stats;
 mod welcome;
 
+#[cfg(fuzzing)]
+pub(super) use socks::fuzzing::messages as fuzz_socks;
 pub use stats::HubStats;
 
 use crate::{
@@ -211,6 +214,35 @@ impl Hub {
         let bound = listener.address().clone();
         tracing::debug!(address = %bound, "users may come");
         let task = http::accept_users(Arc::clone(shared), listener);
+        shared.loops.spawn_on(task, shared.network.runtime());
+        Ok(bound)
+    }
+
+    /// Serves users who speak SOCKS5 at `address`, in the background, until the hub ends; returns the address that is listened
+    /// on. Over TLS they speak it inside.
+    ///
+    /// A user says who it is by a name of the configuration's `users` with a token as the password, or by a certificate, and is
+    /// connected to what the host that it asks for means by the configuration's `socks`, if it, or everybody, may use that
+    /// cluster. CONNECT alone is served.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::InvalidConfig`] for an address that is not allowed; [`ConnectionError::Closed`] once the hub
+    /// drains or is closed; else as [`Network::listen_with`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub async fn listen_socks(&self, address: &Address) -> Result<Address, ConnectionError> {
+        let shared = self.shared();
+        shared.config.check_listen_socks(address)?;
+        shared.check_open(Step::Bind)?;
+        let budget = Some(shared.socks_connections.clone());
+        let options = ListenOptions { tcp: shared.config.tcp, budget, ..Default::default() };
+        let listener = shared.network.listen_with(address, &options).await?;
+        let bound = listener.address().clone();
+        tracing::debug!(address = %bound, "users of SOCKS5 may come");
+        let task = socks::accept_users(Arc::clone(shared), listener);
         shared.loops.spawn_on(task, shared.network.runtime());
         Ok(bound)
     }

@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) users: Users,
     /// Their connections.
     pub(super) users_connections: Budget,
+    /// Connections of those who speak SOCKS5.
+    pub(super) socks_connections: Budget,
     pub(super) requests: Requests,
     /// Connections of users who speak HTTP, and what serves them.
     pub(super) fronts: TaskTracker,
@@ -99,6 +101,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             users: Users::new(&config),
             users_connections: Budget::new(u64::from(config.http.max_connections)),
+            socks_connections: Budget::new(u64::from(config.socks.max_connections)),
             requests: Requests::new(network.metrics(), "trunkline_tunnel_requests_total"),
             fronts: TaskTracker::new(),
             network,

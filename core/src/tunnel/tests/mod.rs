@@ -27,6 +27,7 @@ mod proxy;
 mod requests;
 mod scripts;
 mod secured;
+mod socks;
 
 use super::{
     Agent, Hub,

@@ -10,7 +10,7 @@ mod exchange;
 mod route;
 mod users;
 
-pub(super) use users::Users;
+pub(super) use users::{Proved, Users};
 
 use super::shared::Shared;
 use crate::{

@@ -22,18 +22,18 @@ pub(in super::super) struct Users {
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct User {
-    pub(super) name: Box<str>,
+pub(in super::super) struct User {
+    pub(in super::super) name: Box<str>,
     config: UserConfig,
     /// Requests under way.
-    pub(super) requests: Budget,
+    pub(in super::super) requests: Budget,
 }
 
 /// Who has proved to ask, and by which field of the request where it was one.
 #[derive(Clone, Debug)]
-pub(super) struct Proved {
-    pub(super) user: Arc<User>,
-    pub(super) by: Option<HeaderName>,
+pub(in super::super) struct Proved {
+    pub(in super::super) user: Arc<User>,
+    pub(in super::super) by: Option<HeaderName>,
 }
 
 impl Users {
@@ -46,7 +46,7 @@ impl Users {
     }
 
     /// Whose certificate this is.
-    pub(super) fn by_certificate(&self, session: &TlsSession) -> Option<Proved> {
+    pub(in super::super) fn by_certificate(&self, session: &TlsSession) -> Option<Proved> {
         let is_its = |user: &&Arc<User>| {
             user.config.certificates.iter().any(|name| session.is_peer_named(name))
         };
@@ -55,13 +55,18 @@ impl Users {
     }
 
     /// Whose token is in the request. `Proxy-Authorization` is for a hub alone, `Authorization` may be for the service.
-    pub(super) fn by_token(&self, fields: &HeaderMap) -> Option<Proved> {
+    pub(in super::super) fn by_token(&self, fields: &HeaderMap) -> Option<Proved> {
         [PROXY_AUTHORIZATION, AUTHORIZATION].into_iter().find_map(|by| {
             let mut all = fields.get_all(&by).iter();
             let (value, None) = (all.next()?, all.next()) else { return None };
             let user = self.of_credentials(value.to_str().ok()?)?;
             Some(Proved { user, by: Some(by) })
         })
+    }
+
+    /// Whose name and token these are.
+    pub(in super::super) fn by_name_and_token(&self, name: &[u8], token: &[u8]) -> Option<Proved> {
+        Some(Proved { user: self.of_token(Some(name), token)?, by: None })
     }
 
     fn of_credentials(&self, text: &str) -> Option<Arc<User>> {
@@ -88,13 +93,13 @@ impl Users {
     }
 
     /// Whether nobody has to say who it is to use the cluster.
-    pub(super) fn is_anonymous(&self, cluster: &str) -> bool {
+    pub(in super::super) fn is_anonymous(&self, cluster: &str) -> bool {
         is_listed(&self.anonymous, cluster)
     }
 }
 
 impl User {
-    pub(super) fn may_use(&self, cluster: &str) -> bool {
+    pub(in super::super) fn may_use(&self, cluster: &str) -> bool {
         is_listed(&self.config.clusters, cluster)
     }
 }
