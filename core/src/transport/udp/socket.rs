@@ -14,6 +14,9 @@ use tokio::{io::Interest, net::UdpSocket};
 /// Most bytes of one call that hands several datagrams over: what an IPv4 packet carries, with room for headers.
 const LONGEST_TRAIN: usize = 65_000;
 
+/// Whether a batch ends early only where nothing more is there, and whatever arrives after that wakes whoever waits.
+const TELLS_OF_EACH_ARRIVAL: bool = cfg!(target_os = "linux");
+
 /// Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -106,8 +109,20 @@ impl Socket {
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [RecvMeta],
     ) -> io::Result<usize> {
-        let receive = || self.state.recv(UdpSockRef::from(&self.io), buffers, metas);
-        self.io.try_io(Interest::READABLE, receive)
+        let places = buffers.len().min(quinn_udp::BATCH_SIZE);
+        let mut rest = None;
+        let receive = || {
+            let count = self.state.recv(UdpSockRef::from(&self.io), buffers, metas)?;
+            if !TELLS_OF_EACH_ARRIVAL || count == places {
+                return Ok(count);
+            }
+            // There was nothing more, and what comes from now on is told anew: the runtime need not be asked once more to
+            // learn it.
+            rest = Some(count);
+            Err(io::ErrorKind::WouldBlock.into())
+        };
+        let received = self.io.try_io(Interest::READABLE, receive);
+        rest.map_or(received, Ok)
     }
 
     /// Sends the datagrams in order, from the address `from` where one is given. A connected socket sends to its

@@ -190,3 +190,20 @@ async fn what_icmp_said_of_an_earlier_datagram_does_not_cost_the_next() {
     socket.try_send(Train::one(b"back"), at, None).unwrap();
     assert_eq!(receive(&second).await.0, b"back");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_after_a_batch_that_was_not_full_is_woken_by_the_next_datagram() {
+    let network = network();
+    let (server, at) = bind(&network, "udp://127.0.0.1:0").await;
+    let (client, _) = bind(&network, "udp://127.0.0.1:0").await;
+    network.spawn(async move {
+        loop {
+            let (bytes, received) = receive(&server).await;
+            server.send_to(&bytes, received.source, None).await.unwrap();
+        }
+    });
+    for turn in 0..3000_u32 {
+        client.send_to(&turn.to_be_bytes(), at, None).await.unwrap();
+        assert_eq!(receive(&client).await.0, turn.to_be_bytes());
+    }
+}
