@@ -24,8 +24,13 @@ pub(crate) fn compare(bench: &mut Bench) {
 
 fn measure(kind: Kind, backend: SocketAddr) -> [(&'static str, f64); 1] {
     let relay = Relay::start(kind, backend);
-    let address = relay.address;
     let started = now();
+    let count = visits(relay.address);
+    [(NAME, count / started.elapsed().as_secs_f64())]
+}
+
+/// Makes many connections, some at a time, and says how many.
+fn visits(address: SocketAddr) -> f64 {
     pinned(1, || {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
@@ -40,7 +45,7 @@ fn measure(kind: Kind, backend: SocketAddr) -> [(&'static str, f64); 1] {
             client.join().expect("every client is served");
         }
     });
-    [(NAME, (CLIENTS * EACH) as f64 / started.elapsed().as_secs_f64())]
+    (CLIENTS * EACH) as f64
 }
 
 fn visit(address: SocketAddr) {

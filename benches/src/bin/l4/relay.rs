@@ -1,5 +1,6 @@
 //! The relays that are written here, each the whole of a process.
 
+use crate::tables;
 use std::{
     io::{Read, Write, stdin, stdout},
     process::ExitCode,
@@ -9,7 +10,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
 };
-use trunkline_core::{Address, Network, TcpConnectionManager, TcpManagerConfig};
+use trunkline_core::{
+    Address, Network, TcpConnectionManager, TcpManagerConfig, UdpConnectionManager,
+    UdpManagerConfig, manager::UdpRelayOptions,
+};
 
 /// Which relay a process is.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +22,18 @@ pub(crate) enum Role {
     Ours,
     /// Copies by tokio's `copy_bidirectional`.
     Copier,
+    /// A `UdpConnectionManager`.
+    OurUdp,
+    /// A `UdpConnectionManager` with so many other sessions.
+    UdpTable(u32),
 }
 
-pub(crate) fn role(name: &str) -> Option<Role> {
-    match name {
-        "relay" => Some(Role::Ours),
-        "copier" => Some(Role::Copier),
+pub(crate) fn role(name: &str, rest: &[String]) -> Option<Role> {
+    match (name, rest) {
+        ("relay", []) => Some(Role::Ours),
+        ("copier", []) => Some(Role::Copier),
+        ("udp-relay", []) => Some(Role::OurUdp),
+        ("udp-table", [entries]) => entries.parse().ok().map(Role::UdpTable),
         _ => None,
     }
 }
@@ -34,6 +44,8 @@ pub(crate) fn run(role: Role, backend: &str) -> ExitCode {
     match role {
         Role::Ours => ours(&runtime, backend),
         Role::Copier => copier(&runtime, backend),
+        Role::OurUdp => our_udp(&runtime, backend),
+        Role::UdpTable(entries) => tables::udp(entries, backend),
     }
     ExitCode::SUCCESS
 }
@@ -47,6 +59,19 @@ fn ours(runtime: &Runtime, backend: &str) {
         let to = format!("tcp://{backend}").parse().expect("an address");
         let bound = manager.relay(&here, to).await.expect("a free port");
         tell(&bound.to_string().replace("tcp://", ""));
+        until_input_ends().await;
+    });
+}
+
+fn our_udp(runtime: &Runtime, backend: &str) {
+    let network = Network::new(runtime.handle().clone());
+    let manager = UdpConnectionManager::new(network, UdpManagerConfig::default());
+    let manager = manager.expect("a sound configuration");
+    runtime.block_on(async {
+        let here: Address = "udp://127.0.0.1:0".parse().expect("an address");
+        let to = format!("udp://{backend}").parse().expect("an address");
+        let bound = manager.relay(&here, to, UdpRelayOptions::default()).await;
+        tell(&bound.expect("a free port").to_string().replace("udp://", ""));
         until_input_ends().await;
     });
 }
@@ -77,7 +102,8 @@ async fn copy(mut client: TcpStream, backend: String) {
     }
 }
 
-fn tell(address: &str) {
+/// Says where it listens.
+pub(crate) fn tell(address: &str) {
     println!("{address}");
     stdout().flush().expect("whoever started this reads");
 }
@@ -85,5 +111,15 @@ fn tell(address: &str) {
 /// Whoever started this has gone, or wants this to end.
 async fn until_input_ends() {
     let ended = tokio::task::spawn_blocking(|| stdin().read_to_end(&mut Vec::new()));
+    let _ = ended.await;
+}
+
+/// The same where the runtime has no thread to wait in.
+pub(crate) async fn until_input_ends_by_thread() {
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = stdin().read_to_end(&mut Vec::new());
+        let _ = sender.send(());
+    });
     let _ = ended.await;
 }

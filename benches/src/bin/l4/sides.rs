@@ -10,6 +10,10 @@ pub(crate) enum Kind {
     Copier,
     HaProxy,
     Nginx,
+    OurUdp,
+    NginxUdp,
+    /// Ours of UDP, with so many other sessions.
+    UdpTable(u32),
 }
 
 /// A relay that runs until it is dropped.
@@ -25,8 +29,11 @@ impl Relay {
         let folder = Folder::new("l4");
         let path = folder.path();
         let (process, address) = match kind {
-            Kind::Ours => our_own("relay", backend),
-            Kind::Copier => our_own("copier", backend),
+            Kind::Ours => our_own(&["relay"], backend),
+            Kind::Copier => our_own(&["copier"], backend),
+            Kind::OurUdp => our_own(&["udp-relay"], backend),
+            Kind::UdpTable(entries) => our_own(&["udp-table", &entries.to_string()], backend),
+            Kind::NginxUdp => foreign(path, "nginx.conf", backend, nginx_udp),
             Kind::HaProxy => foreign(path, "haproxy.cfg", backend, haproxy),
             Kind::Nginx => foreign(path, "nginx.conf", backend, nginx),
         };
@@ -44,8 +51,11 @@ impl Relay {
     }
 }
 
-fn our_own(role: &str, backend: SocketAddr) -> (Process, SocketAddr) {
-    let (process, address) = Process::of_our_own(&[role, &backend.to_string()]);
+fn our_own(role: &[&str], backend: SocketAddr) -> (Process, SocketAddr) {
+    let backend = backend.to_string();
+    let mut arguments = vec![role[0], &backend];
+    arguments.extend(&role[1..]);
+    let (process, address) = Process::of_our_own(&arguments);
     (process, address.parse().expect("an address"))
 }
 
@@ -76,12 +86,31 @@ fn haproxy(here: SocketAddr, backend: SocketAddr, _: &Path) -> (String, Command)
 }
 
 fn nginx(here: SocketAddr, backend: SocketAddr, folder: &Path) -> (String, Command) {
+    nginx_serving(
+        &format!(
+            "server {{ listen {here}; proxy_pass {backend}; proxy_timeout 1h; tcp_nodelay on; proxy_half_close on; }}"
+        ),
+        folder,
+    )
+}
+
+/// Whether it listens is seen by TCP, where it answers nothing.
+fn nginx_udp(here: SocketAddr, backend: SocketAddr, folder: &Path) -> (String, Command) {
+    nginx_serving(
+        &format!(
+            "server {{ listen {here} udp; proxy_pass {backend}; proxy_timeout 1h; }} server {{ listen {here}; return \"\"; }}"
+        ),
+        folder,
+    )
+}
+
+fn nginx_serving(servers: &str, folder: &Path) -> (String, Command) {
     let folder_text = folder.display();
     let text = format!(
         "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\nworker_processes 1;\ndaemon off;\n\
          pid {folder_text}/nginx.pid;\nerror_log {folder_text}/error.log crit;\nworker_rlimit_nofile 20000;\n\
          events {{ worker_connections 19000; }}\n\
-         stream {{ server {{ listen {here}; proxy_pass {backend}; proxy_timeout 1h; tcp_nodelay on; proxy_half_close on; }} }}\n"
+         stream {{ {servers} }}\n"
     );
     let mut command = Command::new("nginx");
     command.args(["-p", &folder_text.to_string(), "-c"]);
