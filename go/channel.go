@@ -168,6 +168,10 @@ func (rt *Runtime) NewChannel(target string, config ConnectionConfig, options ..
 }
 
 func (rt *Runtime) newChannel(target string, config ConnectionConfig, tls uint64, options []ChannelOption) (*Channel, error) {
+	logging, err := takeLogging(&config)
+	if err != nil {
+		return nil, err
+	}
 	document, err := json.Marshal(config)
 	if err != nil {
 		return nil, configError(err)
@@ -177,6 +181,9 @@ func (rt *Runtime) newChannel(target string, config ConnectionConfig, tls uint64
 		option(&terms)
 	}
 	owned, queue := &channel{rt: rt}, uint64(0)
+	if logging != nil {
+		owned.interceptors.Store(&[]Interceptor{logCalls(target, *logging)})
+	}
 	if terms.resolve != nil {
 		owned.resolver, queue = newResolver(terms.resolve), rt.queue.Handle()
 	}

@@ -112,10 +112,12 @@ type ResolverConfig struct {
 }
 
 // InterceptorsConfig says which interceptors are asked for that are there already. Those of [Channel.Intercept] see a call
-// before them.
+// before them, but behind the logging.
 type InterceptorsConfig struct {
 	// Caller says how calls say who makes them. Default: not at all.
 	Caller *CallerConfig `json:"caller,omitzero"`
+	// Logging says how calls are logged, by [slog.Default]. Default: not at all.
+	Logging *CallLogConfig `json:"logging,omitzero"`
 	// Metrics says whether calls are counted by method, as trunkline_channel_method_*; those of more than 128 methods together.
 	Metrics bool `json:"metrics,omitzero"`
 }
@@ -134,6 +136,19 @@ type CallerConfig struct {
 	Prefix string `json:"prefix,omitzero"`
 	// MaxDepth is the most names in a chain. Default: 10. Limits: 1 to 100.
 	MaxDepth uint32 `json:"max_depth,omitzero"`
+}
+
+// CallLogConfig says how calls are logged, each with its method: at Debug as it begins, with the names of its metadata; as it
+// ends, at Info if that was without an error and in time, at Warn if it was slow or failed. Neither messages nor credentials are
+// ever logged.
+type CallLogConfig struct {
+	// Slow is the time after which a call was slow. Default: 500 ms. Limits: 1 ms to 365 days, or never.
+	Slow TimeLimit `json:"slow,omitzero"`
+	// Skip are methods that are not logged. Default: Check and Watch of gRPC's health service. Limits: at most 1000.
+	Skip []string `json:"skip,omitzero"`
+	// ShowMetadata are names of metadata whose values are logged; those of all others are "redacted". Default: none.
+	// Limits: at most 100, in lower case.
+	ShowMetadata []string `json:"show_metadata,omitzero"`
 }
 
 // ServiceConfig says what happens to calls.

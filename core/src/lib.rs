@@ -69,14 +69,14 @@ pub use budget::{Budget, Permit};
 pub use channel::{Call, CallOptions, Channel, ChannelServer, ConnectivityState};
 pub use config::{
     AcceptProxy, AcceptProxyConfig, AgentConfig, AgentPolicy, BackendConfig, BalanceConfig,
-    BandwidthConfig, BreakerConfig, CallbackCheckConfig, CallerConfig, CheckoutPoolConfig,
-    CircuitConfig, ConnectionConfig, EndpointCheck, EndpointConfig, HealthConfig, HttpCheckConfig,
-    HttpConfig, HttpRoute, HubConfig, InterceptorsConfig, LinkConfig, ListenerConfig,
-    MemoryCommConfig, MemoryProxyConfig, NoAnswer, OutlierConfig, PerSourceConfig, PipeConfig,
-    PoolConfig, ProbeConfig, ProxyRoute, ProxyRouting, QueueConfig, ResolveConfig,
-    RouteCallbackConfig, RouteConfig, SendProxy, SocksConfig, SourcePrefix, SourcesFull,
-    SpliceConfig, StatusRange, TargetRule, TcpConfig, TcpManagerConfig, TlsCheckConfig, TlsConfig,
-    TunerConfig, TunnelCarrier, UdpManagerConfig, UserConfig,
+    BandwidthConfig, BreakerConfig, CallLogConfig, CallbackCheckConfig, CallerConfig,
+    CheckoutPoolConfig, CircuitConfig, ConnectionConfig, EndpointCheck, EndpointConfig,
+    HealthConfig, HttpCheckConfig, HttpConfig, HttpRoute, HubConfig, InterceptorsConfig,
+    LinkConfig, ListenerConfig, MemoryCommConfig, MemoryProxyConfig, NoAnswer, OutlierConfig,
+    PerSourceConfig, PipeConfig, PoolConfig, ProbeConfig, ProxyRoute, ProxyRouting, QueueConfig,
+    ResolveConfig, ResolverConfig, RouteCallbackConfig, RouteConfig, SendProxy, SocksConfig,
+    SourcePrefix, SourcesFull, SpliceConfig, StatusRange, TargetRule, TcpConfig, TcpManagerConfig,
+    TlsCheckConfig, TlsConfig, TunerConfig, TunnelCarrier, UdpManagerConfig, UserConfig,
 };
 pub use context::{CloseReason, ConnectionContext, ConnectionId, Direction, Protocol};
 pub use endpoint::{

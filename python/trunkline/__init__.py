@@ -54,6 +54,7 @@ from ._checkout_stats import (
 from ._config import (
     BackoffConfig,
     CallerConfig,
+    CallLogConfig,
     CircuitConfig,
     ConnectionConfig,
     InterceptorsConfig,
@@ -300,6 +301,7 @@ __all__ = [
     "BindError",
     "BreakerConfig",
     "Call",
+    "CallLogConfig",
     "CallbackCheckConfig",
     "CallerConfig",
     "Channel",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackoffConfig",
+    "CallLogConfig",
     "CallerConfig",
     "CircuitConfig",
     "ConnectionConfig",
@@ -160,16 +161,37 @@ class CallerConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CallLogConfig:
+    """How calls are logged, as :func:`trunkline.start_logging` passes on; ``None`` is unset.
+
+    Each with its method: at DEBUG as it begins, with the names of its metadata; as it ends, at INFO if that
+    was with OK and in time, at WARNING if it was slow or failed. Neither messages nor credentials are ever
+    logged.
+
+    Attributes:
+        slow: time after which a call was slow. Unset 500 ms; 1 ms to 365 days, or ``NEVER``.
+        skip: methods that are not logged. Unset ``Check`` and ``Watch`` of gRPC's health service.
+        show_metadata: names of metadata whose values are logged; others are ``redacted``. Unset none.
+    """
+
+    slow: timedelta | Never | None = None
+    skip: tuple[str, ...] | None = None
+    show_metadata: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InterceptorsConfig:
     """Interceptors that are there already; the program's own see a call before them.
 
     Attributes:
         caller: how calls say who makes them. Default not at all.
+        logging: how calls are logged. Default not at all.
         metrics: whether calls are counted by method, as ``trunkline_channel_method_*``; those of more than
             128 methods together. Default false.
     """
 
     caller: CallerConfig | None = None
+    logging: CallLogConfig | None = None
     metrics: bool = False
 
 

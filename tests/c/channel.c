@@ -408,6 +408,48 @@ static void a_question_by_queue_is_stale_once_its_channel_is_closed(void) {
   OK(trunkline_cq_free(queue));
 }
 
+/* Counts what is said of calls that ended well, and of metadata with its value and without. */
+typedef struct Heard {
+  int ended, shown, redacted, secret;
+} Heard;
+
+static int says(trunkline_str_t text, const char *part) {
+  size_t length = strlen(part), i;
+  for (i = 0; i + length <= text.len; i++)
+    if (memcmp(text.ptr + i, part, length) == 0) return 1;
+  return 0;
+}
+
+static void hear(void *user_data, const trunkline_log_record_t *record) {
+  Heard *heard = (Heard *)user_data;
+  if (says(record->fields, "s3cret")) __atomic_add_fetch(&heard->secret, 1, __ATOMIC_SEQ_CST);
+  if (!says(record->fields, "method=/test.Service/Echo")) return;
+  if (says(record->message, "call begins") && says(record->fields, "echo-tenant=") && says(record->fields, "t1"))
+    __atomic_add_fetch(&heard->shown, 1, __ATOMIC_SEQ_CST);
+  if (says(record->fields, "other=redacted")) __atomic_add_fetch(&heard->redacted, 1, __ATOMIC_SEQ_CST);
+  if (says(record->message, "call ended")) __atomic_add_fetch(&heard->ended, 1, __ATOMIC_SEQ_CST);
+}
+
+static void calls_are_logged_with_what_may_be_shown(void) {
+  trunkline_kv_t metadata[] = { { { "echo-tenant", 11 }, { (const uint8_t *)"t1", 2 } }, { { "other", 5 }, { (const uint8_t *)"o", 1 } } };
+  trunkline_kv_t credentials[] = { { { "token", 5 }, { (const uint8_t *)"s3cret", 6 } } };
+  trunkline_call_options_t options = TRUNKLINE_CALL_OPTIONS_INIT;
+  trunkline_channel_t channel =
+      new_channel(server, "{\"interceptors\": {\"logging\": {\"slow\": \"never\", \"show_metadata\": [\"echo-tenant\"]}}}");
+  trunkline_reply_t *reply;
+  Heard heard = { 0, 0, 0, 0 };
+  options.metadata = metadata, options.metadata_len = 2;
+  options.credentials = credentials, options.credentials_len = 1;
+  options.flags = TRUNKLINE_CALL_PLAINTEXT_CREDENTIALS;
+  OK(trunkline_log_set(TRUNKLINE_LOG_DEBUG, hear, &heard, NULL, NULL));
+  OK(trunkline_channel_call(channel, ECHO, NULL, 0, &options, &reply, NULL));
+  trunkline_reply_free(reply);
+  while (__atomic_load_n(&heard.ended, __ATOMIC_SEQ_CST) == 0) sched_yield();
+  OK(trunkline_log_set(TRUNKLINE_LOG_OFF, NULL, NULL, NULL, NULL));
+  CHECK(heard.shown > 0 && heard.redacted > 0 && heard.ended == 1 && heard.secret == 0, "what may be shown");
+  end(channel);
+}
+
 static void who_waits_for_ready_is_told_why_at_each_address(void) {
   trunkline_channel_t channel = new_channel("mem:no-server-there,mem:nor-there", "");
   const trunkline_error_t *cause;
@@ -792,6 +834,7 @@ int main(void) {
   a_file_has_the_addresses_and_a_bad_one_says_why();
   the_program_says_where_a_target_is_and_again_when_that_does_not_work();
   a_question_by_queue_is_stale_once_its_channel_is_closed();
+  calls_are_logged_with_what_may_be_shown();
   who_waits_for_ready_is_told_why_at_each_address();
   results_come_by_queue_too();
   calls_that_begin_together_end_in_one_event_each();

@@ -70,6 +70,11 @@ impl<'a> Beginning<'a> {
         self.is_secured
     }
 
+    /// What goes with the call so far, as it goes.
+    pub(super) fn map(&self) -> &MetadataMap {
+        self.metadata
+    }
+
     /// What goes under a name so far, if it is text; the first where there are several.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.metadata.get(name)?.to_str().ok()

@@ -25,7 +25,7 @@ pub(super) fn own(map: &MetadataMap) -> Metadata {
     own
 }
 
-fn is_reserved(name: &str) -> bool {
+pub(super) fn is_reserved(name: &str) -> bool {
     const RESERVED: [&str; 6] =
         ["te", "content-type", "user-agent", "host", "connection", "transfer-encoding"];
     RESERVED.contains(&name) || name.starts_with("grpc-") || name.starts_with(':')

@@ -127,7 +127,7 @@ impl Shared {
             subset: service.subset_size,
             circuit: config.circuit,
         };
-        let interceptors = ready_made(&config.interceptors, network.metrics());
+        let interceptors = ready_made(&config.interceptors, &target.text, network.metrics());
         let telemetry =
             config.opentelemetry.then(|| Arc::new(Telemetry::new(network.metrics(), &target.text)));
         let state = State::new(target.clone(), terms, &config, now());

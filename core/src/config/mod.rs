@@ -68,7 +68,7 @@ pub use endpoint_check::{
     TlsCheckConfig,
 };
 pub use health::HealthConfig;
-pub use interceptors::{CallerConfig, InterceptorsConfig};
+pub use interceptors::{CallLogConfig, CallerConfig, InterceptorsConfig};
 pub use listener::{AcceptProxy, AcceptProxyConfig, ListenerConfig, ProbeConfig};
 pub use manager::TcpManagerConfig;
 pub use memory_comm::MemoryCommConfig;

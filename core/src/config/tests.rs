@@ -23,6 +23,7 @@ fn every_default_and_preset_is_valid_and_survives_json() {
         assert_eq!(preset.name().parse::<Preset>().unwrap(), preset);
     }
     round_trips(&CallerConfig { name: "orders".to_owned(), ..CallerConfig::default() });
+    round_trips(&CallLogConfig::default());
     round_trips(&TcpConfig::default());
     round_trips(&TcpManagerConfig::default());
     round_trips(&UdpManagerConfig::default());
@@ -449,6 +450,9 @@ fn what_is_wrong_with_ready_made_interceptors_is_named() {
         (r#""caller": {"name": "a", "prefix": "X-"}"#, "caller.prefix"),
         (r#""caller": {"name": "a", "prefix": "grpc-"}"#, "caller.prefix"),
         (r#""caller": {"name": "a", "max_depth": 0}"#, "caller.max_depth"),
+        (r#""logging": {"slow": "0s"}"#, "logging.slow"),
+        (r#""logging": {"skip": ["a.B/C"]}"#, "logging.skip"),
+        (r#""logging": {"show_metadata": ["Tenant"]}"#, "logging.show_metadata"),
     ] {
         let text = format!(r#"{{"interceptors": {{{fields}}}}}"#);
         let (named, reason) = complaint::<ConnectionConfig>(&text);

@@ -7,6 +7,7 @@ mod history;
 mod intercepted;
 mod listed;
 mod live;
+mod logged;
 mod peer;
 mod pings;
 mod repeats;
