@@ -3,14 +3,12 @@
 //! When the first SETTINGS have come, which streams a GOAWAY leaves out and why it was sent, and how many
 //! calls the peer takes at once. Only headers and the payloads of SETTINGS and GOAWAY are looked at.
 
+use super::frame_reader::{ACK, FrameReader, GOAWAY, Head, Piece, SETTINGS};
+
 /// Payload that is kept of one frame, in bytes; the rest is passed over. Enough for every setting there is,
 /// and for the reason that a peer gives in a GOAWAY.
 const KEPT: usize = 256;
-const HEAD: usize = 9;
 
-const SETTINGS: u8 = 0x4;
-const GOAWAY: u8 = 0x7;
-const ACK: u8 = 0x1;
 const MAX_CONCURRENT_STREAMS: u16 = 0x3;
 
 /// What passed.
@@ -31,82 +29,49 @@ pub(super) struct GoAway {
     pub(super) reason: Box<[u8]>,
 }
 
-/// Where in the stream of frames the next byte belongs.
+/// Looks at the frames of a server.
 #[derive(Debug)]
 pub(super) struct FrameWatch {
-    place: Place,
+    reader: FrameReader,
+    /// Of the payload that passes, where it matters.
+    kept: Vec<u8>,
 }
-
-#[derive(Debug)]
-enum Place {
-    Head { have: usize, bytes: [u8; HEAD] },
-    Payload { kind: u8, flags: u8, left: usize, kept: Vec<u8> },
-}
-
-const START: Place = Place::Head { have: 0, bytes: [0; HEAD] };
 
 impl FrameWatch {
     /// Watches what a server sends.
     pub(super) fn of_server() -> Self {
-        Self { place: START }
+        Self { reader: FrameReader::behind(0), kept: Vec::new() }
     }
 
     /// These bytes passed.
-    pub(super) fn on_bytes(&mut self, mut bytes: &[u8], seen: &mut impl FnMut(Seen)) {
-        while !bytes.is_empty() {
-            bytes = match &mut self.place {
-                Place::Head { have, bytes: head } => {
-                    let n = bytes.len().min(HEAD - *have);
-                    head[*have..*have + n].copy_from_slice(&bytes[..n]);
-                    *have += n;
-                    if *have == HEAD {
-                        let head = *head;
-                        self.on_head(head, seen);
-                    }
-                    &bytes[n..]
-                }
-                Place::Payload { left, kept, .. } => {
-                    let n = bytes.len().min(*left);
-                    let room = kept.capacity() - kept.len();
-                    kept.extend_from_slice(&bytes[..n.min(room)]);
-                    *left -= n;
-                    if *left == 0 {
-                        self.on_end(seen);
-                    }
-                    &bytes[n..]
-                }
-            };
-        }
-    }
-
-    fn on_head(&mut self, head: [u8; HEAD], seen: &mut impl FnMut(Seen)) {
-        let left = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        let kept = match head[3] {
-            SETTINGS | GOAWAY => Vec::with_capacity(left.min(KEPT)),
-            _ => Vec::new(),
-        };
-        self.place = Place::Payload { kind: head[3], flags: head[4], left, kept };
-        if left == 0 {
-            self.on_end(seen);
-        }
-    }
-
-    fn on_end(&mut self, seen: &mut impl FnMut(Seen)) {
-        let Place::Payload { kind, flags, kept, .. } = std::mem::replace(&mut self.place, START)
-        else {
-            return;
-        };
-        match kind {
-            SETTINGS if flags & ACK == 0 => {
-                seen(Seen::Settings { max_streams: max_streams(&kept) });
+    pub(super) fn on_bytes(&mut self, bytes: &[u8], seen: &mut impl FnMut(Seen)) {
+        let Self { reader, kept } = self;
+        reader.on_bytes(bytes, |piece| match piece {
+            Piece::Head(Head { kind: SETTINGS | GOAWAY, length, .. }) => {
+                *kept = Vec::with_capacity(length.min(KEPT));
             }
-            GOAWAY => {
-                if let Some(goaway) = goaway(&kept) {
-                    seen(Seen::GoAway(goaway));
+            Piece::Payload(part) => {
+                let room = kept.capacity() - kept.len();
+                kept.extend_from_slice(&part[..part.len().min(room)]);
+            }
+            Piece::End(head) => {
+                if let Some(told) = told(head, &std::mem::take(kept)) {
+                    seen(told);
                 }
             }
-            _ => {}
+            Piece::Head(_) => {}
+        });
+    }
+}
+
+/// What a frame says, if it is one that is looked at.
+fn told(head: Head, payload: &[u8]) -> Option<Seen> {
+    match head.kind {
+        SETTINGS if head.flags & ACK == 0 => {
+            Some(Seen::Settings { max_streams: max_streams(payload) })
         }
+        GOAWAY => goaway(payload).map(Seen::GoAway),
+        _ => None,
     }
 }
 

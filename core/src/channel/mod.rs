@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What decides is pure: `state`, `balance`, `subchannel`, `connectivity`, `resolution`, `retry`, `keepalive`,
-//! `idle`, `health`, `report`, `frames`, `security`, `tally`, `live`,
+//! `idle`, `health`, `report`, `frame_reader`, `frames`, `security`, `tally`, `live`,
 //! `history`, `listed`. What acts: `shared` (one lock), `standing`, `place`, `tasks`, `lookup`, `resolver`, `connection`,
 //! `asking`, `exchange`.
 //!
@@ -22,6 +22,7 @@ mod codec;
 mod connection;
 mod connectivity;
 mod exchange;
+mod frame_reader;
 mod frames;
 mod handle;
 mod health;
