@@ -5,20 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 __all__ = ["EndpointReason", "LiveEndpoint"]
-
-EndpointState: TypeAlias = Literal[
-    "unhealthy",
-    "ejected",
-    "breaker_open",
-    "breaker_half_open",
-    "drained",
-    "slow_start",
-    "healthy",
-    "unchecked",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +50,16 @@ class LiveEndpoint:
     backend: str
     address: str
     host: str | None
-    state: EndpointState
+    state: Literal[
+        "unhealthy",
+        "ejected",
+        "breaker_open",
+        "breaker_half_open",
+        "drained",
+        "slow_start",
+        "healthy",
+        "unchecked",
+    ]
     state_age: timedelta
     reason: EndpointReason | None
     remaining: timedelta | None
