@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::mpsc;
-use trunkline_core::{CloseReason, ConnectionError, DropReason};
+use trunkline_core::{CloseReason, ConnectionError, DropReason, UdpManagerStats};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_source_has_a_session_of_its_own_and_gets_its_own_answers() {
@@ -16,6 +16,10 @@ async fn each_source_has_a_session_of_its_own_and_gets_its_own_answers() {
             assert_eq!(client.ask(&datagram).await, datagram);
         }
     }
+    // What is sent is counted after it may have arrived.
+    let has_sent = |stats: &UdpManagerStats| stats.datagrams_sent >= 9 && stats.bytes_sent >= 18;
+    until(|| has_sent(&manager.stats())).await;
+    until(|| manager.live().iter().all(|one| one.datagrams_sent >= 3)).await;
     let stats = manager.stats();
     assert_eq!((stats.active, stats.verified, stats.opened), (3, 3, 3));
     assert_eq!((stats.datagrams_received, stats.datagrams_sent), (9, 9));
@@ -161,6 +165,9 @@ async fn trains_of_equal_datagrams_pass_whole_and_in_order() {
             assert!(client.receive().await == *datagram);
         }
     }
+    let has_sent =
+        |stats: &UdpManagerStats| stats.datagrams_sent >= 2000 && stats.bytes_sent >= 2_400_000;
+    until(|| has_sent(&manager.stats())).await;
     let stats = manager.stats();
     assert_eq!((stats.datagrams_received, stats.datagrams_sent), (2000, 2000));
     assert_eq!((stats.bytes_received, stats.bytes_sent), (2_400_000, 2_400_000));
