@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "texts and structs come by pointer")]
 
 use crate::{
-    call::{enter, enter_plain, enter_unit},
+    call::{Call, enter, enter_plain, enter_unit},
     completion::{Done, submit, trunkline_completion_t},
     error::{Failure, trunkline_error_t},
     handle::{
@@ -19,7 +19,7 @@ use crate::{
     tls::{secured_by, trunkline_connect_options_t},
 };
 use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
-use trunkline_core::{Address, Hub, HubConfig, config::Config};
+use trunkline_core::{Address, ConnectionError, Hub, HubConfig, config::Config};
 
 /// The counts of a hub at one moment: opened - closed = active, in every answer. Start from
 /// TRUNKLINE_HUB_STATS_INIT.
@@ -181,13 +181,9 @@ pub unsafe extern "C" fn trunkline_hub_listen(
         let object = call.object(hub)?;
         // SAFETY: the caller's promise is the same.
         let address = unsafe { input::address(address, address_len)? };
-        check_room_for_bound(&address, cap)?;
-        call.check_may_block()?;
-        let listen = async { Ok(object.hub.listen(&address).await?) };
-        let listened =
-            call.block_on(&object.runtime, Deadline::Never, listen, Failure::would_block)?;
+        let listen = object.hub.listen(&address);
         // SAFETY: the caller's promise is the same.
-        unsafe { tell_bound(&listened, bound, cap) }
+        unsafe { listen_at(call, &object, &address, listen, (bound, cap)) }
     })
 }
 
@@ -224,14 +220,9 @@ pub unsafe extern "C" fn trunkline_hub_forward(
             let to = Wanted::of((cluster, cluster_len), (target, target_len))?;
             (input::address(listen, listen_len)?, to)
         };
-        check_room_for_bound(&from, cap)?;
-        call.check_may_block()?;
-        let forward =
-            async { Ok(object.hub.forward(&from, to.cluster, to.target.as_ref()).await?) };
-        let listened =
-            call.block_on(&object.runtime, Deadline::Never, forward, Failure::would_block)?;
+        let forward = object.hub.forward(&from, to.cluster, to.target.as_ref());
         // SAFETY: the caller's promise is the same.
-        unsafe { tell_bound(&listened, bound, cap) }
+        unsafe { listen_at(call, &object, &from, forward, (bound, cap)) }
     })
 }
 
@@ -262,13 +253,9 @@ pub unsafe extern "C" fn trunkline_hub_listen_http(
         let object = call.object(hub)?;
         // SAFETY: the caller's promise is the same.
         let address = unsafe { input::address(address, address_len)? };
-        check_room_for_bound(&address, cap)?;
-        call.check_may_block()?;
-        let listen = async { Ok(object.hub.listen_http(&address).await?) };
-        let listened =
-            call.block_on(&object.runtime, Deadline::Never, listen, Failure::would_block)?;
+        let listen = object.hub.listen_http(&address);
         // SAFETY: the caller's promise is the same.
-        unsafe { tell_bound(&listened, bound, cap) }
+        unsafe { listen_at(call, &object, &address, listen, (bound, cap)) }
     })
 }
 
@@ -297,14 +284,29 @@ pub unsafe extern "C" fn trunkline_hub_listen_socks(
         let object = call.object(hub)?;
         // SAFETY: the caller's promise is the same.
         let address = unsafe { input::address(address, address_len)? };
-        check_room_for_bound(&address, cap)?;
-        call.check_may_block()?;
-        let listen = async { Ok(object.hub.listen_socks(&address).await?) };
-        let listened =
-            call.block_on(&object.runtime, Deadline::Never, listen, Failure::would_block)?;
+        let listen = object.hub.listen_socks(&address);
         // SAFETY: the caller's promise is the same.
-        unsafe { tell_bound(&listened, bound, cap) }
+        unsafe { listen_at(call, &object, &address, listen, (bound, cap)) }
     })
+}
+
+/// Has a hub listen at `address` in one of its ways, and tells where that is.
+///
+/// # Safety
+///
+/// `bound` is good for so many bytes.
+unsafe fn listen_at(
+    call: &Call,
+    object: &HubObject,
+    address: &Address,
+    listen: impl Future<Output = Result<Address, ConnectionError>>,
+    (bound, cap): (*mut c_char, usize),
+) -> Result<usize, Failure> {
+    check_room_for_bound(address, cap)?;
+    let listen = async { Ok(listen.await?) };
+    let listened = call.block_on(&object.runtime, Deadline::Never, listen, Failure::would_block)?;
+    // SAFETY: the caller's promise is the same.
+    unsafe { tell_bound(&listened, bound, cap) }
 }
 
 /// # Safety
