@@ -57,7 +57,7 @@ impl Parker {
         PARKER.with_borrow_mut(|parker| {
             // What a child of a fork inherits is shared with its parent, who would be woken by it.
             if let Some(parker) = parker
-                && parker.born == fork::generation()
+                && !fork::is_child_since(parker.born)
             {
                 return Ok(Arc::clone(parker));
             }
