@@ -8,6 +8,7 @@ use crate::{
     handle::{trunkline_job_t, trunkline_tcp_manager_t},
     job::{Question, of_another_kind, question},
     job_host::{JobHost, Registration, trunkline_job_host_t},
+    output::{document, ns},
     status::trunkline_status_t,
 };
 use serde_json::json;
@@ -33,7 +34,7 @@ fn described(endpoint: &CheckQuestion) -> Arc<str> {
         "backend": &*endpoint.backend,
         "address": endpoint.address.to_string(),
         "host": endpoint.host.as_deref(),
-        "timeout_ns": u64::try_from(endpoint.timeout.as_nanos()).unwrap_or(u64::MAX),
+        "timeout_ns": ns(endpoint.timeout),
     });
     document.to_string().into()
 }
@@ -81,9 +82,7 @@ pub extern "C" fn trunkline_check_question(
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
     enter(out, err, |_| match question(job)? {
-        Question::Check(known) => {
-            Ok(Some(Box::new(trunkline_buf_t::owned(known.as_bytes().to_vec()))))
-        }
+        Question::Check(known) => Ok(document(&known)),
         Question::Route(_) | Question::Resolve(_) | Question::Proxy(..) => Err(of_another_kind()),
     })
 }

@@ -3,10 +3,10 @@
 
 use crate::{
     buf::trunkline_buf_t, call::enter, error::trunkline_error_t, handle::trunkline_tcp_manager_t,
-    status::trunkline_status_t,
+    output::ns, status::trunkline_status_t,
 };
 use serde_json::{Value, json};
-use std::{mem::MaybeUninit, time::Duration};
+use std::mem::MaybeUninit;
 use trunkline_core::{EndpointReason, LiveEndpoint};
 
 /// The endpoints of every backend at one moment, as a JSON array: by the names of the backends, and in the order in which
@@ -37,7 +37,6 @@ pub extern "C" fn trunkline_tcp_manager_endpoints(
 }
 
 fn described(endpoint: &LiveEndpoint) -> Value {
-    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     json!({
         "backend": &*endpoint.backend,
         "address": endpoint.address.to_string(),

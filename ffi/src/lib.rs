@@ -34,6 +34,7 @@ mod log;
 mod memory_proxy;
 mod metrics;
 mod op;
+mod output;
 mod park;
 mod pipe;
 mod pool;

@@ -14,6 +14,7 @@ use crate::{
     completion::UserData,
     error::{Failure, trunkline_error_t},
     input::trunkline_str_t,
+    output::ns,
     process::Process,
     status::*,
 };
@@ -234,7 +235,7 @@ fn tell(sink: &Sink, metadata: &Metadata<'_>, fields: &Fields) {
 #[expect(clippy::disallowed_methods, reason = "a record carries the time of day")]
 fn unix_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    ns(since)
 }
 
 fn number_of(level: Level) -> i32 {

@@ -9,12 +9,13 @@ use crate::{
     input::text,
     job::{Question, Verdict, give, of_another_kind, question},
     job_host::{JobHost, ProxyHook},
+    output::{document, ns},
     status::*,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{ffi::c_char, fmt, mem::MaybeUninit, sync::Arc, time::Duration};
+use std::{ffi::c_char, fmt, mem::MaybeUninit, sync::Arc};
 use trunkline_core::{
     Address, AddressError, Answering, CertificateChoice, CertificateProvider, ConnectionError,
     FieldChanges, Processed, ProxyHello, ProxyHooks, ProxyRefusal, ProxyRequest, ProxyTarget,
@@ -102,7 +103,7 @@ impl CertificateProvider for HostHooks {
                 "source": hello.source.as_ref().map(Address::to_string),
                 "server_name": hello.server_name,
                 "alpn": hello.alpn,
-                "timeout_ns": nanoseconds(hello.timeout),
+                "timeout_ns": ns(hello.timeout),
             });
             let about = hello.connection.get();
             Ok(match self.ask(ProxyHook::Certificate, about, question).await? {
@@ -111,10 +112,6 @@ impl CertificateProvider for HostHooks {
             })
         })
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn described(request: &ProxyRequest) -> Value {
@@ -129,7 +126,7 @@ fn described(request: &ProxyRequest) -> Value {
         "path": request.path,
         "query": request.query,
         "headers": request.headers.iter().map(field).collect::<Vec<_>>(),
-        "timeout_ns": nanoseconds(request.timeout),
+        "timeout_ns": ns(request.timeout),
     })
 }
 
@@ -163,7 +160,7 @@ pub extern "C" fn trunkline_memory_proxy_question(
         let Question::Proxy(_, text) = question(job)? else {
             return Err(of_another_kind());
         };
-        Ok(Some(Box::new(trunkline_buf_t::owned(text.as_bytes().to_vec()))))
+        Ok(document(&text))
     })
 }
 

@@ -9,6 +9,7 @@ use crate::{
     input::text,
     job::{Question, Verdict, give, of_another_kind, question},
     job_host::{JobHost, Registration, trunkline_job_host_t},
+    output::{document, ns},
     status::*,
 };
 use serde_json::json;
@@ -50,7 +51,7 @@ fn described(arrival: &Arrival) -> Arc<str> {
         "protocol": arrival.protocol.as_ref().map(|protocol| protocol.name()),
         "host": arrival.host(),
         "alpn": arrival.alpn(),
-        "timeout_ns": u64::try_from(arrival.timeout.as_nanos()).unwrap_or(u64::MAX),
+        "timeout_ns": ns(arrival.timeout),
     });
     document.to_string().into()
 }
@@ -98,9 +99,7 @@ pub extern "C" fn trunkline_route_question(
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
     enter(out, err, |_| match question(job)? {
-        Question::Route(known) => {
-            Ok(Some(Box::new(trunkline_buf_t::owned(known.as_bytes().to_vec()))))
-        }
+        Question::Route(known) => Ok(document(&known)),
         Question::Resolve(_) | Question::Check(_) | Question::Proxy(..) => Err(of_another_kind()),
     })
 }

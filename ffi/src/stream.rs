@@ -12,6 +12,7 @@ use crate::{
         trunkline_stream_t,
     },
     input::{self, Deadline, Sized_, buffers, bytes_mut, fill, trunkline_bytes_t, write_text},
+    output::ns,
     park::{Parker, Unparked},
     process::Process,
     queue::{TRUNKLINE_EV_CONNECTED, TRUNKLINE_EV_READABLE, TRUNKLINE_EV_WRITABLE},
@@ -658,7 +659,7 @@ pub unsafe extern "C" fn trunkline_stream_stats(
             id: context.id.get(),
             bytes_received: metrics.bytes_received(),
             bytes_sent: metrics.bytes_sent(),
-            age_ns: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
+            age_ns: ns(age),
             protocol: match context.protocol {
                 Protocol::Tcp => TRUNKLINE_PROTOCOL_TCP,
                 Protocol::Unix => TRUNKLINE_PROTOCOL_UNIX,

@@ -12,6 +12,7 @@ use crate::{
     },
     input::{self, Deadline, Sized_, fill, text, write_text},
     listener::ListenerObject,
+    output::ns,
     process::Process,
     queue::{TRUNKLINE_EV_CONNECTED, TRUNKLINE_EV_DRAINED},
     runtime::Runtime,
@@ -20,7 +21,7 @@ use crate::{
     tls::{secured_by, trunkline_connect_options_t},
 };
 use serde_json::json;
-use std::{ffi::c_char, mem::MaybeUninit, sync::Arc, time::Duration};
+use std::{ffi::c_char, mem::MaybeUninit, sync::Arc};
 use trunkline_core::{
     Address, CloseReason, ConnectionError, LiveTcpConnection, TcpManagerConfig, config::Config,
     manager::TcpConnectionManager,
@@ -540,7 +541,6 @@ const MOST_LIVE: usize = 10_000;
 
 fn described(connection: &LiveTcpConnection) -> serde_json::Value {
     let text = |address: &Option<Address>| address.as_ref().map(Address::to_string);
-    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     json!({
         "id": connection.id.get(),
         "source": text(&connection.source),

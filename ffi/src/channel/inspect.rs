@@ -2,10 +2,10 @@
 
 use crate::{
     buf::trunkline_buf_t, call::enter, error::trunkline_error_t, handle::trunkline_channel_t,
-    status::trunkline_status_t,
+    output::ns, status::trunkline_status_t,
 };
 use serde_json::{Map, Value, json};
-use std::{mem::MaybeUninit, time::Duration};
+use std::mem::MaybeUninit;
 use trunkline_core::{
     Address, ConnectionError,
     channel::{ChannelPoolStats, LiveAddress, LiveChannel, LiveConnection, RetireReason},
@@ -38,10 +38,6 @@ pub extern "C" fn trunkline_channel_inspect(
         let json = described(&call.object(channel)?.channel.inspect()).to_string();
         Ok(Some(Box::new(trunkline_buf_t::owned(json.into_bytes()))))
     })
-}
-
-fn ns(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn text(address: &Option<Address>) -> Option<String> {

@@ -10,6 +10,7 @@ use crate::{
     input::text,
     job::{Question, Verdict, give, of_another_kind, question},
     job_host::{JobHost, Registration, trunkline_job_host_t},
+    output::{document, ns},
     status::*,
     tls::{tls_of, trunkline_connect_options_t},
 };
@@ -39,7 +40,7 @@ fn described(question: &ResolveQuestion) -> Arc<str> {
     let document = json!({
         "target": &*question.target,
         "number": question.number,
-        "timeout_ns": u64::try_from(question.timeout.as_nanos()).unwrap_or(u64::MAX),
+        "timeout_ns": ns(question.timeout),
     });
     document.to_string().into()
 }
@@ -136,9 +137,7 @@ pub extern "C" fn trunkline_resolve_question(
     err: Option<&mut MaybeUninit<Option<Box<trunkline_error_t>>>>,
 ) -> trunkline_status_t {
     enter(out, err, |_| match question(job)? {
-        Question::Resolve(known) => {
-            Ok(Some(Box::new(trunkline_buf_t::owned(known.as_bytes().to_vec()))))
-        }
+        Question::Resolve(known) => Ok(document(&known)),
         Question::Route(_) | Question::Check(_) | Question::Proxy(..) => Err(of_another_kind()),
     })
 }

@@ -5,10 +5,10 @@ use crate::{
     call::enter_plain,
     handle::trunkline_pool_t,
     input::{Sized_, fill},
+    output::ns,
     process::Process,
     status::*,
 };
-use std::time::Duration;
 use trunkline_core::{CheckoutPoolStats, PoolCloseReason};
 
 /// The counts of a checkout pool, all of one moment: created - closed = idle + used + validating + closing, always. Start
@@ -155,8 +155,8 @@ fn in_c(stats: &CheckoutPoolStats) -> trunkline_pool_stats_t {
         leaks: stats.leaks,
         epoch: stats.epoch.into(),
         peak_used: stats.peak_used.into(),
-        use_time_ns: nanoseconds(stats.use_time),
-        wait_time_ns: nanoseconds(stats.wait_time),
+        use_time_ns: ns(stats.use_time),
+        wait_time_ns: ns(stats.wait_time),
         closed_idle_timeout: closed(PoolCloseReason::IdleTimeout),
         closed_lifetime: closed(PoolCloseReason::Lifetime),
         closed_discarded: closed(PoolCloseReason::Discarded),
@@ -168,8 +168,4 @@ fn in_c(stats: &CheckoutPoolStats) -> trunkline_pool_stats_t {
         closed_detached: closed(PoolCloseReason::Detached),
         closed_endpoint_removed: closed(PoolCloseReason::EndpointRemoved),
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
